@@ -1,0 +1,1 @@
+"""Scoring a model honestly: predictions, metrics and the report."""

@@ -1,0 +1,1 @@
+"""Training a model from a data set and a config."""

@@ -1,0 +1,1 @@
+"""From frames to logits; knows nothing of files."""

@@ -1,0 +1,1 @@
+"""One CNN for all frames: registry and implementations of the encoders."""

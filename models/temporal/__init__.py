@@ -1,0 +1,1 @@
+"""What carries features over time: registry and implementations."""
