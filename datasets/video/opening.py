@@ -1,0 +1,121 @@
+"""From a path to an open FFmpeg stream, or to a VideoError that names the file and the cause.
+
+Everything that can be wrong with a file before its first frame is told apart here, and every
+error of PyAV or the operating system passes through `video_errors` on its way out.
+"""
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import av
+from av.container import InputContainer
+from av.stream import Disposition
+from av.video.stream import VideoStream
+
+from cliptide.configs.errors import VideoError
+
+REENCODE = "Replace it, or try to save what is whole: ffmpeg -i IN -c:v libx264 OUT.mp4"
+
+
+@contextmanager
+def video_errors(path: Path, doing: str) -> Iterator[None]:
+    """Turn errors of PyAV and the operating system into a VideoError that names the file.
+
+    Args:
+        path: The file to name.
+        doing: What failed, such as "frame 3 of 12 cannot be decoded".
+    """
+    try:
+        yield
+    except PermissionError as error:
+        raise VideoError(
+            f"{path}: no permission to read it. Change the file's permissions or owner."
+        ) from error
+    except (av.FFmpegError, OSError) as error:
+        raise VideoError(f"{path}: {doing} ({_cause(error)}). {REENCODE}") from error
+
+
+def check_is_file(path: str | os.PathLike[str]) -> Path:
+    """Return the path of a regular file that is not empty; opens nothing, so it cannot hang.
+
+    Raises:
+        VideoError: Nothing is there, or it is a folder, a pipe or device, or empty.
+    """
+    file = Path(os.fsdecode(path))
+    try:
+        status = file.stat()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise VideoError(f"{file}: there is no such file. Check the path.") from error
+    except ValueError as error:  # a null byte in the name
+        raise VideoError(f"{str(file)!r}: this cannot be a file name ({error}).") from error
+    except OSError as error:
+        raise VideoError(f"{file}: cannot be looked at ({_cause(error)}).") from error
+    if stat.S_ISDIR(status.st_mode):
+        raise VideoError(f"{file}: is a folder, not a video. Name a file in it.")
+    if not stat.S_ISREG(status.st_mode):
+        # Opening a pipe waits for its writer, perhaps for ever.
+        raise VideoError(f"{file}: is a pipe or device, not a regular file. Save it to a file.")
+    if status.st_size == 0:
+        raise VideoError(f"{file}: is empty (0 bytes). Copy or download it again.")
+    return file
+
+
+@contextmanager
+def opened(path: Path, *, threads: int) -> Iterator[tuple[InputContainer, VideoStream]]:
+    """Open a file's video stream for a `with` block; see `open_stream`."""
+    container, stream = open_stream(path, threads=threads)
+    try:
+        yield container, stream
+    finally:
+        container.close()
+
+
+def open_stream(path: Path, *, threads: int) -> tuple[InputContainer, VideoStream]:
+    """Open the first video stream of a file that is no attached picture.
+
+    Args:
+        path: The file.
+        threads: FFmpeg's decoding threads; 0 lets FFmpeg choose.
+
+    Returns:
+        The container, which the caller closes, and its stream, ready to decode.
+
+    Raises:
+        VideoError: The file is no media file, has no video, or no decoder is there for it.
+    """
+    with video_errors(path, "is not a video FFmpeg can open, or it is damaged or cut short"):
+        # FFmpeg would take "a:b.mp4" for a protocol; an absolute path has no such beginning.
+        # A title in an unknown encoding must not make the frames unreadable.
+        container = av.open(str(path.absolute()), "r", metadata_errors="replace")
+    try:
+        # FFmpeg lists the cover of a song as a video stream of one frame.
+        pictures = [s for s in container.streams.video if Disposition.attached_pic in s.disposition]
+        streams = [s for s in container.streams.video if s not in pictures]
+        if not container.streams:
+            raise VideoError(f"{path}: holds nothing; it is damaged or cut short. {REENCODE}")
+        if not streams:
+            kinds = sorted({stream.type for stream in container.streams if stream not in pictures})
+            found = [*kinds, "a cover picture"] if pictures else kinds
+            raise VideoError(
+                f"{path}: has no video, only {' and '.join(found)}. Name a video file."
+            )
+        stream = streams[0]
+        if stream.codec_context is None:
+            raise VideoError(
+                f"{path}: no decoder for its video codec. "
+                "Re-encode it where it plays: ffmpeg -i IN -c:v libx264 OUT.mp4"
+            )
+        stream.codec_context.thread_count = threads
+        if threads != 1:
+            stream.codec_context.thread_type = "AUTO"
+    except BaseException:
+        container.close()
+        raise
+    return container, stream
+
+
+def _cause(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__

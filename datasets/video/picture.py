@@ -1,0 +1,95 @@
+"""From a decoded frame to an upright RGB array of the asked size.
+
+Colour: the frame's own matrix (BT.601, BT.709, BT.2020 ...) and range (limited or full) are
+used. Where the matrix is not tagged, FFmpeg's default holds: BT.601 at every size; where the
+range is not tagged, limited for YUV. Depths of 10 and 12 bit are scaled to 8. HDR transfer
+curves are not tone-mapped. Alpha is dropped: the RGB that stands behind it is returned. Pixels
+are taken as square: the sample aspect ratio does not stretch the picture.
+"""
+
+from typing import Any, NamedTuple, Self
+
+import cv2
+import numpy as np
+from av.sidedata.sidedata import Type
+from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
+from numpy.typing import NDArray
+
+Picture = NDArray[np.uint8]
+
+
+class Orientation(NamedTuple):
+    """What makes a stored picture upright: first transpose, then flip.
+
+    The display matrix [[a, b, .], [c, d, .], ...] maps a stored point (x, y) to
+    (a x + c y, b x + d y). It is taken as the nearest of the eight ways to lay a picture down.
+    """
+
+    transpose: bool = False
+    flip_x: bool = False
+    flip_y: bool = False
+
+    @classmethod
+    def of(cls, frame: VideoFrame) -> Self:
+        """Read a frame's display matrix; the identity where it has none."""
+        side_data: Any = frame.side_data  # a mapping by Type; PyAV's stub says otherwise
+        matrix = side_data.get(Type.DISPLAYMATRIX)
+        if matrix is None:
+            return cls()
+        a, b, _, c, d = (int(value) for value in np.frombuffer(bytes(matrix), np.int32)[:5])
+        if abs(a) + abs(d) >= abs(b) + abs(c):
+            return cls(transpose=False, flip_x=a < 0, flip_y=d < 0)
+        return cls(transpose=True, flip_x=c < 0, flip_y=b < 0)
+
+    @property
+    def rotation(self) -> int:
+        """Degrees clockwise, 0, 90, 180 or 270; for a mirrored picture what is left of it."""
+        if self.transpose:
+            return 90 if self.flip_x else 270
+        return 180 if self.flip_x and self.flip_y else 0
+
+    def apply(self, picture: Picture) -> Picture:
+        """Return an upright view of an (H, W, 3) picture."""
+        if self.transpose:
+            picture = picture.transpose(1, 0, 2)
+        return picture[:: -1 if self.flip_y else 1, :: -1 if self.flip_x else 1]
+
+
+class PictureMaker:
+    """Makes RGB pictures of one video; keeps FFmpeg's converter between frames."""
+
+    def __init__(self, orientation: Orientation) -> None:
+        self._orientation = orientation
+        self._reformatter = VideoReformatter()
+
+    def picture(self, frame: VideoFrame, *, height: int, width: int) -> Picture:
+        """Convert a frame to (height, width, 3) uint8 RGB, upright.
+
+        The whole frame is converted first and resized then, so the pixels before resizing are
+        the ones `frame.to_ndarray(format="rgb24")` gives.
+        """
+        # One thread: loader workers would multiply the converter's own.
+        converted = self._reformatter.reformat(frame, format="rgb24", threads=1)
+        rgb = np.asarray(converted.to_ndarray(), np.uint8)
+        return resized(self._orientation.apply(rgb), height=height, width=width)
+
+
+def resized(picture: Picture, *, height: int, width: int) -> Picture:
+    """Resize an (H, W, 3) uint8 picture, each axis by what suits it.
+
+    A shrinking axis is averaged over area, which does not alias; a growing axis is
+    interpolated linearly. When one shrinks and the other grows, the shrinking goes first.
+    """
+    now_height, now_width = picture.shape[:2]
+    small = (min(height, now_height), min(width, now_width))
+    for (to_height, to_width), method in (
+        (small, cv2.INTER_AREA),
+        ((height, width), cv2.INTER_LINEAR),
+    ):
+        if picture.shape[:2] != (to_height, to_width):
+            contiguous = np.ascontiguousarray(picture)
+            picture = np.asarray(
+                cv2.resize(contiguous, (to_width, to_height), interpolation=method), np.uint8
+            )
+    return picture
