@@ -1,0 +1,182 @@
+"""One line for each evaluated video, and the CSV file that holds them.
+
+    video,true,predicted,score,<one column a class>,frames_used,group,error
+
+Columns are found by position (four before the classes, three behind them), so that a class may
+be called `score` or `error`. Failed videos have a line too, with their reason and no scores.
+"""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cliptide.configs.errors import DataError
+
+_HEAD = ("video", "true", "predicted", "score")
+_TAIL = ("frames_used", "group", "error")
+
+
+@dataclass(frozen=True)
+class VideoPrediction:
+    """What the model said about one video.
+
+    Attributes:
+        video: The name of the clip, as in `SampleRecord.name`.
+        true: The label it should get; None or empty when unknown.
+        predicted: The class with the highest score; None when the video failed.
+        scores: One probability a class, in the order of the model's classes, summing to 1;
+            empty when the video failed.
+        frames_used: Frames that went through the network, over all clips of the video.
+        group: What must not be torn between train and test; empty when unknown.
+        error: Why the video failed; empty when it did not.
+    """
+
+    video: str
+    true: str | None
+    predicted: str | None
+    scores: tuple[float, ...]
+    frames_used: int
+    group: str = ""
+    error: str = ""
+
+    def __post_init__(self) -> None:
+        if (self.predicted is None) != (not self.scores):
+            raise ValueError(
+                f"{self.video!r} has {len(self.scores)} scores and predicts {self.predicted!r}. "
+                "Give both, or neither for a video that failed."
+            )
+
+    @property
+    def failed(self) -> bool:
+        """Whether the video could not be read."""
+        return self.predicted is None
+
+    @property
+    def score(self) -> float | None:
+        """The score of the predicted class, 0..1; None when the video failed."""
+        return max(self.scores) if self.scores else None
+
+    @property
+    def correct(self) -> bool:
+        """Whether the predicted class is the true one; False for a video that failed."""
+        return not self.failed and self.predicted == self.true
+
+
+def most_confident_mistakes(
+    rows: Sequence[VideoPrediction], *, limit: int
+) -> list[VideoPrediction]:
+    """Choose the wrong predictions worth looking at first.
+
+    Args:
+        rows: Any predictions; failed ones and those without a true label are passed over.
+        limit: How many to give at most.
+
+    Returns:
+        Wrong predictions, the most confident first; ties in the order of `rows`.
+    """
+    wrong = [row for row in rows if row.true and not row.failed and not row.correct]
+    return sorted(wrong, key=lambda row: -(row.score or 0.0))[:limit]
+
+
+def write_predictions(
+    path: str | Path, rows: Sequence[VideoPrediction], class_names: Sequence[str]
+) -> None:
+    """Write one CSV line a video.
+
+    Args:
+        path: The file to write; replaced if it exists.
+        rows: The predictions, in the order wanted.
+        class_names: The model's classes, in the order of the scores.
+
+    Raises:
+        ValueError: A row has not one score for each class.
+    """
+    # File names need not be UTF-8: surrogateescape writes the bytes they had back again.
+    with Path(path).open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow([*_HEAD, *class_names, *_TAIL])
+        for row in rows:
+            if row.scores and len(row.scores) != len(class_names):
+                raise ValueError(
+                    f"{row.video!r} has {len(row.scores)} scores for {len(class_names)} classes. "
+                    "Give one score for each class."
+                )
+            scores = _score_texts(row.scores) if row.scores else [""] * len(class_names)
+            # By value, but as text: the same digits stand in the class's own column.
+            best = max(scores, key=float) if row.scores else ""
+            before = [row.video, row.true or "", row.predicted or "", best]
+            writer.writerow([*before, *scores, row.frames_used, row.group, row.error])
+
+
+def read_predictions(path: str | Path) -> tuple[list[VideoPrediction], list[str]]:
+    """Read what `write_predictions` wrote.
+
+    Args:
+        path: The CSV file; a byte-order mark, as spreadsheets leave it, is allowed.
+
+    Returns:
+        The predictions in the order of the file, and the class names in the order of the scores.
+
+    Raises:
+        DataError: The file cannot be read, has other columns, or holds a value that fits none.
+    """
+    try:
+        with Path(path).open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+            lines = [line for line in csv.reader(file) if line]
+    except (OSError, csv.Error) as error:
+        raise DataError(f"{path} cannot be read: {error}. Give a predictions.csv.") from error
+    header = lines[0] if lines else []
+    width = len(header)
+    if tuple(header[:4]) != _HEAD or width < 7 or tuple(header[-3:]) != _TAIL:
+        raise DataError(
+            f"{path} starts with the columns {','.join(header)!r}. A predictions.csv has "
+            f"{','.join(_HEAD)},<one column a class>,{','.join(_TAIL)}."
+        )
+    class_names = header[4:-3]
+    rows = []
+    for number, line in enumerate(lines[1:], start=2):
+        if len(line) != width:
+            raise DataError(
+                f"{path}: record {number} has {len(line)} columns, the header has {width}. "
+                "Evaluate again to write the file anew."
+            )
+        rows.append(_row(line, class_names=class_names, where=f"{path}: record {number}"))
+    return rows, class_names
+
+
+def _score_texts(scores: tuple[float, ...]) -> list[str]:
+    # Nine significant digits hold every float32 exactly and keep the file short. Only scores
+    # that differ beyond them (float64 averages) could make a tie where there was none.
+    texts = [f"{score:.9g}" for score in scores]
+    if _argmax([float(text) for text in texts]) == _argmax(scores):
+        return texts
+    return [repr(float(score)) for score in scores]
+
+
+def _argmax(scores: Sequence[float]) -> int:
+    return max(range(len(scores)), key=scores.__getitem__)
+
+
+def _row(line: list[str], *, class_names: list[str], where: str) -> VideoPrediction:
+    video, true, predicted, _ = line[:4]
+    frames_used, group, error = line[-3:]
+    if predicted and predicted not in class_names:
+        raise DataError(
+            f"{where} predicts {predicted!r}, which is no column. "
+            "Evaluate again to write the file anew."
+        )
+    try:
+        return VideoPrediction(
+            video=video,
+            true=true or None,
+            predicted=predicted or None,
+            scores=tuple(float(text) for text in line[4:-3]) if predicted else (),
+            frames_used=int(frames_used),
+            group=group,
+            error=error,
+        )
+    except ValueError as cause:
+        raise DataError(
+            f"{where} ({video}) is damaged: {cause}. Evaluate again to write the file anew."
+        ) from cause
