@@ -176,6 +176,20 @@ def test_leakage_is_proven_absent_or_said_to_be_unknown(tmp_path: Path) -> None:
     assert "leak" not in unknown.by_id
 
 
+@pytest.mark.parametrize(
+    ("split", "words"),
+    [("train", "learnt by heart"), ("val", "a little too good"), ("all", "whatever their split")],
+)
+def test_a_score_on_other_videos_than_the_test_split_says_so(
+    tmp_path: Path, split: str, words: str
+) -> None:
+    rows = made_predictions(NAMES)
+    metrics = compute_metrics(rows, NAMES, split=split)
+    page = rendered(tmp_path, made_report(NAMES, rows, metrics=metrics))
+    assert words in page.by_id["leakage"]
+    assert "proven" not in page.text
+
+
 def test_names_are_text_and_never_markup(tmp_path: Path) -> None:
     names = [EVIL, "plain"]
     rows = [

@@ -36,6 +36,14 @@ _ORIGINS = {
     "made": "a split made by cliptide, groups kept whole",
     "": "not known",
 }
+# What to say in place of the leak check where it is not the test split that was scored.
+_NOT_TEST = {
+    "train": "These are the training videos: the score says what the model has learnt by heart.",
+    "val": "These are the validation videos, on which the best epoch was chosen: "
+    "the score is a little too good.",
+    "all": "All videos were scored, whatever their split: if the model was trained on some of "
+    "them, the score is too good.",
+}
 _BASELINES = {
     "majority": "always the most frequent class",
     "single_frame": "a single frame",
@@ -151,6 +159,7 @@ def _context(report: Report) -> dict[str, Any]:
         ],
         "origin": _ORIGINS[report.split_origin],
         "num_groups": metrics["num_groups"] if report.num_groups is None else report.num_groups,
+        "not_test": _NOT_TEST.get(metrics["split"]),
         "torn_examples": list(report.torn_groups)[:_MAX_EXAMPLES],
         "remarks": _remarks(report),
         "failed": [row for row in report.predictions if row.failed],
