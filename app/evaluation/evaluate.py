@@ -1,0 +1,274 @@
+"""Scoring a model on a data set: every video once, files and a report."""
+
+import json
+import os
+import platform
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from cliptide.app.evaluation.metrics import compute_metrics
+from cliptide.app.evaluation.predictions import (
+    VideoPrediction,
+    most_confident_mistakes,
+    write_predictions,
+)
+from cliptide.app.evaluation.report import Mistake, Report, write_report
+from cliptide.app.evaluation.run_folder import claim_run_folder, data_name
+from cliptide.app.inference.device import describe_device
+from cliptide.app.inference.recognise import ActionRecognizer, load
+from cliptide.app.inference.terminal import log, track, warn
+from cliptide.configs.errors import DataError, VideoError
+from cliptide.configs.schema import DataConfig
+from cliptide.datasets.catalog import Catalog, read_catalog
+from cliptide.datasets.loaders import worker_count
+from cliptide.datasets.records import SampleRecord
+from cliptide.datasets.sampling import segment_bounds, uniform_indices
+from cliptide.datasets.splits import SplitPlan, make_splits, require_split, split_counts
+from cliptide.datasets.video import open_video
+
+SHOWN_MISTAKES = 8
+STRIP_FRAMES = 6
+STRIP_HEIGHT = 120
+LIBRARIES = ("cliptide", "torch", "torchvision", "lightning", "av", "opencv-python-headless", "numpy")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What an evaluation found.
+
+    Attributes:
+        metrics: What metrics.json holds.
+        predictions: One row a video, failed ones included.
+        out: The folder with metrics.json, predictions.csv and report.html.
+    """
+
+    metrics: Mapping[str, Any]
+    predictions: tuple[VideoPrediction, ...]
+    out: Path
+
+    @property
+    def report(self) -> Path:
+        """The report's file."""
+        return self.out / "report.html"
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of the libraries that decide what a model computes."""
+    return {name: version(name) for name in LIBRARIES}
+
+
+def environment(device: torch.device) -> dict[str, str]:
+    """What a run ran on, for the report."""
+    return {
+        "Python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "device": describe_device(device),
+        **library_versions(),
+    }
+
+
+def repeat_command() -> str:
+    """The command line that is running, to be typed again."""
+    name = Path(sys.argv[0]).name
+    program = "python -m cliptide.app" if name == "__main__.py" else name
+    return f"{program} {shlex.join(sys.argv[1:])}".strip()
+
+
+def predict_records(
+    recognizer: ActionRecognizer,
+    records: Sequence[SampleRecord],
+    *,
+    clips: int,
+    workers: int | str = "auto",
+) -> list[VideoPrediction]:
+    """Score each record exactly once; one that cannot be read becomes a failed row."""
+    count = worker_count(workers, num_samples=len(records))
+    rows = []
+    results = recognizer.score_records(records, clips=clips, workers=count)
+    for result in track(results, total=len(records), what="Evaluating", unit="videos"):
+        record = records[result.index]
+        scores = () if result.scores is None else tuple(result.scores.tolist())
+        rows.append(
+            VideoPrediction(
+                video=record.name,
+                true=record.label,
+                predicted=recognizer.class_names[int(np.argmax(scores))] if scores else None,
+                scores=scores,
+                frames_used=result.frames_used,
+                group=record.group,
+                error=result.error,
+            )
+        )
+    return rows
+
+
+def film_strips(
+    rows: Sequence[VideoPrediction], records: Sequence[SampleRecord]
+) -> list[Mistake]:
+    """Read a few frames of the most confident mistakes."""
+    by_name = {record.name: record for record in records}
+    strips = []
+    for row in most_confident_mistakes(rows, limit=SHOWN_MISTAKES):
+        record = by_name[row.video]
+        try:
+            with open_video(record.source) as video:
+                first, last = segment_bounds(
+                    video.pts_s, start_s=record.start_s, end_s=record.end_s, name=record.name
+                )
+                indices = uniform_indices(num_frames=last - first, clip_frames=STRIP_FRAMES)
+                size = (STRIP_HEIGHT, max(2, round(STRIP_HEIGHT * video.width / video.height)))
+                frames = video.frames_at([first + i for i in indices], size=size)
+        except VideoError as error:  # it could be read a moment ago
+            warn(f"No film strip of {row.video}: {error}")
+            continue
+        strips.append(Mistake(row, frames))
+    return strips
+
+
+def write_evaluation(
+    out: Path,
+    *,
+    recognizer: ActionRecognizer,
+    catalog: Catalog,
+    plan: SplitPlan,
+    split: str,
+    rows: Sequence[VideoPrediction],
+    metrics: Mapping[str, Any],
+    title: str,
+    config_yaml: str = "",
+    history: Sequence[Mapping[str, Any]] = (),
+    quarantined: Sequence[tuple[str, str]] = (),
+    facts: Mapping[str, str] | None = None,
+) -> None:
+    """Write metrics.json, predictions.csv and report.html into a folder."""
+    class_names = recognizer.class_names
+    text = json.dumps(metrics, indent=2, ensure_ascii=False, allow_nan=False)
+    (out / "metrics.json").write_text(text + "\n", encoding="utf-8")
+    write_predictions(out / "predictions.csv", rows, class_names)
+    records = [record for record in plan.records if record.split == split]
+    write_report(
+        out / "report.html",
+        Report(
+            title=title,
+            command=repeat_command(),
+            created=datetime.now().astimezone().isoformat(timespec="seconds"),
+            metrics=metrics,
+            class_names=class_names,
+            predictions=rows,
+            history=history,
+            config_yaml=config_yaml,
+            environment=environment(recognizer.device),
+            split_table=split_counts(plan.records, catalog.class_names),
+            split_origin=plan.origin,
+            fingerprint=plan.fingerprint,
+            torn_groups=plan.torn_groups,
+            groups_known=plan.groups_known,
+            num_groups=len({record.group for record in plan.records}),
+            quarantined=quarantined,
+            mistakes=film_strips(rows, records),
+            facts=facts or {},
+        ),
+    )
+
+
+def evaluate(
+    model: str | os.PathLike[str],
+    data: str | os.PathLike[str],
+    *,
+    split: str = "test",
+    out: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
+    clips: int | None = None,
+    workers: int | str = "auto",
+    kind: str | None = None,
+    fold: int | None = None,
+    group_regex: str | None = None,
+    seed: int | None = None,
+    device: str = "auto",
+) -> Evaluation:
+    """Score a model on a data set and write a report.
+
+    What is not given is taken from the model file, so that the model is scored on the very
+    split it was held out from.
+
+    Args:
+        model: A model file.
+        data: A data set; see `read_catalog`.
+        split: `test`, `val`, `train`, or `all` for every video.
+        out: Folder to write to; `runs/<data>-evaluate-<n>` by default.
+        overwrite: Whether an earlier evaluation in `out` may be replaced.
+        clips: Clips taken from each video; their scores are averaged.
+        workers: Processes that decode, or `auto`.
+        kind: Layout of the data on disk.
+        fold: Official fold.
+        group_regex: Regular expression finding the group in a file's path.
+        seed: Seed of a split that has to be made.
+        device: Where to compute.
+
+    Raises:
+        InputError: The model, the data or an option is wrong.
+    """
+    recognizer = load(model, device=device)
+    info = recognizer.info
+    given = {"kind": kind, "fold": fold, "group_regex": group_regex}
+    stored = DataConfig(**info.run.get("data", {}))
+    config = replace(stored, **{key: value for key, value in given.items() if value is not None})
+    seed = int(info.run.get("seed", 0)) if seed is None else seed
+    clips = clips or int(info.run.get("eval", {}).get("clips", 3))
+
+    data = Path(data)
+    catalog = read_catalog(
+        data, kind=config.kind, fold=config.fold, group_regex=config.group_regex
+    )
+    plan = make_splits(
+        catalog, seed=seed, val_share=config.val_share, test_share=config.test_share
+    )
+    for note in (*catalog.notes, *plan.notes):
+        log(f"Note: {note}")
+    same_split = plan.fingerprint == info.split_fingerprint
+    if split == "all":
+        plan = replace(plan, records=tuple(replace(r, split="test") for r in plan.records))
+        chosen, told = "test", "all"
+        if same_split:
+            warn("--split all scores the training clips too: the result says nothing about new videos.")
+    else:
+        chosen, told = split, split
+        if not same_split:
+            warn(
+                "These are not the clips (or not the split) the model was trained with, so clips it "
+                "knows may be among them. For a data set it has never seen, --split all scores every video."
+            )
+    records = require_split(plan.records, chosen, where=str(data))
+    strangers = sorted({r.label for r in records} - set(info.class_names))
+    if strangers:
+        raise DataError(
+            f"{data} has {len(strangers)} classes that the model does not know: "
+            f"{', '.join(strangers[:5])}. It knows: {', '.join(info.class_names[:10])}. "
+            "Rename the folders or labels, or fine-tune with cliptide train --init."
+        )
+    folder = claim_run_folder(
+        f"{data_name(data)}-evaluate", out=Path(out) if out else None, overwrite=overwrite
+    )
+    rows = predict_records(recognizer, records, clips=clips, workers=workers)
+    metrics = compute_metrics(rows, info.class_names, split=told, seed=seed)
+    write_evaluation(
+        folder,
+        recognizer=recognizer,
+        catalog=catalog,
+        plan=plan,
+        split=chosen,
+        rows=rows,
+        metrics=metrics,
+        title=f"{data_name(data)}, {told} split",
+        facts={"model": str(model), "clips a video": f"up to {clips}"},
+    )
+    return Evaluation(metrics, tuple(rows), folder)

@@ -1,0 +1,195 @@
+"""A loaded model that recognises actions in video files."""
+
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cliptide.app.inference.device import resolve_device
+from cliptide.app.inference.scoring import VideoScores, score_videos
+from cliptide.configs.errors import VideoError
+from cliptide.datasets.clips import ClipDataset
+from cliptide.datasets.loaders import make_loader
+from cliptide.datasets.records import SampleRecord
+from cliptide.datasets.sampling import SamplingRule
+from cliptide.models.bundle import ModelInfo, load_model
+from cliptide.models.recognizer import Recognizer
+
+DEFAULT_CLIPS = 3
+VIDEOS_AT_ONCE = 16
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A stretch of a video and what happens in it; times in seconds."""
+
+    start_s: float
+    end_s: float
+    label: str
+    score: float
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the model sees in one video.
+
+    Attributes:
+        video: The file.
+        label: The class with the highest score.
+        score: Its probability, 0..1.
+        scores: Probability of each class, in the model's order.
+        duration_s: Length of the video, seconds.
+        frames_used: Different frames that were looked at.
+        segments: Stretches of the video and their labels.
+    """
+
+    video: str
+    label: str
+    score: float
+    scores: Mapping[str, float]
+    duration_s: float
+    frames_used: int
+    segments: tuple[Segment, ...]
+
+    def top(self, count: int = 5) -> list[tuple[str, float]]:
+        """The `count` classes with the highest scores, best first."""
+        ranked = sorted(self.scores.items(), key=lambda item: -item[1])
+        return ranked[:count]
+
+    def to_json(self) -> dict[str, Any]:
+        """The prediction as the command line writes it."""
+        return {
+            "video": self.video,
+            "label": self.label,
+            "score": self.score,
+            "scores": dict(self.scores),
+            "top": [{"label": label, "score": score} for label, score in self.top()],
+            "duration_s": self.duration_s,
+            "frames_used": self.frames_used,
+            "segments": [vars(segment) for segment in self.segments],
+        }
+
+
+@dataclass(frozen=True)
+class FailedVideo:
+    """A video that could not be read, and why."""
+
+    video: str
+    error: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The failure as the command line writes it."""
+        return {"video": self.video, "error": self.error}
+
+
+class ActionRecognizer:
+    """A network, what its file says of it, and where it runs.
+
+    Args:
+        network: The network; it is moved to `device` and set to evaluation.
+        info: What the model file says.
+        device: Where to compute.
+    """
+
+    def __init__(self, network: Recognizer, info: ModelInfo, *, device: torch.device) -> None:
+        self.network = network.to(device).eval()
+        self.info, self.device = info, device
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Labels in the order of the scores."""
+        return self.info.class_names
+
+    def score_records(
+        self, records: Sequence[SampleRecord], *, clips: int = DEFAULT_CLIPS, workers: int = 0
+    ) -> Iterator[VideoScores]:
+        """Score each record once, in order, unreadable ones included."""
+        dataset = ClipDataset(
+            records,
+            class_names=self.info.class_names,
+            rule=sampling_rule(self.info),
+            size=self.info.size,
+            num_views=clips,
+        )
+        loader = make_loader(
+            dataset,
+            batch_size=max(1, math.ceil(VIDEOS_AT_ONCE / clips)),
+            workers=workers,
+            pin_memory=self.device.type == "cuda",
+        )
+        return score_videos(self.network, loader, device=self.device)
+
+    def predict_many(
+        self,
+        sources: Sequence[str | os.PathLike[str]],
+        *,
+        clips: int = DEFAULT_CLIPS,
+        workers: int = 0,
+    ) -> Iterator[Prediction | FailedVideo]:
+        """Recognise the actions in many files, in order; a file that can't be read costs only itself.
+
+        Args:
+            sources: Video files.
+            clips: Clips taken from each video; their scores are averaged.
+            workers: Processes that decode; 0 decodes in this one.
+        """
+        records = [
+            SampleRecord(Path(source), os.fspath(source), label="", group="") for source in sources
+        ]
+        for result in self.score_records(records, clips=clips, workers=workers):
+            name = records[result.index].name
+            if result.scores is None:
+                yield FailedVideo(name, result.error)
+            else:
+                yield self._prediction(name, result)
+
+    def predict(self, source: str | os.PathLike[str], *, clips: int = DEFAULT_CLIPS) -> Prediction:
+        """Recognise the action in one video file.
+
+        Raises:
+            VideoError: The file cannot be read.
+        """
+        result = next(self.predict_many([source], clips=clips))
+        if isinstance(result, FailedVideo):
+            raise VideoError(result.error)
+        return result
+
+    def _prediction(self, name: str, result: VideoScores) -> Prediction:
+        assert result.scores is not None
+        scores = dict(zip(self.info.class_names, result.scores.tolist(), strict=True))
+        label = max(scores, key=scores.__getitem__)
+        whole = Segment(0.0, result.duration_s, label, scores[label])
+        return Prediction(
+            video=name,
+            label=label,
+            score=scores[label],
+            scores=scores,
+            duration_s=result.duration_s,
+            frames_used=result.frames_used,
+            segments=(whole,),
+        )
+
+
+def sampling_rule(info: ModelInfo) -> SamplingRule:
+    """How a model wants frames chosen."""
+    kind = "rate" if info.sampling == "rate" else "uniform"
+    return SamplingRule(kind, info.frames, info.rate_fps)
+
+
+def load(path: str | os.PathLike[str], *, device: str = "auto") -> ActionRecognizer:
+    """Load a model file.
+
+    Args:
+        path: A `model.safetensors` written by training.
+        device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
+
+    Raises:
+        ModelFileError: The file is no model, is truncated or is of a newer format.
+        DeviceError: This machine lacks the device.
+    """
+    network, info = load_model(Path(path))
+    return ActionRecognizer(network, info, device=resolve_device(device))

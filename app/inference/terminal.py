@@ -1,0 +1,81 @@
+"""Telling a person at a terminal, or a log file, what is going on. All of it goes to stderr."""
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+Item = TypeVar("Item")
+LINE_EVERY_S = 10.0
+
+
+def log_console() -> Console:
+    """A console on stderr as it is now (tests and notebooks replace it)."""
+    return Console(file=sys.stderr, highlight=False, soft_wrap=True)
+
+
+def log(text: str) -> None:
+    """Say something on stderr; `[` in the text is no markup."""
+    log_console().print(text, markup=False)
+
+
+def warn(text: str) -> None:
+    """Say loudly that something is wrong, on stderr."""
+    log_console().print(text, style="bold yellow", markup=False)
+
+
+def format_seconds(seconds: float) -> str:
+    """A duration in words: `48 s`, `3 min 20 s`, `2 h 05 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def track(items: Iterable[Item], *, total: int, what: str, unit: str) -> Iterator[Item]:
+    """Hand items on and show how far it is: a bar on a terminal, else a line now and then.
+
+    Args:
+        items: What to hand on.
+        total: How many there are.
+        what: What is being done, such as `Evaluating`.
+        unit: What is counted, such as `videos`.
+    """
+    console = log_console()
+    began = time.perf_counter()
+    if console.is_terminal:
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=console, transient=True) as progress:
+            task = progress.add_task(what, total=total, rate="")
+            for count, item in enumerate(items, start=1):
+                rate = count / max(time.perf_counter() - began, 1e-9)
+                progress.update(task, completed=count, rate=f"{rate:.1f} {unit}/s")
+                yield item
+        return
+    last_line = began
+    for count, item in enumerate(items, start=1):
+        now = time.perf_counter()
+        if now - last_line >= LINE_EVERY_S:
+            last_line, rate = now, count / (now - began)
+            left = format_seconds((total - count) / rate)
+            log(f"{what}: {count}/{total} {unit}, {rate:.1f} {unit}/s, {left} left")
+        yield item

@@ -1,0 +1,86 @@
+"""The tables a command ends with, on stdout."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from cliptide.app.evaluation.evaluate import Evaluation
+    from cliptide.app.training.run import TrainingResult
+
+MOST_CLASSES = 20
+
+
+def percent(share: float | None) -> str:
+    """A share as a percentage, `-` where there is none."""
+    return "-" if share is None else f"{share:.1%}"
+
+
+def _figures_table(metrics: Mapping[str, Any], *, title: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", show_header=False)
+    table.add_column("figure")
+    table.add_column("value", justify="right")
+    interval = metrics["ci95"]
+    table.add_row("top-1", percent(metrics["top1"]), style="bold")
+    if interval and interval[0] is not None:
+        over = metrics["ci95_over"]
+        table.add_row(f"95 % interval, over {over}", f"{percent(interval[0])} to {percent(interval[1])}")
+    if metrics["top5"] is not None:
+        table.add_row("top-5", percent(metrics["top5"]))
+    table.add_row("macro F1", percent(metrics["macro_f1"]))
+    table.add_row("always the most frequent class", percent(metrics["baselines"]["majority"]))
+    table.add_row("videos scored", f"{metrics['num_scored']} of {metrics['num_videos']}")
+    if metrics["num_failed"]:
+        table.add_row("videos that could not be read", str(metrics["num_failed"]), style="yellow")
+    if metrics.get("num_quarantined"):
+        table.add_row("videos left out of training", str(metrics["num_quarantined"]), style="yellow")
+    if metrics.get("torn_groups"):
+        table.add_row("LEAKY: groups in train and test", str(metrics["torn_groups"]), style="bold red")
+    return table
+
+
+def _classes_table(metrics: Mapping[str, Any]) -> Table:
+    table = Table()
+    for name, justify in (("class", "left"), ("precision", "right"), ("recall", "right"), ("F1", "right"), ("videos", "right")):
+        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+    rows = list(metrics["per_class"].items())
+    # Of many classes the weakest are what one wants to see; the report has all of them.
+    ranked = sorted(rows, key=lambda row: -1.0 if row[1]["f1"] is None else row[1]["f1"])
+    shown = rows if len(rows) <= MOST_CLASSES else ranked[:MOST_CLASSES]
+    for name, row in shown:
+        table.add_row(name, percent(row["precision"]), percent(row["recall"]), percent(row["f1"]), str(row["support"]))
+    if len(rows) > len(shown):
+        table.caption = f"The {len(shown)} weakest of {len(rows)} classes; all are in the report."
+    return table
+
+
+def show_evaluation(evaluation: "Evaluation") -> None:
+    """Print figures, classes and where the files are."""
+    console = Console(highlight=False, soft_wrap=False)
+    metrics = evaluation.metrics
+    console.print(_figures_table(metrics, title=f"Results on the {metrics['split']} split"))
+    console.print(_classes_table(metrics))
+    _show_paths({"report": evaluation.report, "predictions": evaluation.out / "predictions.csv"})
+
+
+def show_training(result: "TrainingResult") -> None:
+    """Print figures, classes, the slowest thing, and where model and report are."""
+    console = Console(highlight=False)
+    best = result.best
+    title = f"Results on the test split (best epoch {best['epoch']} by validation, {percent(best['val_top1'])} there)"
+    console.print(_figures_table(result.metrics, title=title))
+    console.print(_classes_table(result.metrics))
+    console.print(f"Slowest: {result.slowest}", markup=False)
+    paths = {"model": result.model, "report": result.report}
+    if result.num_quarantined:
+        paths["left out"] = result.out / "quarantine.csv"
+    _show_paths(paths)
+
+
+def _show_paths(paths: Mapping[str, Any]) -> None:
+    width = max(map(len, paths)) + 1
+    for name, path in paths.items():
+        # print, not rich: a path that is wrapped cannot be copied.
+        print(f"{name + ':':<{width}} {path}")

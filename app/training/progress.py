@@ -1,0 +1,128 @@
+"""The training's progress: a bar on a terminal, else a plain line an epoch and one a minute."""
+
+import time
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from cliptide.app.inference.terminal import format_seconds, log, log_console
+from cliptide.app.training.callbacks import DataWatch
+
+SHOW_EVERY_S = 0.25
+LINE_EVERY_S = 60.0
+
+
+class TrainingProgress(Callback):
+    """Shows loss, top-1, clips per second, the share of time spent waiting for data, and the ETA.
+
+    Args:
+        watch: Gives speed and waiting; must stand before this in the list of callbacks.
+    """
+
+    def __init__(self, watch: DataWatch) -> None:
+        self.watch = watch
+        self._bar: Progress | None = None
+        self._task = TaskID(0)
+        self._began = self._last_shown = 0.0
+        self._epochs_done = 0
+        self._sums: Any = 0.0  # loss and top-1, times clips; on the device, so that no step waits
+        self._seen = 0
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the bar."""
+        self._began = self._last_shown = time.perf_counter()
+        console = log_console()
+        if console.is_terminal:
+            self._bar = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=24),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[figures]}"),
+                TimeRemainingColumn(),
+                console=console,
+                transient=True,
+            )
+            self._bar.start()
+            self._task = self._bar.add_task("starting", total=None, figures="")
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin an epoch."""
+        self._sums, self._seen = 0.0, 0
+        if self._bar:
+            batches = int(trainer.num_training_batches)
+            self._bar.update(
+                self._task,
+                description=f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}",
+                total=batches * (trainer.max_epochs or 1),
+                completed=batches * trainer.current_epoch,
+            )
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Show the figures so far."""
+        count = len(batch.labels)
+        if outputs is not None and count:
+            figures = torch.stack([outputs["loss"].detach().float(), outputs["top1"]])
+            self._sums = self._sums + figures * count
+            self._seen += count
+        if self._bar:
+            self._bar.advance(self._task)
+        now = time.perf_counter()
+        if not self._seen or now - self._last_shown < (SHOW_EVERY_S if self._bar else LINE_EVERY_S):
+            return
+        self._last_shown = now
+        loss, top1 = (self._sums / self._seen).tolist()
+        text = (
+            f"loss {loss:.3f}  top-1 {top1:.2f}  {self.watch.clips_per_s:.0f} clips/s  "
+            f"waiting for data {self.watch.wait_share:.0%}"
+        )
+        if self._bar:
+            self._bar.update(self._task, figures=text)
+        else:
+            done = f"{batch_idx + 1}/{int(trainer.num_training_batches)} batches"
+            log(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {done}  {text}")
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """One line for the epoch, which stays on the screen."""
+        figures = trainer.callback_metrics
+        epochs = trainer.max_epochs or 1
+        epoch = trainer.current_epoch + 1
+        self._epochs_done += 1
+        each_s = (time.perf_counter() - self._began) / self._epochs_done
+        words = [
+            f"epoch {epoch:>{len(str(epochs))}}/{epochs}",
+            *(
+                f"{split} loss {float(figures[f'{split}_loss']):.3f} top-1 {float(figures[f'{split}_top1']):.3f}"
+                for split in ("train", "val")
+                if f"{split}_loss" in figures
+            ),
+            f"{self.watch.clips_per_s:.0f} clips/s",
+            f"waiting for data {self.watch.wait_share:.0%}",
+            f"{format_seconds(each_s * (epochs - epoch))} left",
+        ]
+        (self._bar.console.print if self._bar else log)("  ".join(words))
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Take the bar away."""
+        self._stop()
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """Take the bar away, so that the message is read."""
+        self._stop()
+
+    def _stop(self) -> None:
+        if self._bar:
+            self._bar.stop()
+            self._bar = None

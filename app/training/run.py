@@ -1,0 +1,414 @@
+"""A whole training run: from a data set and a config to a model, an evaluation and a report."""
+
+import logging
+import os
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from cliptide.app.evaluation.evaluate import (
+    Evaluation,
+    library_versions,
+    predict_records,
+    write_evaluation,
+)
+from cliptide.app.evaluation.metrics import compute_metrics
+from cliptide.app.evaluation.run_folder import claim_run_folder, data_name
+from cliptide.app.inference.device import describe_device, resolve_device
+from cliptide.app.inference.recognise import ActionRecognizer, load
+from cliptide.app.inference.terminal import format_seconds, log, warn
+from cliptide.app.training.callbacks import DataWatch, EpochKeeper, Quarantine
+from cliptide.app.training.config_file import read_config_file, write_config_file
+from cliptide.app.training.module import ClassifierModule
+from cliptide.app.training.progress import TrainingProgress
+from cliptide.app.training.split_table import show_split
+from cliptide.configs.errors import ConfigError, InputError
+from cliptide.configs.schema import ModelConfig, RunConfig, parse_size
+from cliptide.datasets.catalog import Catalog, read_catalog
+from cliptide.datasets.clips import ClipDataset
+from cliptide.datasets.kept import SHARE_OF_FREE_MEMORY, KeptClips, free_memory_bytes
+from cliptide.datasets.loaders import make_loader, worker_count
+from cliptide.datasets.sampling import SamplingRule
+from cliptide.datasets.splits import SplitPlan, make_splits, require_split
+from cliptide.models.build import build_recognizer, check_frame_size
+from cliptide.models.bundle import ModelInfo, load_model, read_info, save_model, start_from
+from cliptide.models.losses import balanced_weights
+from cliptide.models.recognizer import Recognizer
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a run made.
+
+    Attributes:
+        out: The run folder.
+        evaluation: Figures and predictions on the test split.
+        best: The history row of the epoch that was kept.
+        slowest: The slowest thing found, in words.
+        num_quarantined: Training and validation videos that could not be read.
+    """
+
+    out: Path
+    evaluation: Evaluation
+    best: Mapping[str, Any]
+    slowest: str
+    num_quarantined: int
+
+    @property
+    def metrics(self) -> Mapping[str, Any]:
+        """What metrics.json holds."""
+        return self.evaluation.metrics
+
+    @property
+    def model(self) -> Path:
+        """The model file."""
+        return self.out / "model.safetensors"
+
+    @property
+    def report(self) -> Path:
+        """The report's file."""
+        return self.out / "report.html"
+
+
+def config_from_model(path: Path) -> RunConfig:
+    """The config to fine-tune a model file with: its network and its way of taking clips."""
+    info = read_info(path)
+    base = RunConfig()
+    stored = {
+        key: value
+        for key, value in info.run.get("data", {}).items()
+        if key in ("frames", "size", "sampling", "rate_fps", "augment", "flip")
+    }
+    # The whole network's weights come from the file: the encoder needs none of its own.
+    model = info.model | {"pretrained": False, "encoder_weights": None}
+    return replace(base, data=replace(base.data, **stored), model=ModelConfig(**model))
+
+
+def train(
+    data: str | os.PathLike[str] | None = None,
+    *,
+    config: RunConfig | None = None,
+    out: str | os.PathLike[str] | None = None,
+    resume: str | os.PathLike[str] | None = None,
+    init: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
+) -> TrainingResult:
+    """Train a recogniser, evaluate it on the test split and write the run folder.
+
+    Args:
+        data: A data set; see `read_catalog`. May be left out when resuming.
+        config: What to train and how; the defaults, or those of `init`, when left out.
+        out: The run folder; `runs/<data>-<n>` by default.
+        resume: A run folder to go on with from its last whole epoch, under its own config.
+        init: A model file to start from, for fine-tuning, also on other classes.
+        overwrite: Whether an earlier run in `out` may be replaced.
+
+    Raises:
+        InputError: The data, the config or an option is wrong.
+    """
+    if resume is not None:
+        if config or out or init:
+            raise InputError(
+                "A resumed run keeps its folder and its config. Leave out everything but --resume "
+                "(and DATA, where the data has moved)."
+            )
+        folder = Path(resume)
+        stored_data, config = read_config_file(folder / "config.yaml")
+        data = data if data is not None else stored_data
+        if not (folder / "last.ckpt").is_file():
+            raise InputError(
+                f"{folder} has no last.ckpt: its first epoch was never finished. Train anew with --overwrite."
+            )
+    elif config is None:
+        config = config_from_model(Path(init)) if init is not None else RunConfig()
+    if data is None:
+        raise InputError("No data was given. Name a folder of videos or a manifest CSV.")
+
+    data = Path(data)
+    device = resolve_device(config.device)
+    precision = trainer_precision(config.train.precision, device)
+    catalog = read_catalog(
+        data, kind=config.data.kind, fold=config.data.fold, group_regex=config.data.group_regex
+    )
+    plan = make_splits(
+        catalog,
+        seed=config.seed,
+        val_share=config.data.val_share,
+        test_share=config.data.test_share,
+    )
+    network = _start_network(config, catalog, Path(init) if init is not None else None)
+    if resume is None:
+        folder = claim_run_folder(
+            data_name(data), out=Path(out) if out is not None else None, overwrite=overwrite
+        )
+        write_config_file(folder / "config.yaml", data=data, config=config)
+    show_split(catalog, plan)
+    run = _Run(folder, config, catalog, plan, network, device, precision, resumed=resume is not None)
+    return run.fit_and_evaluate()
+
+
+def trainer_precision(name: str, device: torch.device) -> Any:
+    """Turn `train.precision` into Lightning's name for it; `auto` takes bf16 where the GPU has it.
+
+    Raises:
+        ConfigError: The device cannot compute in that format.
+    """
+    if name == "auto":
+        fast = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+        return "bf16-mixed" if fast else "32-true"
+    if name == "fp16" and device.type == "cpu":
+        raise ConfigError("train.precision fp16 needs a GPU. Use auto, bf16 or fp32 on a CPU.")
+    return {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}[name]
+
+
+def _start_network(config: RunConfig, catalog: Catalog, init: Path | None) -> Recognizer:
+    torch.manual_seed(config.seed)
+    network = build_recognizer(
+        config.model, num_classes=len(catalog.class_names), load_weights=init is None
+    )
+    check_frame_size(network, encoder=config.model.encoder, size=parse_size(config.data.size))
+    if init is not None:
+        same = read_info(init).class_names == catalog.class_names
+        fresh = start_from(network, init, same_classes=same)
+        log(f"Starting from {init}" + (", with a new head for the classes here" if fresh else ""))
+    return network
+
+
+class _Run:
+    """The objects of one run and the order in which they come to life."""
+
+    def __init__(
+        self,
+        out: Path,
+        config: RunConfig,
+        catalog: Catalog,
+        plan: SplitPlan,
+        network: Recognizer,
+        device: torch.device,
+        precision: Any,
+        *,
+        resumed: bool,
+    ) -> None:
+        self.out, self.config, self.catalog, self.plan = out, config, catalog, plan
+        self.network, self.device, self.precision, self.resumed = network, device, precision, resumed
+        self.size = parse_size(config.data.size)
+        self.rule = SamplingRule(config.data.sampling, config.data.frames, config.data.rate_fps)
+        where = str(catalog.root)
+        self.train_records = require_split(plan.records, "train", where=where)
+        self.val_records = require_split(plan.records, "val", where=where)
+        self.test_records = require_split(plan.records, "test", where=where)
+        self.workers = worker_count(config.data.workers, num_samples=len(self.train_records))
+        self.quarantine = Quarantine(out / "quarantine.csv")
+        self.watch = DataWatch(
+            self.quarantine,
+            train_records=self.train_records,
+            val_records=self.val_records,
+            clock=time.perf_counter,
+        )
+        self.keeper = EpochKeeper(
+            out, watch=self.watch, save_best=self._save_best, patience=config.train.patience
+        )
+
+    def fit_and_evaluate(self) -> TrainingResult:
+        began = time.perf_counter()
+        self.quarantine.write()
+        with self._kept_clips() as (kept_train, kept_val):
+            train_loader = make_loader(
+                self._dataset(self.train_records, kept_train, augment=self.config.data.augment),
+                batch_size=self.config.train.batch_size,
+                workers=self.workers,
+                shuffle=True,
+                pin_memory=self.device.type == "cuda",
+            )
+            val_loader = make_loader(
+                self._dataset(self.val_records, kept_val, augment=None),
+                batch_size=self.config.train.batch_size,
+                workers=min(self.workers, worker_count("auto", num_samples=len(self.val_records))),
+                pin_memory=self.device.type == "cuda",
+            )
+            module = ClassifierModule(
+                self.network,
+                config=self.config.train,
+                seed=self.config.seed,
+                steps_per_epoch=len(train_loader),
+                class_weights=self._class_weights(),
+            )
+            learning = sum(p.numel() for p in self.network.parameters() if p.requires_grad)
+            total = sum(p.numel() for p in self.network.parameters())
+            log(
+                f"Training on {describe_device(self.device)}, {self.precision}, "
+                f"{learning:,} of {total:,} parameters learn, {self.workers} loader processes, into {self.out}"
+            )
+            ckpt = str(self.out / "last.ckpt") if self.resumed else None
+            with _quiet_lightning():
+                self._trainer().fit(module, train_loader, val_loader, ckpt_path=ckpt)
+        # Lightning's logger leaves an empty one; config.yaml is the truth.
+        (self.out / "hparams.yaml").unlink(missing_ok=True)
+        fitted_s = time.perf_counter() - began
+        return self._evaluate(fitted_s, parameters=total)
+
+    def _evaluate(self, fitted_s: float, *, parameters: int) -> TrainingResult:
+        began = time.perf_counter()
+        recognizer = load(self.out / "model.safetensors", device=str(self.device))
+        config, class_names = self.config, self.catalog.class_names
+        rows = predict_records(
+            recognizer, self.test_records, clips=config.eval.clips, workers=config.data.workers
+        )
+        for record, row in zip(self.test_records, rows, strict=True):
+            if row.failed:
+                self.quarantine.add(record, row.error)
+        metrics = compute_metrics(rows, class_names, split="test", seed=config.seed)
+        left_out = self.quarantine.count("train") + self.quarantine.count("val")
+        metrics = {
+            **metrics,
+            "num_quarantined": left_out,
+            "split_fingerprint": self.plan.fingerprint,
+            "torn_groups": len(self.plan.torn_groups),
+            "best_epoch": self.keeper.best["epoch"],
+        }
+        headline = {key: metrics[key] for key in ("top1", "macro_f1", "ci95", "num_videos")}
+        info = replace(
+            recognizer.info, metrics=recognizer.info.metrics | {"test": headline}
+        )
+        save_model(self.out / "model.safetensors", recognizer.network, info)
+        evaluated_s = time.perf_counter() - began
+        slowest = self._slowest(fitted_s, evaluated_s)
+        write_evaluation(
+            self.out,
+            recognizer=ActionRecognizer(recognizer.network, info, device=self.device),
+            catalog=self.catalog,
+            plan=self.plan,
+            split="test",
+            rows=rows,
+            metrics=metrics,
+            title=self.out.resolve().name,
+            config_yaml=(self.out / "config.yaml").read_text(encoding="utf-8"),
+            history=self.keeper.history,
+            quarantined=[
+                (name, reason) for name, (_, reason) in sorted(self.quarantine.reasons.items())
+            ],
+            facts={
+                "encoder": config.model.encoder + (", frozen" if config.model.freeze else ""),
+                "temporal": f"{config.model.temporal}, {config.model.summary}",
+                "parameters": f"{parameters:,}",
+                "epochs": f"{len(self.keeper.history)}, best {self.keeper.best['epoch']}",
+                "time": f"{format_seconds(fitted_s)} training, {format_seconds(evaluated_s)} evaluation",
+                "slowest": slowest,
+            },
+        )
+        evaluation = Evaluation(metrics, tuple(rows), self.out)
+        return TrainingResult(self.out, evaluation, self.keeper.best, slowest, left_out)
+
+    def _dataset(self, records: Any, kept: KeptClips | None, *, augment: str | None) -> ClipDataset:
+        return ClipDataset(
+            records,
+            class_names=self.catalog.class_names,
+            rule=self.rule,
+            size=self.size,
+            augment=augment,
+            flip=self.config.data.flip,
+            seed=self.config.seed,
+            kept=kept,
+        )
+
+    @contextmanager
+    def _kept_clips(self) -> Iterator[tuple[KeptClips | None, KeptClips | None]]:
+        """Memory for decoded training and validation clips while training lasts."""
+        if self.config.data.keep == "never":
+            yield None, None
+            return
+        budget = free_memory_bytes() * SHARE_OF_FREE_MEMORY
+        sizes = [len(self.train_records), len(self.val_records)]
+        kept = [
+            KeptClips(size, budget_bytes=int(budget * size / sum(sizes))) for size in sizes
+        ]
+        try:
+            yield kept[0], kept[1]
+        finally:
+            for store in kept:
+                store.close()
+
+    def _class_weights(self) -> torch.Tensor | None:
+        if self.config.train.class_weights == "none":
+            return None
+        labels = [record.label for record in self.train_records]
+        return balanced_weights([labels.count(name) for name in self.catalog.class_names])
+
+    def _trainer(self) -> Trainer:
+        config = self.config.train
+        return Trainer(
+            accelerator="gpu" if self.device.type == "cuda" else self.device.type,
+            devices=[self.device.index or 0] if self.device.type == "cuda" else 1,
+            precision=self.precision,
+            max_epochs=config.epochs,
+            gradient_clip_val=config.clip_grad or None,
+            logger=TensorBoardLogger(self.out, name="", version=""),
+            callbacks=[self.watch, TrainingProgress(self.watch), self.keeper],
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            use_distributed_sampler=False,
+            log_every_n_steps=10,
+        )
+
+    def _save_best(self, row: dict[str, Any]) -> None:
+        config, encoder = self.config, self.network.encoder
+        rate_fps = config.data.rate_fps if self.rule.kind == "rate" else self.watch.rate_fps
+        info = ModelInfo(
+            model=asdict(config.model),
+            class_names=self.catalog.class_names,
+            size=self.size,
+            mean=encoder.mean,
+            std=encoder.std,
+            sampling=self.rule.kind,
+            frames=self.rule.frames,
+            rate_fps=rate_fps,
+            context_s=self.rule.frames / rate_fps,
+            split_fingerprint=self.plan.fingerprint,
+            run={"data": asdict(config.data), "eval": asdict(config.eval), "seed": config.seed},
+            metrics={"val": {"top1": row["val_top1"], "loss": row["val_loss"], "epoch": row["epoch"]}},
+            versions=library_versions(),
+        )
+        save_model(self.out / "model.safetensors", self.network, info)
+
+    def _slowest(self, fitted_s: float, evaluated_s: float) -> str:
+        total = fitted_s + evaluated_s
+        waited = self.watch.total_waited_s
+        computed = self.watch.total_s - waited
+        parts = {
+            f"waiting for data: more --data.workers (now {self.workers}), a smaller --data.size or "
+            "fewer --data.frames would help": waited,
+            f"the network on the {self.device.type}": computed,
+            "validation and bookkeeping between the epochs": fitted_s - self.watch.total_s,
+            "evaluating the test split": evaluated_s,
+        }
+        name = max(parts, key=parts.__getitem__)
+        share = parts[name] / total if total else 0.0
+        what, colon, mend = name.partition(":")
+        return f"{what}, {share:.0%} of {format_seconds(total)}{colon}{mend}"
+
+
+@contextmanager
+def _quiet_lightning() -> Iterator[None]:
+    """Keep Lightning's advertisements and its advice on choices made on purpose off the screen."""
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            # The number of workers is chosen for the machine; short epochs log once.
+            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+            warnings.filterwarnings("ignore", message=".*number of training batches.*")
+            # Lightning's own use of torch.
+            warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated.*")
+            yield
+    finally:
+        logger.setLevel(level)

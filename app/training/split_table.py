@@ -1,0 +1,44 @@
+"""The split as a table, and a loud word where it leaks."""
+
+from rich.table import Table
+
+from cliptide.app.inference.terminal import log, log_console, warn
+from cliptide.datasets.catalog import Catalog
+from cliptide.datasets.splits import SplitPlan, split_counts
+
+# A table of hundreds of classes scrolls everything else away.
+MOST_ROWS = 30
+ORIGINS = {"official": "official", "manifest": "from the manifest", "made": "made by groups"}
+
+
+def show_split(catalog: Catalog, plan: SplitPlan) -> None:
+    """Print class x split on stderr, the notes, and torn groups."""
+    counts = split_counts(plan.records, catalog.class_names)
+    fold = f", fold {catalog.fold}" if catalog.fold else ""
+    title = f"{catalog.root}: split {ORIGINS[plan.origin]}{fold}, fingerprint {plan.fingerprint}"
+    table = Table(title=title, title_justify="left", title_style="bold")
+    table.add_column("class")
+    for split in ("train", "val", "test"):
+        table.add_column(split, justify="right")
+    for row in counts[:MOST_ROWS]:
+        table.add_row(row.class_name, str(row.train), str(row.val), str(row.test))
+    if len(counts) > MOST_ROWS:
+        table.add_row(f"... {len(counts) - MOST_ROWS} more classes", "", "", "")
+    table.add_section()
+    sums = [sum(column) for column in zip(*(row[1:] for row in counts), strict=True)]
+    table.add_row("clips", *map(str, sums))
+    groups = [
+        len({record.group for record in plan.records if record.split == split})
+        for split in ("train", "val", "test")
+    ]
+    if plan.groups_known:
+        table.add_row("groups", *map(str, groups))
+    log_console().print(table)
+    for note in (*catalog.notes, *plan.notes):
+        log(f"Note: {note}")
+    if plan.torn_groups:
+        some = ", ".join(plan.torn_groups[:5])
+        warn(
+            f"LEAKY SPLIT: {len(plan.torn_groups)} groups have clips in both train and test ({some}). "
+            "The score will be too good, and the report says so."
+        )

@@ -1,0 +1,216 @@
+"""Every key of a run, typed. A key here is a flag on the command line and a line in config.yaml.
+
+Plain frozen dataclasses; the docstrings are the help texts. What one field alone can get wrong
+is checked at construction, so a wrong value never travels.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from cliptide.configs.errors import ConfigError
+
+
+def parse_size(text: str | int) -> tuple[int, int]:
+    """Read a frame size, `112` or `128x171` (height first).
+
+    Returns:
+        (height, width) in pixels, both at least 2.
+
+    Raises:
+        ConfigError: The text is no size or a side is too small.
+    """
+    sides = str(text).lower().split("x")
+    try:
+        height, width = (int(sides[0]), int(sides[-1])) if len(sides) <= 2 else (0, 0)
+    except ValueError:
+        height = width = 0
+    if min(height, width) < 2:
+        raise ConfigError(
+            f"data.size is {str(text)!r}, which is no frame size. "
+            "Give the height and width in pixels, such as 112 or 128x171, each at least 2."
+        )
+    return height, width
+
+
+def _require(value: float, ok: bool, key: str, mend: str) -> None:
+    if not ok:
+        raise ConfigError(f"{key} is {value}. Use {mend}.")
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """The data and how clips are taken from it.
+
+    Args:
+        frames: Frames in a clip (T); a shorter video gives fewer.
+        size: Frame size fed to the network, 112 or 128x171 (height first).
+        sampling: How frames are chosen: uniform over the clip, or at a fixed rate.
+        rate_fps: Frames per second for sampling rate.
+        augment: Augmentation of training clips.
+        flip: Mirror training clips half of the time; switch off where labels have a left and a right.
+        fold: Official fold to use (UCF101 lists).
+        group_regex: Regular expression finding the group in a file's path below DATA; its first bracket counts.
+        kind: Layout of DATA on disk.
+        val_share: Share of the training clips held out for validation, by whole groups.
+        test_share: Share of the clips held out for testing where DATA has no split of its own.
+        workers: Processes that load clips, or auto.
+        keep: Keep decoded training clips in memory where they fit.
+    """
+
+    frames: int = 16
+    size: str | int = "112"
+    sampling: Literal["uniform", "rate"] = "uniform"
+    rate_fps: float = 8.0
+    augment: Literal["none", "light", "strong"] = "light"
+    flip: bool = True
+    fold: int = 1
+    group_regex: str | None = None
+    kind: Literal["auto", "folder", "ucf101", "manifest"] = "auto"
+    val_share: float = 0.15
+    test_share: float = 0.2
+    workers: int | Literal["auto"] = "auto"
+    keep: Literal["auto", "never"] = "auto"
+
+    def __post_init__(self) -> None:
+        parse_size(self.size)
+        _require(self.frames, self.frames >= 1, "data.frames", "1 or more")
+        _require(self.rate_fps, self.rate_fps > 0, "data.rate_fps", "a rate above 0")
+        _require(self.fold, self.fold >= 1, "data.fold", "1 or more")
+        for key in ("val_share", "test_share"):
+            value = getattr(self, key)
+            _require(value, 0 < value < 0.9, f"data.{key}", "a share between 0 and 0.9")
+        if self.workers != "auto":
+            _require(self.workers, self.workers >= 0, "data.workers", "auto, 0 or more")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The network: encoder per frame, temporal part, summary over time, head.
+
+    Args:
+        encoder: CNN for single frames: tiny, or any torchvision classification network by name.
+        width: Scale of the filter counts of tiny.
+        pretrained: Start the encoder from the library's ImageNet weights (downloaded once).
+        encoder_weights: File with encoder weights (.safetensors, .pt or .pth) in place of a download.
+        freeze: Keep the encoder as it is and train only what follows.
+        temporal: What carries features over time; none leaves it out.
+        hidden: Size of the recurrent state.
+        layers: Recurrent layers.
+        bidirectional: Read the clip forwards and backwards.
+        summary: How the steps become one vector; padded steps never count.
+        head: linear, or mlp with one hidden layer.
+        dropout: Share dropped between recurrent layers and before the head.
+    """
+
+    encoder: str = "tiny"
+    width: float = 1.0
+    pretrained: bool = False
+    encoder_weights: str | None = None
+    freeze: bool = False
+    temporal: Literal["none", "rnn", "lstm", "gru"] = "gru"
+    hidden: int = 128
+    layers: int = 1
+    bidirectional: bool = False
+    summary: Literal["last", "mean", "max", "attention"] = "last"
+    head: Literal["linear", "mlp"] = "linear"
+    dropout: float = 0.2
+
+    def __post_init__(self) -> None:
+        _require(self.width, self.width > 0, "model.width", "a scale above 0")
+        _require(self.hidden, self.hidden >= 1, "model.hidden", "1 or more")
+        _require(self.layers, self.layers >= 1, "model.layers", "1 or more")
+        _require(self.dropout, 0 <= self.dropout < 1, "model.dropout", "a share from 0 to below 1")
+        if self.temporal == "none" and self.bidirectional:
+            raise ConfigError(
+                "model.bidirectional is true but model.temporal is none. "
+                "Choose rnn, lstm or gru, or leave bidirectional out."
+            )
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """The optimisation.
+
+    Args:
+        epochs: Passes over the training clips at most.
+        batch_size: Clips in a step.
+        optimizer: AdamW, or SGD with Nesterov momentum 0.9.
+        lr: Peak learning rate.
+        weight_decay: Decoupled weight decay (plain L2 for SGD); biases and norms are spared.
+        warmup_epochs: Epochs of linear warm-up before the cosine decay to zero.
+        label_smoothing: Share of the target spread over all classes.
+        class_weights: Weigh the loss against imbalance; balanced is total / (classes x count).
+        clip_grad: Largest norm of the gradient; 0 switches clipping off.
+        precision: Number format; auto takes bf16 where the hardware has it.
+        patience: Epochs without a better validation score before stopping; 0 never stops early.
+    """
+
+    epochs: int = 30
+    batch_size: int = 16
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    lr: float = 1e-3
+    weight_decay: float = 0.01
+    warmup_epochs: float = 1.0
+    label_smoothing: float = 0.0
+    class_weights: Literal["none", "balanced"] = "none"
+    clip_grad: float = 1.0
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    patience: int = 0
+
+    def __post_init__(self) -> None:
+        _require(self.epochs, self.epochs >= 1, "train.epochs", "1 or more")
+        _require(self.batch_size, self.batch_size >= 1, "train.batch_size", "1 or more")
+        _require(self.lr, self.lr > 0, "train.lr", "a rate above 0")
+        _require(self.weight_decay, self.weight_decay >= 0, "train.weight_decay", "0 or more")
+        _require(self.warmup_epochs, self.warmup_epochs >= 0, "train.warmup_epochs", "0 or more")
+        _require(
+            self.label_smoothing,
+            0 <= self.label_smoothing < 1,
+            "train.label_smoothing",
+            "a share from 0 to below 1",
+        )
+        _require(self.clip_grad, self.clip_grad >= 0, "train.clip_grad", "0 or more")
+        _require(self.patience, self.patience >= 0, "train.patience", "0 or more")
+
+
+@dataclass(frozen=True)
+class EvalConfig:
+    """The evaluation.
+
+    Args:
+        clips: Clips taken from each video; their scores are averaged.
+    """
+
+    clips: int = 3
+
+    def __post_init__(self) -> None:
+        _require(self.clips, self.clips >= 1, "eval.clips", "1 or more")
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """A whole run.
+
+    Args:
+        data: The data and how clips are taken from it.
+        model: The network.
+        train: The optimisation.
+        eval: The evaluation.
+        seed: Seed of everything random.
+        device: Where to compute: auto, cpu, cuda, cuda:1 or mps.
+    """
+
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    eval: EvalConfig = field(default_factory=EvalConfig)
+    seed: int = 0
+    device: str = "auto"
+
+
+SECTIONS: dict[str, type[Any]] = {
+    "data": DataConfig,
+    "model": ModelConfig,
+    "train": TrainConfig,
+    "eval": EvalConfig,
+}

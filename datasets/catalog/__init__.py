@@ -1,0 +1,85 @@
+"""From disk to records: one file for each layout a data set may have.
+
+A reader never opens a video: unreadable ones are found when they are read, and counted there.
+"""
+
+from collections.abc import Callable
+from os import PathLike
+from pathlib import Path
+from typing import Literal
+
+from cliptide.configs.errors import ConfigError, DataError
+from cliptide.datasets.catalog.catalog import Catalog, Kind
+from cliptide.datasets.catalog.folder import read_folder
+from cliptide.datasets.catalog.manifest import read_manifest
+from cliptide.datasets.catalog.ucf101 import find_lists, read_ucf101
+from cliptide.datasets.catalog.videos import VIDEO_SUFFIXES, find_videos
+from cliptide.datasets.catalog.wording import did_you_mean
+
+__all__ = ["KINDS", "VIDEO_SUFFIXES", "Catalog", "Kind", "find_videos", "read_catalog"]
+
+_READERS: dict[Kind, Callable[..., Catalog]] = {
+    "folder": read_folder,
+    "ucf101": read_ucf101,
+    "manifest": read_manifest,
+}
+
+KINDS: tuple[str, ...] = ("auto", *_READERS)
+
+_MANIFEST_SUFFIXES = frozenset({".csv", ".tsv"})
+
+
+def read_catalog(
+    data: str | PathLike[str],
+    *,
+    kind: Literal["auto", "folder", "ucf101", "manifest"] = "auto",
+    fold: int = 1,
+    group_regex: str | None = None,
+) -> Catalog:
+    """Read what a data set holds, without opening a video.
+
+    Args:
+        data: A class-per-folder tree, a UCF101-style folder, or a manifest CSV.
+        kind: The layout; `auto` takes a file for a manifest, and a folder with
+            `ucfTrainTestlist` inside or beside it for UCF101.
+        fold: The official fold of a UCF101-style folder, counted from 1.
+        group_regex: Finds a clip's group in its relative path (its first capturing group, else
+            the whole match); wins over every other source of groups.
+
+    Raises:
+        DataError: `data` is not there, holds nothing to learn from, or does not fit `kind`.
+        SplitError: The fold or the split it brings is wrong.
+        ConfigError: `kind` or `group_regex` is wrong.
+    """
+    path = Path(data)
+    if kind not in KINDS:
+        raise ConfigError(
+            f"Kind {kind!r} is unknown.{did_you_mean(kind, KINDS)} Use one of: {', '.join(KINDS)}."
+        )
+    if not path.exists():
+        raise DataError(_not_there(path))
+    layout = _detect(path) if kind == "auto" else kind
+    return _READERS[layout](path, fold=fold, group_regex=group_regex)
+
+
+def _detect(path: Path) -> Kind:
+    if path.is_dir():
+        return "ucf101" if find_lists(path) else "folder"
+    suffix = path.suffix.lower()
+    if suffix not in _MANIFEST_SUFFIXES and suffix not in VIDEO_SUFFIXES:
+        raise DataError(
+            f"{path} is neither a folder nor a CSV. Give a folder with one folder for each class, "
+            "or a CSV with path,label."
+        )
+    return "manifest"
+
+
+def _not_there(path: Path) -> str:
+    parent = path.parent
+    if not parent.is_dir():
+        return f"{path} does not exist, nor does the folder {parent}. Mend the path."
+    siblings = [sibling.name for sibling in parent.iterdir()]
+    return (
+        f"{path} does not exist.{did_you_mean(path.name, siblings)} Mend the path: it is read from "
+        f"{Path.cwd()}."
+    )

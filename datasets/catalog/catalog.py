@@ -1,0 +1,52 @@
+"""What every layout on disk is read into."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from cliptide.configs.errors import DataError
+from cliptide.datasets.records import SampleRecord
+
+Kind = Literal["folder", "ucf101", "manifest"]
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """A data set as it lies on disk: its clips, its classes, and the split it came with.
+
+    Attributes:
+        root: The folder or the manifest file, as the user gave it.
+        kind: The layout it was read as.
+        records: Every clip, sorted by name; `split` is None where no split was given.
+        class_names: In the order of `classInd.txt` for UCF101, sorted otherwise.
+        split_origin: Who made the split: the data set's authors (`official`), the user
+            (`manifest`), or nobody yet (None).
+        fold: The official fold, counted from 1; None where there are no folds.
+        groups_known: Whether groups come from names, a column or a pattern. If not, each video
+            is a group of its own, and like clips may stand in train and test.
+        notes: What was left out or taken for granted, one line each, for the user to read.
+    """
+
+    root: Path
+    kind: Kind
+    records: tuple[SampleRecord, ...]
+    class_names: tuple[str, ...]
+    split_origin: Literal["official", "manifest"] | None
+    fold: int | None
+    groups_known: bool
+    notes: tuple[str, ...]
+
+
+def require_classes(class_names: Sequence[str], *, where: Path) -> None:
+    """Refuse a data set with nothing to tell apart.
+
+    Raises:
+        DataError: There are fewer than two classes.
+    """
+    if len(class_names) < 2:
+        names = ", ".join(repr(name) for name in class_names) or "none"
+        raise DataError(
+            f"{where} has one class only: {names}. A recogniser needs at least two: add clips "
+            "of what it is to be told apart from."
+        )

@@ -1,0 +1,158 @@
+"""From a record to clips of frames: read, choose, augment.
+
+What a sample looks like depends on (seed, epoch, sample) alone, never on which process reads it
+or in which order.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from cliptide.configs.errors import VideoError
+from cliptide.datasets.kept import KeptClips
+from cliptide.datasets.records import SampleRecord
+from cliptide.datasets.sampling import SamplingRule, choose_indices, segment_bounds
+from cliptide.datasets.transforms import ClipTransform, clip_transform, decode_size
+from cliptide.datasets.video import open_video
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What was read of one record.
+
+    Attributes:
+        index: The record's place in the data set.
+        clips: (T, 3, H, W) uint8 of each view; empty when the video could not be read.
+        label: Class index, -1 where unknown.
+        frames_used: Different frames read, over all views.
+        used_fps: Frames used per second of clip, for each view.
+        duration_s: Length of the clip in the video, seconds.
+        error: Why it could not be read, or "".
+    """
+
+    index: int
+    clips: tuple[Tensor, ...]
+    label: int
+    frames_used: int = 0
+    used_fps: tuple[float, ...] = ()
+    duration_s: float = 0.0
+    error: str = ""
+
+
+class ClipDataset(Dataset[Sample]):
+    """Clips of records; addressed by (epoch, index).
+
+    Args:
+        records: What to read.
+        class_names: Labels in the order of the logits; a label not among them gets index -1.
+        rule: How frames are chosen.
+        size: (height, width) of the frames.
+        augment: Preset of `transforms.clip_transform`; anything but None means training: frames
+            are drawn at random and one view is taken.
+        flip: Whether training clips may be mirrored.
+        num_views: Views of each video for evaluation.
+        seed: Seed of the draws.
+        kept: Where decoded clips are kept, or None to decode each time.
+    """
+
+    def __init__(
+        self,
+        records: Sequence[SampleRecord],
+        *,
+        class_names: Sequence[str],
+        rule: SamplingRule,
+        size: tuple[int, int],
+        augment: str | None = None,
+        flip: bool = False,
+        num_views: int = 1,
+        seed: int = 0,
+        kept: KeptClips | None = None,
+    ) -> None:
+        self.records = tuple(records)
+        self.class_index = {name: index for index, name in enumerate(class_names)}
+        self.rule, self.size, self.num_views, self.seed, self.kept = rule, size, num_views, seed, kept
+        self.augment, self.flip = augment, flip
+        self.read_size = decode_size(size, augment=augment) if augment else size
+        self._transform: ClipTransform | None = None
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, key: tuple[int, int]) -> Sample:
+        """Read one record in one epoch; an unreadable video gives a sample with its error."""
+        epoch, index = key
+        record = self.records[index]
+        empty = Sample(index, (), self.class_index.get(record.label, -1))
+        try:
+            return self._read(record, empty, np.random.default_rng((self.seed, epoch, index)))
+        except VideoError as error:
+            return replace(empty, error=str(error))
+
+    def _read(self, record: SampleRecord, empty: Sample, rng: np.random.Generator) -> Sample:
+        training = self.augment is not None
+        kept = self.kept.get(empty.index) if self.kept else None
+        if kept is not None:
+            pts_s, frames = kept
+            chosen = self._choose(pts_s, rng)
+            clips = [frames[indices] for indices in chosen]
+        else:
+            pts_s, chosen, clips = self._decode(record, empty.index, rng)
+        frame_s = (pts_s[-1] - pts_s[0]) / max(1, len(pts_s) - 1)
+        duration_s = float(pts_s[-1] - pts_s[0] + frame_s)
+        if training:
+            clips = [self._augmented(clip, int(rng.integers(2**31))) for clip in clips]
+        return replace(
+            empty,
+            clips=tuple(
+                torch.from_numpy(np.ascontiguousarray(clip.transpose(0, 3, 1, 2))) for clip in clips
+            ),
+            frames_used=len({i for indices in chosen for i in indices}),
+            used_fps=tuple(_used_fps(pts_s[indices], duration_s) for indices in chosen),
+            duration_s=duration_s,
+        )
+
+    def _choose(self, pts_s: NDArray[np.float64], rng: np.random.Generator) -> list[list[int]]:
+        """Frame indices of each view, at random in training."""
+        views, draw = (1, rng) if self.augment is not None else (self.num_views, None)
+        chosen = [
+            choose_indices(pts_s, self.rule, view=view, num_views=views, rng=draw)
+            for view in range(views)
+        ]
+        # Every view of a short video is the whole video: scoring it once gives the same mean.
+        return [indices for at, indices in enumerate(chosen) if indices not in chosen[:at]]
+
+    def _decode(
+        self, record: SampleRecord, index: int, rng: np.random.Generator
+    ) -> tuple[NDArray[np.float64], list[list[int]], list[NDArray[np.uint8]]]:
+        """Time stamps of the record's frames, indices of each view and their frames."""
+        with open_video(record.source) as video:
+            first, last = segment_bounds(
+                video.pts_s, start_s=record.start_s, end_s=record.end_s, name=record.name
+            )
+            pts_s = video.pts_s[first:last]
+            chosen = self._choose(pts_s, rng)
+            if self.kept is not None and self.kept.has_room(len(pts_s), self.read_size):
+                frames = video.frames_at(range(first, last), size=self.read_size)
+                self.kept.put(index, pts_s, frames)
+                return pts_s, chosen, [frames[indices] for indices in chosen]
+            wanted = sorted({i for indices in chosen for i in indices})
+            place = {i: row for row, i in enumerate(wanted)}
+            frames = video.frames_at([first + i for i in wanted], size=self.read_size)
+            return pts_s, chosen, [frames[[place[i] for i in indices]] for indices in chosen]
+
+    def _augmented(self, clip: NDArray[np.uint8], seed: int) -> NDArray[np.uint8]:
+        if self._transform is None:  # built where it is used: albumentations takes seconds to import
+            self._transform = clip_transform(self.augment or "none", size=self.size, flip=self.flip)
+        return self._transform(clip, seed)
+
+
+def _used_fps(pts_s: NDArray[np.float64], duration_s: float) -> float:
+    """Frames per second at which a clip's chosen frames (n,) were taken; 0 where that is unknown."""
+    if len(pts_s) > 1 and pts_s[-1] > pts_s[0]:
+        return float((len(pts_s) - 1) / (pts_s[-1] - pts_s[0]))
+    return 1 / duration_s if duration_s > 0 else 0.0

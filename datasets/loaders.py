@@ -1,0 +1,161 @@
+"""From samples to padded batches, in worker processes.
+
+Workers start with one thread each for torch, OpenCV and FFmpeg: threads multiplied by
+workers are slower than either, and threads inside forked workers have hung other projects.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Sampler
+
+from cliptide.datasets.clips import ClipDataset, Sample
+
+MAX_WORKERS = 8
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Clips of several samples, padded to the longest.
+
+    Attributes:
+        clips: (B, T, 3, H, W) uint8 RGB, zero at the padding.
+        lengths: (B,) int64, real frames of each clip.
+        labels: (B,) int64 class indices, -1 where unknown.
+        indices: (B,) int64, the sample each clip belongs to; views of one video share it.
+        samples: The samples without their clips: durations, rates, and errors of those that
+            could not be read and so have no clip here.
+    """
+
+    clips: Tensor
+    lengths: Tensor
+    labels: Tensor
+    indices: Tensor
+    samples: tuple[Sample, ...]
+
+    def to(self, device: torch.device, **options: Any) -> "Batch":
+        """The batch with clips and labels on a device; lengths stay, packing wants them on the CPU."""
+        return replace(
+            self,
+            clips=self.clips.to(device, non_blocking=True),
+            labels=self.labels.to(device, non_blocking=True),
+        )
+
+    def pin_memory(self) -> "Batch":
+        """The batch in pinned memory (called by the loader)."""
+        return replace(self, clips=self.clips.pin_memory(), labels=self.labels.pin_memory())
+
+
+def collate(samples: Sequence[Sample]) -> Batch:
+    """Pad the clips of samples into one batch; samples with an error have none."""
+    clips = [clip for sample in samples for clip in sample.clips]
+    owners = [sample for sample in samples for _ in sample.clips]
+    padded = torch.zeros(0, 1, 3, 1, 1, dtype=torch.uint8)
+    if clips:
+        longest = max(len(clip) for clip in clips)
+        padded = torch.zeros(len(clips), longest, *clips[0].shape[1:], dtype=torch.uint8)
+        for row, clip in zip(padded, clips, strict=True):
+            row[: len(clip)] = clip
+    return Batch(
+        clips=padded,
+        lengths=torch.tensor([len(clip) for clip in clips], dtype=torch.int64),
+        labels=torch.tensor([sample.label for sample in owners], dtype=torch.int64),
+        indices=torch.tensor([sample.index for sample in owners], dtype=torch.int64),
+        samples=tuple(replace(sample, clips=()) for sample in samples),
+    )
+
+
+class EpochSampler(Sampler[tuple[int, int]]):
+    """Yields (epoch, index): in an order drawn from (seed, epoch), or in order.
+
+    The epoch travels with the index because workers that live through several epochs would not
+    otherwise know it. With several processes training together, each takes every n-th sample.
+
+    Args:
+        num_samples: How many samples there are.
+        shuffle: Whether the order is drawn.
+        seed: Seed of the draw.
+        rank: Which of the processes this is.
+        num_ranks: How many processes train together.
+    """
+
+    def __init__(
+        self, num_samples: int, *, shuffle: bool, seed: int, rank: int = 0, num_ranks: int = 1
+    ) -> None:
+        self.num_samples, self.shuffle, self.seed = num_samples, shuffle, seed
+        self.rank, self.num_ranks = rank, num_ranks
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch that the next pass is for."""
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        order = list(range(self.num_samples))
+        if self.shuffle:
+            generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
+            order = torch.randperm(self.num_samples, generator=generator).tolist()
+        for index in order[self.rank :: self.num_ranks]:
+            yield self.epoch, index
+
+    def __len__(self) -> int:
+        return len(range(self.rank, self.num_samples, self.num_ranks))
+
+
+def _start_worker(worker: int) -> None:
+    import cv2
+
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+
+
+def worker_count(workers: int | str, *, num_samples: int) -> int:
+    """Resolve `data.workers`: auto leaves one processor core to the training itself."""
+    if workers != "auto":
+        return int(workers)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    # Starting processes costs more than reading a handful of clips.
+    return min(MAX_WORKERS, max(cores - 1, 1)) if num_samples > 32 else 0
+
+
+def make_loader(
+    dataset: ClipDataset,
+    *,
+    batch_size: int,
+    workers: int = 0,
+    shuffle: bool = False,
+    pin_memory: bool = False,
+    context: Any = None,
+    rank: int = 0,
+    num_ranks: int = 1,
+) -> DataLoader[Sample]:
+    """Build the loader of a data set; it yields `Batch`.
+
+    Args:
+        dataset: What to read.
+        batch_size: Samples in a batch.
+        workers: Processes that read; 0 reads in this one.
+        shuffle: Whether each epoch has an order of its own, drawn from (seed, epoch).
+        pin_memory: Whether batches lie in pinned memory, for CUDA.
+        context: Start method of the workers; None for the platform's own.
+        rank: Which of the processes training together this is.
+        num_ranks: How many processes train together.
+    """
+    sampler = EpochSampler(
+        len(dataset), shuffle=shuffle, seed=dataset.seed, rank=rank, num_ranks=num_ranks
+    )
+    return DataLoader(
+        dataset,
+        batch_size=batch_size,
+        sampler=sampler,
+        num_workers=workers,
+        collate_fn=collate,
+        pin_memory=pin_memory,
+        worker_init_fn=_start_worker,
+        persistent_workers=workers > 0,
+        multiprocessing_context=context if workers else None,
+    )

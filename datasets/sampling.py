@@ -1,0 +1,138 @@
+"""Which frames of a clip are read. Pure: time stamps and a rule in, frame indices out.
+
+No rule ever repeats a frame to fill a clip up: a short video gives fewer frames, and their
+number is the clip's true length.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cliptide.configs.errors import VideoError
+
+
+@dataclass(frozen=True)
+class SamplingRule:
+    """How the frames of a clip are chosen.
+
+    Attributes:
+        kind: `uniform` (spread over the whole clip) or `rate` (at a fixed rate).
+        frames: T, frames in a clip at most.
+        rate_fps: Frames per second, for `rate`.
+    """
+
+    kind: Literal["uniform", "rate"]
+    frames: int
+    rate_fps: float = 8.0
+
+
+def segment_bounds(
+    pts_s: NDArray[np.float64], *, start_s: float, end_s: float | None, name: str
+) -> tuple[int, int]:
+    """The frames shown from `start_s` up to but without `end_s`: first index and one past the last.
+
+    Args:
+        pts_s: (N,) presentation times, seconds, never decreasing, the first at 0.
+        start_s: Where the segment begins, seconds.
+        end_s: Where it ends, seconds; None or beyond the end means the video's end.
+        name: What to call the clip in an error.
+
+    Raises:
+        VideoError: No frame lies in the segment.
+    """
+    first = int(np.searchsorted(pts_s, start_s, side="left"))
+    last = len(pts_s) if end_s is None else int(np.searchsorted(pts_s, end_s, side="left"))
+    if first >= last:
+        raise VideoError(
+            f"{name} has no frame from {start_s:g} s to {'its end' if end_s is None else f'{end_s:g} s'}; "
+            f"its last frame is at {pts_s[-1]:.2f} s. Correct start_s and end_s."
+        )
+    return first, last
+
+
+def uniform_indices(
+    *,
+    num_frames: int,
+    clip_frames: int,
+    view: int = 0,
+    num_views: int = 1,
+    rng: np.random.Generator | None = None,
+) -> list[int]:
+    """Cut the video into equal stretches and take one frame of each.
+
+    Args:
+        num_frames: Frames of the video, 1 or more.
+        clip_frames: T, the frames wanted.
+        view: Which of several evenly shifted choices, 0..num_views-1.
+        num_views: How many there are; one alone takes the middle of each stretch.
+        rng: Draws a frame of each stretch at random instead (training).
+
+    Returns:
+        min(T, num_frames) rising indices, none twice.
+    """
+    if num_frames <= clip_frames:
+        return list(range(num_frames))
+    edges = np.linspace(0, num_frames, clip_frames + 1)
+    phase = rng.random(clip_frames) if rng is not None else (view + 0.5) / num_views
+    chosen = np.floor(edges[:-1] + phase * np.diff(edges)).astype(int)
+    # A draw can land on the edge that the next stretch begins with.
+    chosen = np.minimum(chosen, np.ceil(edges[1:]).astype(int) - 1)
+    return [int(index) for index in np.unique(chosen)]
+
+
+def rate_indices(
+    pts_s: NDArray[np.float64],
+    *,
+    rate_fps: float,
+    clip_frames: int,
+    view: int = 0,
+    num_views: int = 1,
+    rng: np.random.Generator | None = None,
+) -> list[int]:
+    """Take the frame on show every 1 / rate seconds, in a window of T / rate seconds.
+
+    Args:
+        pts_s: (N,) presentation times, seconds, never decreasing.
+        rate_fps: Frames per second wanted. A video with fewer gives each of its frames once.
+        clip_frames: T, frames at most.
+        view: Which of several windows spread evenly over the video, 0..num_views-1.
+        num_views: How many there are; one alone takes the middle.
+        rng: Places the window at random instead (training).
+
+    Returns:
+        Up to T rising indices, none twice.
+    """
+    frame_s = (pts_s[-1] - pts_s[0]) / (len(pts_s) - 1) if len(pts_s) > 1 else 0.0
+    duration_s = float(pts_s[-1] - pts_s[0] + frame_s)
+    slack_s = max(0.0, duration_s - clip_frames / rate_fps)
+    place = rng.random() if rng is not None else (view + 0.5) / num_views
+    times = pts_s[0] + place * slack_s + np.arange(clip_frames) / rate_fps
+    # Half a step of the finest clock in use: a time computed as 0.1999999 means the frame at 0.2.
+    times = times[times < pts_s[0] + duration_s - 1e-6] + 1e-6
+    shown = np.searchsorted(pts_s, times, side="right") - 1
+    return [int(index) for index in np.unique(np.maximum(shown, 0))] or [0]
+
+
+def choose_indices(
+    pts_s: NDArray[np.float64],
+    rule: SamplingRule,
+    *,
+    view: int = 0,
+    num_views: int = 1,
+    rng: np.random.Generator | None = None,
+) -> list[int]:
+    """Apply a rule to a clip whose frames are shown at `pts_s` (N,), seconds."""
+    if rule.kind == "rate":
+        return rate_indices(
+            pts_s,
+            rate_fps=rule.rate_fps,
+            clip_frames=rule.frames,
+            view=view,
+            num_views=num_views,
+            rng=rng,
+        )
+    return uniform_indices(
+        num_frames=len(pts_s), clip_frames=rule.frames, view=view, num_views=num_views, rng=rng
+    )

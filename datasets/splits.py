@@ -1,0 +1,408 @@
+"""Group-safe splits: what is trained on, what a run is chosen by, and what it is judged by.
+
+Clips of one group (an actor, a source video) look alike, so a group never stands on both sides.
+Where nobody gave a split, scikit-learn deals the groups into folds of like classes and some of
+the folds become the test split. Validation is dealt the same way out of the training groups,
+whoever made the test split: nothing about a run may be chosen on the test split.
+"""
+
+import dataclasses
+import hashlib
+import itertools
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from cliptide.configs.errors import ConfigError, SplitError
+from cliptide.datasets.catalog import Catalog
+from cliptide.datasets.catalog.wording import counted, did_you_mean, some
+from cliptide.datasets.records import SPLITS, SampleRecord, Split
+
+# Test may take up to half of the clips if that is what it needs to see every class. Validation
+# merely guides the run, so it may not take more than twice its share for that.
+_LARGEST_TEST_SHARE = 0.5
+_LARGEST_VAL_FACTOR = 2.0
+
+# More folds come nearer to a wanted share, but leave too few groups in each to balance classes.
+# A share below a tenth needs more all the same, down to a hundredth.
+_USUAL_FOLDS = 10
+_MOST_FOLDS = 100
+
+
+@dataclass(frozen=True)
+class SplitPlan:
+    """Every clip of a data set with its split.
+
+    Attributes:
+        records: Sorted by name, each with a split.
+        origin: Who made the test split: the data set's authors (`official`), the user
+            (`manifest`), or this module (`made`).
+        torn_groups: Groups with clips in test and in train or val; not empty means leaky.
+        fingerprint: 12 hexadecimal digits over every clip's name, label and split; the same
+            wherever the data set lies.
+        groups_known: Whether groups are more than one video each.
+        notes: Classes that a split lacks, one line each, for the user to read.
+    """
+
+    records: tuple[SampleRecord, ...]
+    origin: Literal["official", "manifest", "made"]
+    torn_groups: tuple[str, ...]
+    fingerprint: str
+    groups_known: bool
+    notes: tuple[str, ...]
+
+
+class SplitCount(NamedTuple):
+    """How many clips of one class each split has."""
+
+    class_name: str
+    train: int
+    val: int
+    test: int
+
+
+def make_splits(
+    catalog: Catalog, *, seed: int, val_share: float = 0.15, test_share: float = 0.2
+) -> SplitPlan:
+    """Give every clip a split, keeping the split the data set came with.
+
+    The result depends on the clips and the seed alone, not on the order of the records.
+
+    Args:
+        catalog: With no split at all, or with one for every record.
+        seed: Decides between equally good splits.
+        val_share: The share of the clips outside test that go to validation, above 0 and below
+            1; approximate, as groups stay whole. Not used where a validation split was given.
+        test_share: The share of all clips that go to test. Not used where a split was given.
+
+    Raises:
+        SplitError: There are too few groups, or a given split lacks train or test.
+        ConfigError: A share is not between 0 and 1.
+    """
+    for name, share in (("val_share", val_share), ("test_share", test_share)):
+        if not 0 < share < 1:
+            raise ConfigError(
+                f"{name} {share} is no share of the clips. Use a number above 0 and below 1, "
+                "such as 0.2."
+            )
+    records = sorted(catalog.records, key=lambda r: (r.name, r.label))
+    if catalog.split_origin is None:
+        _require_groups_for_three_splits(records, catalog)
+        largest = max(test_share, _LARGEST_TEST_SHARE)
+        aim = _Aim(share=test_share, largest=largest, leaves_spare=True)
+        test_groups = _carve(_Groups(records), records, aim=aim, seed=seed)
+        records = [
+            dataclasses.replace(r, split="test" if r.group in test_groups else "train")
+            for r in records
+        ]
+    else:
+        _require_train_and_test(records, catalog)
+    if not any(r.split == "val" for r in records):
+        records = _with_validation(records, catalog, share=val_share, seed=seed)
+    return SplitPlan(
+        records=tuple(records),
+        origin=catalog.split_origin or "made",
+        torn_groups=torn_groups(records),
+        fingerprint=_fingerprint(records),
+        groups_known=catalog.groups_known,
+        notes=_missing_classes(records, catalog.class_names),
+    )
+
+
+def torn_groups(records: Iterable[SampleRecord]) -> tuple[str, ...]:
+    """Find the groups with clips in test and also in train or val, sorted by name."""
+    tested: set[str] = set()
+    learnt: set[str] = set()
+    for record in records:
+        if record.split is not None:
+            (tested if record.split == "test" else learnt).add(record.group)
+    return tuple(sorted(tested & learnt))
+
+
+def split_counts(
+    records: Iterable[SampleRecord], class_names: Sequence[str]
+) -> tuple[SplitCount, ...]:
+    """Count the clips of each class in each split, in the order of `class_names`."""
+    counts = Counter((record.label, record.split) for record in records)
+    return tuple(
+        SplitCount(name, *(counts[name, split] for split in SPLITS)) for name in class_names
+    )
+
+
+def require_split(
+    records: Iterable[SampleRecord], split: str, *, where: str
+) -> tuple[SampleRecord, ...]:
+    """Select the records of one split.
+
+    Args:
+        records: Any records.
+        split: `train`, `val` or `test`, as the user wrote it.
+        where: What the records come from, for the message.
+
+    Raises:
+        SplitError: No record has this split.
+    """
+    every = tuple(records)
+    chosen = tuple(record for record in every if record.split == split)
+    if chosen:
+        return chosen
+    names = _splits_present(every)
+    if not names:
+        raise SplitError(f"Split {split!r} is not in {where}: no clip there has a split.")
+    raise SplitError(
+        f"Split {split!r} is not in {where}.{did_you_mean(split, names)} "
+        f"Use one of: {', '.join(names)}."
+    )
+
+
+def _splits_present(records: Sequence[SampleRecord]) -> list[Split]:
+    found = {record.split for record in records}
+    return [split for split in SPLITS if split in found]
+
+
+def _require_groups_for_three_splits(records: Sequence[SampleRecord], catalog: Catalog) -> None:
+    mend = "Add clips of other groups, or give the split in a manifest's split column."
+    groups = sorted({record.group for record in records})
+    if len(groups) < 3:
+        raise SplitError(
+            f"{catalog.root} has {counted(len(groups), 'group')} ({some(groups)}), and train, val "
+            f"and test need at least 3. {mend}"
+        )
+    of_class = defaultdict(set)
+    for record in records:
+        of_class[record.label].add(record.group)
+    lone = [name for name in sorted(of_class) if len(of_class[name]) < 2]
+    if lone:
+        (group,) = of_class[lone[0]]
+        others = f" (and {len(lone) - 1} more)" if len(lone) > 1 else ""
+        raise SplitError(
+            f"Class {lone[0]!r}{others} in {catalog.root} has one group only, {group!r}, so it "
+            f"cannot stand in both train and test. {mend}"
+        )
+
+
+def _require_train_and_test(records: Sequence[SampleRecord], catalog: Catalog) -> None:
+    present = _splits_present(records)
+    for wanted in ("train", "test"):
+        if wanted not in present:
+            raise SplitError(
+                f"{catalog.root} has no clip in split {wanted!r}, only in: {', '.join(present)}. "
+                "Mark some clips as it (validation may be left out), or leave the split column "
+                "empty to have a split made."
+            )
+
+
+def _with_validation(
+    records: Sequence[SampleRecord], catalog: Catalog, *, share: float, seed: int
+) -> list[SampleRecord]:
+    training = [record for record in records if record.split == "train"]
+    groups = _Groups(training)
+    if not any(groups.spare(groups.names)):
+        raise SplitError(
+            f"No validation clips can be taken out of the training clips of {catalog.root}: each "
+            f"of their groups ({some(sorted(groups.names))}) is the only one of some class. Add "
+            "training clips of other groups, or mark clips as split 'val' in a manifest."
+        )
+    largest = max(share, min(0.5, _LARGEST_VAL_FACTOR * share))
+    aim = _Aim(share=share, largest=largest, leaves_spare=False)
+    held = _carve(groups, training, aim=aim, seed=seed)
+    return [
+        dataclasses.replace(r, split="val") if r.split == "train" and r.group in held else r
+        for r in records
+    ]
+
+
+@dataclass(frozen=True)
+class _Aim:
+    """What to hold out.
+
+    Attributes:
+        share: The wanted share of the clips.
+        largest: The share not to exceed for the sake of a class that is missing otherwise.
+        leaves_spare: Whether validation must still be taken out of what remains.
+    """
+
+    share: float
+    largest: float
+    leaves_spare: bool
+
+
+class _Groups:
+    """The clips of each class in each group, and which groups one side can spare."""
+
+    def __init__(self, records: Sequence[SampleRecord]) -> None:
+        self.counts: dict[str, Counter[str]] = defaultdict(Counter)
+        for record in records:
+            self.counts[record.group][record.label] += 1
+        self.names = frozenset(self.counts)
+        self.classes = Counter(record.label for record in records)
+        self.num_clips = len(records)
+
+    def tally(self, groups: Iterable[str]) -> Counter[str]:
+        total: Counter[str] = Counter()
+        for group in groups:
+            total.update(self.counts[group])
+        return total
+
+    def smallest_first(self, groups: Iterable[str]) -> list[str]:
+        return sorted(groups, key=lambda group: (self.counts[group].total(), group))
+
+    def holding(self, label: str, groups: Iterable[str]) -> list[str]:
+        """List the groups with clips of a class, those with the fewest clips first."""
+        return self.smallest_first(group for group in groups if label in self.counts[group])
+
+    def spare(self, groups: frozenset[str]) -> Iterator[str]:
+        """Yield the groups without which the others still have every class."""
+        total = self.tally(groups)
+        for group in groups:
+            if all(total[label] > count for label, count in self.counts[group].items()):
+                yield group
+
+
+def _carve(
+    groups: _Groups, records: Sequence[SampleRecord], *, aim: _Aim, seed: int
+) -> frozenset[str]:
+    """Choose the groups to hold out.
+
+    Args:
+        groups: With at least one that can be spared.
+        records: Those of `groups`, in an order that does not depend on the disk.
+        aim: How much to hold out, and what to leave.
+        seed: Of the shuffle.
+
+    Returns:
+        Groups. What remains has every class; what is held out has as many as can be.
+    """
+
+    def leaves_enough(held: frozenset[str]) -> bool:
+        rest = groups.names - held
+        every_class = len(groups.tally(rest)) == len(groups.classes)
+        return every_class and (not aim.leaves_spare or any(groups.spare(rest)))
+
+    folds = _folds(records, share=aim.share, seed=seed)
+    held = _nearest_union(groups, folds, aim=aim)
+    # Every class must be learnt: give back a group of each class that only the held-out side has.
+    for label in _classes_lacking(groups.classes - groups.tally(held), groups):
+        if len(held) > 1 and not groups.tally(groups.names - held)[label]:
+            held -= {groups.holding(label, held)[0]}
+    if not leaves_enough(held):
+        single = [frozenset({group}) for group in groups.smallest_first(groups.spare(groups.names))]
+        held = next((one for one in single if leaves_enough(one)), single[0])
+    # And every class should be judged: take a group of each that is missing, if one can be spared.
+    for label in _classes_lacking(groups.tally(held), groups):
+        if groups.tally(held)[label]:  # It came along with another class.
+            continue
+        for group in groups.holding(label, groups.names - held):
+            more = held | {group}
+            fits = groups.tally(more).total() <= aim.largest * groups.num_clips
+            if fits and leaves_enough(more):
+                held = more
+                break
+    return held
+
+
+def _classes_lacking(side: Counter[str], groups: _Groups) -> list[str]:
+    return sorted(label for label in groups.classes if not side[label])
+
+
+def _folds(records: Sequence[SampleRecord], *, share: float, seed: int) -> list[frozenset[str]]:
+    """Deal the groups into folds of like size and classes."""
+    # scikit-learn takes two seconds to import.
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+    labels = [record.label for record in records]
+    names = [record.group for record in records]
+    distinct = sorted(set(names))
+    num_folds, _ = _folds_for(share, num_groups=len(distinct))
+    # With one clip in each group both deal alike, but the plain one is many times faster.
+    alone = len(distinct) == len(records)
+    splitter = (StratifiedKFold if alone else StratifiedGroupKFold)(
+        n_splits=num_folds, shuffle=True, random_state=seed
+    )
+    number = {name: i for i, name in enumerate(distinct)}
+    strata = _strata(Counter(labels), smallest=num_folds)
+    dealt = splitter.split(
+        X=[[0]] * len(records),
+        y=[strata[label] for label in labels],
+        groups=None if alone else [number[name] for name in names],
+    )
+    return [frozenset(names[int(i)] for i in fold) for _, fold in dealt]
+
+
+def _folds_for(share: float, *, num_groups: int) -> tuple[int, int]:
+    """Find into how many folds to deal, and how many of them come nearest to the share."""
+    needed = round(1 / min(share, 1 - share))
+    most = min(num_groups, max(_USUAL_FOLDS, min(_MOST_FOLDS, needed)))
+    return min(
+        ((folds, taken) for folds in range(2, most + 1) for taken in range(1, folds)),
+        key=lambda pair: (round(abs(pair[1] / pair[0] - share), 9), pair),
+    )
+
+
+def _strata(classes: Counter[str], *, smallest: int) -> dict[str, int]:
+    """Number the classes for stratifying, the rare ones as one.
+
+    A class with fewer clips than folds cannot be spread over them; scikit-learn warns of it.
+    """
+    by_size = sorted(classes, key=lambda name: (classes[name], name))
+    pooled: list[str] = []
+    for name in by_size:
+        total = sum(classes[rare] for rare in pooled)
+        if classes[name] >= smallest and (not pooled or total >= smallest):
+            break
+        pooled.append(name)
+    return {name: 0 if name in pooled else i for i, name in enumerate(by_size, start=1)}
+
+
+def _nearest_union(
+    groups: _Groups, folds: Sequence[frozenset[str]], *, aim: _Aim
+) -> frozenset[str]:
+    """Choose the folds that leave and have the most classes, then come nearest in share and mix."""
+    _, taken = _folds_for(aim.share, num_groups=len(groups.names))
+    tallies = [groups.tally(fold) for fold in folds]
+
+    def cost(chosen: tuple[int, ...]) -> tuple[int, bool, int, float]:
+        held: Counter[str] = Counter()
+        for i in chosen:
+            held.update(tallies[i])
+        rest = groups.names.difference(*(folds[i] for i in chosen))
+        size = held.total()
+        mix = sum(
+            abs(held[label] / max(size, 1) - total / groups.num_clips)
+            for label, total in groups.classes.items()
+        )
+        return (
+            sum(held[label] == total for label, total in groups.classes.items()),
+            aim.leaves_spare and not any(groups.spare(rest)),
+            sum(held[label] == 0 for label in groups.classes),
+            round(abs(size / groups.num_clips - aim.share) + mix / 2, 9),
+        )
+
+    best = min(itertools.combinations(range(len(folds)), taken), key=cost)
+    return frozenset().union(*(folds[i] for i in best))
+
+
+def _fingerprint(records: Iterable[SampleRecord]) -> str:
+    rows = sorted((record.name, record.label, record.split or "") for record in records)
+    return hashlib.sha256(json.dumps(rows).encode("ascii")).hexdigest()[:12]
+
+
+def _missing_classes(
+    records: Sequence[SampleRecord], class_names: Sequence[str]
+) -> tuple[str, ...]:
+    counts = split_counts(records, class_names)
+    consequences: dict[Split, str] = {
+        "train": "it cannot be learnt",
+        "val": "it plays no part in choosing the best epoch",
+        "test": "its recognition is not measured",
+    }
+    notes = []
+    for split, consequence in consequences.items():
+        missing = [row.class_name for row in counts if getattr(row, split) == 0]
+        for name in missing[:3]:
+            notes.append(f"Class {name!r} has no clip in {split}: {consequence}.")
+        if len(missing) > 3:
+            notes.append(f"{len(missing) - 3} more classes have no clip in {split}.")
+    return tuple(notes)

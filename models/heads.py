@@ -1,0 +1,16 @@
+"""From a clip's vector to logits."""
+
+from torch import nn
+
+
+def linear_head(dim: int, num_outputs: int, dropout: float) -> nn.Module:
+    """Dropout and one fully connected layer: y = W h + b."""
+    return nn.Sequential(nn.Dropout(dropout), nn.Linear(dim, num_outputs))
+
+
+def mlp_head(dim: int, num_outputs: int, dropout: float) -> nn.Module:
+    """A hidden layer of the same size in front of the fully connected one."""
+    return nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), *linear_head(dim, num_outputs, dropout).children())
+
+
+HEADS = {"linear": linear_head, "mlp": mlp_head}

@@ -1,0 +1,100 @@
+"""RNN, LSTM and GRU over the features, with true lengths and explicit state.
+
+With the encoder's output c_t, the article's network is h_t = rnn([c_t; h_{t-1}]), which is the
+Elman RNN (1990) here as `rnn`; LSTM: Hochreiter & Schmidhuber (1997), with the forget gate of
+Gers et al. (2000); GRU: Cho et al. (2014).
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from cliptide.configs.errors import ConfigError
+from cliptide.models.temporal.base import Temporal
+
+CELLS: dict[str, type[nn.RNN] | type[nn.LSTM] | type[nn.GRU]] = {
+    "rnn": nn.RNN,
+    "lstm": nn.LSTM,
+    "gru": nn.GRU,
+}
+
+
+class RecurrentTemporal(Temporal):
+    """One or more layers of torch's recurrent cells, on packed sequences.
+
+    Packing runs each clip for its own length, so that the backward direction begins at the last
+    real frame and padding never enters a state.
+
+    Args:
+        cell: `rnn`, `lstm` or `gru`.
+        input_dim: D, the size of a feature.
+        hidden: Size of the state, a layer and direction.
+        layers: Number of layers.
+        bidirectional: Also read each clip backwards; such a model cannot step.
+        dropout: Share dropped between layers in training.
+    """
+
+    def __init__(
+        self,
+        cell: str,
+        *,
+        input_dim: int,
+        hidden: int,
+        layers: int = 1,
+        bidirectional: bool = False,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.rnn = CELLS[cell](
+            input_dim,
+            hidden,
+            num_layers=layers,
+            batch_first=True,
+            bidirectional=bidirectional,
+            dropout=dropout if layers > 1 else 0.0,
+        )
+        self.dim = hidden * (2 if bidirectional else 1)
+        self.can_step = not bidirectional
+        self._initialise(cell, hidden)
+
+    def _initialise(self, cell: str, hidden: int) -> None:
+        # Orthogonal recurrent weights keep the state's norm over many steps (Saxe et al. 2014);
+        # a forget-gate bias of 1 lets an LSTM remember from the start (Jozefowicz et al. 2015).
+        for name, parameter in self.rnn.named_parameters():
+            if name.startswith("weight_hh"):
+                for gate in parameter.data.split(hidden):
+                    nn.init.orthogonal_(gate)
+            elif name.startswith("bias"):
+                nn.init.zeros_(parameter)
+                if cell == "lstm" and name.startswith("bias_ih"):
+                    nn.init.ones_(parameter.data[hidden : 2 * hidden])
+
+    def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
+        """See `Temporal.forward`."""
+        packed = pack_padded_sequence(
+            features, lengths.cpu(), batch_first=True, enforce_sorted=False
+        )
+        outputs, _ = self.rnn(packed)
+        padded, _ = pad_packed_sequence(outputs, batch_first=True, total_length=features.shape[1])
+        return padded
+
+    def initial_state(self, feature: Tensor) -> Any:
+        """See `Temporal.initial_state`."""
+        zeros = feature.new_zeros(self.rnn.num_layers, len(feature), self.rnn.hidden_size)
+        return (zeros, torch.zeros_like(zeros)) if isinstance(self.rnn, nn.LSTM) else zeros
+
+    def step(self, feature: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """See `Temporal.step`.
+
+        Raises:
+            ConfigError: The model is bidirectional.
+        """
+        if not self.can_step:
+            raise ConfigError(
+                "A bidirectional model cannot take single steps: it reads each clip from its end. "
+                "Train with model.bidirectional false, or pass whole clips."
+            )
+        output, state = self.rnn(feature[:, None], state)
+        return output[:, 0], state
