@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from cliptide.configs.errors import ConfigError, SplitError
 from cliptide.datasets.catalog import Catalog, read_catalog
-from cliptide.datasets.records import SampleRecord, Split
+from cliptide.datasets.records import SPLITS, SampleRecord, Split
 from cliptide.datasets.splits import (
     SplitCount,
     SplitPlan,
@@ -248,9 +248,7 @@ def test_a_given_test_split_stays_and_validation_comes_out_of_the_training_group
 
 def test_a_given_validation_split_stays_as_it_is() -> None:
     rows: list[Row] = [
-        (label, f"g{i}", split)
-        for label in ("a", "b")
-        for i, split in enumerate(("train", "val", "test"))
+        (label, split, split) for label in ("a", "b") for split in SPLITS for _ in range(2)
     ]
     catalog = make_catalog(rows, split_origin="manifest")
     plan = make_splits(catalog, seed=0)
@@ -325,8 +323,12 @@ def test_the_fingerprint_is_short_and_changes_with_any_clip_label_or_split() -> 
     catalog = given_split(test_groups=3)
     first, *others = catalog.records
     prints = {make_splits(catalog, seed=0).fingerprint}
-    for change in ({"name": "0000b.mp4"}, {"label": "class1"}, {"split": "train"}):
-        records = (dataclasses.replace(first, **change), *others)
+    for changed in (
+        dataclasses.replace(first, name="0000b.mp4"),
+        dataclasses.replace(first, label="class1"),
+        dataclasses.replace(first, split="train"),
+    ):
+        records = (changed, *others)
         prints.add(make_splits(dataclasses.replace(catalog, records=records), seed=0).fingerprint)
     assert len(prints) == 4
     assert all(len(text) == 12 and int(text, 16) >= 0 for text in prints)

@@ -241,8 +241,8 @@ def _sources(data: Path, rows: Sequence[_Row]) -> list[Path]:
     missing = [text for text, source in known.items() if source is None]
     if missing:
         raise DataError(
-            f"{len(missing)} of {counted(len(known), 'file')} named in {data} are missing: "
-            f"{some(missing)}. Paths are absolute or relative to the CSV's folder: mend them or "
+            f"{len(missing)} of {counted(len(known), 'file')} named in {data} are missing "
+            f"({some(missing)}). Paths are absolute or relative to the CSV's folder: mend them or "
             "remove the lines."
         )
     return [source for row in rows if (source := known[row.cells["path"]]) is not None]

@@ -244,7 +244,7 @@ def _match(
     if missing:
         raise DataError(
             f"{len(missing)} of {counted(len(listed), 'clip')} listed in {lists} are missing in "
-            f"{data}: {some(missing)}. Add them, take them out of the lists, or use kind 'folder'."
+            f"{data} ({some(missing)}). Add them, take them out of the lists, or use kind 'folder'."
         )
     if len(set(files.values())) < len(files):
         taken: dict[Path, ListedClip] = {}
