@@ -5,7 +5,6 @@ block of shared memory with a table of where each clip lies: no copies between p
 file handles a clip, and the pages that nothing was written to cost nothing.
 """
 
-import multiprocessing
 import shutil
 from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
@@ -42,17 +41,17 @@ class KeptClips:
     Args:
         num_clips: How many clips there are.
         budget_bytes: Memory to use at most; a clip that does not fit any more is not kept.
-        context: The start method of the processes that will share it.
+        context: Start method of the processes that will share it; see `loaders.worker_context`.
     """
 
-    def __init__(self, num_clips: int, *, budget_bytes: int, context: Any = None) -> None:
+    def __init__(self, num_clips: int, *, budget_bytes: int, context: Any) -> None:
         # Pages of shared memory count only once written to (torch's shared tensors take all at
         # once), so the whole budget can be reserved up front.
         self._memory = SharedMemory(create=True, size=max(budget_bytes, 8))
         # Of each clip: offset of its bytes (-1: not kept), frames, height, width.
         self._table = torch.full((num_clips, 4), -1, dtype=torch.int64).share_memory_()
         self._used = torch.zeros(1, dtype=torch.int64).share_memory_()
-        self._lock = (context or multiprocessing.get_context()).Lock()
+        self._lock = context.Lock()
 
     def close(self) -> None:
         """Give the memory back; processes that still use it keep it until they end."""

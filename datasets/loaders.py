@@ -1,9 +1,11 @@
 """From samples to padded batches, in worker processes.
 
-Workers start with one thread each for torch, OpenCV and FFmpeg: threads multiplied by
-workers are slower than either, and threads inside forked workers have hung other projects.
+Workers are never forked from this process: a fork copies the locks of OpenCV's and torch's
+threads but not the threads, and waits for them for ever. Each worker has one thread for torch,
+OpenCV and FFmpeg: threads multiplied by workers are slower than either.
 """
 
+import multiprocessing
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -113,6 +115,17 @@ def _start_worker(worker: int) -> None:
     torch.set_num_threads(1)
 
 
+def worker_context() -> Any:
+    """How workers start: from a server that has imported what they need, or anew without one."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    # Imported once, while the server has no threads; a worker then starts in milliseconds.
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+    context.set_forkserver_preload(["cliptide.datasets.clips", "albumentations"])
+    return context
+
+
 def worker_count(workers: int | str, *, num_samples: int) -> int:
     """Resolve `data.workers`: auto leaves one processor core to the training itself."""
     if workers != "auto":
@@ -129,7 +142,6 @@ def make_loader(
     workers: int = 0,
     shuffle: bool = False,
     pin_memory: bool = False,
-    context: Any = None,
     rank: int = 0,
     num_ranks: int = 1,
 ) -> DataLoader[Sample]:
@@ -141,7 +153,6 @@ def make_loader(
         workers: Processes that read; 0 reads in this one.
         shuffle: Whether each epoch has an order of its own, drawn from (seed, epoch).
         pin_memory: Whether batches lie in pinned memory, for CUDA.
-        context: Start method of the workers; None for the platform's own.
         rank: Which of the processes training together this is.
         num_ranks: How many processes train together.
     """
@@ -157,5 +168,5 @@ def make_loader(
         pin_memory=pin_memory,
         worker_init_fn=_start_worker,
         persistent_workers=workers > 0,
-        multiprocessing_context=context if workers else None,
+        multiprocessing_context=worker_context() if workers else None,
     )

@@ -35,7 +35,7 @@ from cliptide.configs.schema import ModelConfig, RunConfig, parse_size
 from cliptide.datasets.catalog import Catalog, read_catalog
 from cliptide.datasets.clips import ClipDataset
 from cliptide.datasets.kept import SHARE_OF_FREE_MEMORY, KeptClips, free_memory_bytes
-from cliptide.datasets.loaders import make_loader, worker_count
+from cliptide.datasets.loaders import make_loader, worker_context, worker_count
 from cliptide.datasets.sampling import SamplingRule
 from cliptide.datasets.splits import SplitPlan, make_splits, require_split
 from cliptide.models.build import build_recognizer, check_frame_size
@@ -328,7 +328,8 @@ class _Run:
         budget = free_memory_bytes() * SHARE_OF_FREE_MEMORY
         sizes = [len(self.train_records), len(self.val_records)]
         kept = [
-            KeptClips(size, budget_bytes=int(budget * size / sum(sizes))) for size in sizes
+            KeptClips(size, budget_bytes=int(budget * size / sum(sizes)), context=worker_context())
+            for size in sizes
         ]
         try:
             yield kept[0], kept[1]
