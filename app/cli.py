@@ -55,7 +55,9 @@ def explain(message: str, parser: ArgumentParser) -> str:
         near = get_close_matches(unknown, options, n=3, cutoff=0.5)
         if not near:  # the right key in the wrong section, or without one
             tails = {option.rpartition(".")[2]: option for option in options}
-            near = [tails[tail] for tail in get_close_matches(unknown.rpartition(".")[2], tails, n=3)]
+            near = [
+                tails[tail] for tail in get_close_matches(unknown.rpartition(".")[2], tails, n=3)
+            ]
         known = f"Nearest: {', '.join(near)}." if near else help_hint
         return f"There is no option or key {unknown!r}. {known}"
     if message.startswith("Parser key "):
@@ -103,9 +105,15 @@ class Command:
 
 
 def _demo_arguments(parser: Parser) -> None:
-    parser.add_argument("--out", type=str | None, default=None, help="Folder to write to; runs/demo-<n> by default.")
-    parser.add_argument("--overwrite", action="store_true", help="Replace an earlier demo in --out.")
-    parser.add_argument("--seed", type=int, default=0, help="Seed of the videos and of the training.")
+    parser.add_argument(
+        "--out", type=str | None, default=None, help="Folder to write to; runs/demo-<n> by default."
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="Replace an earlier demo in --out."
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, help="Seed of the videos and of the training."
+    )
 
 
 def _demo(parser: Parser, args: Namespace) -> int:
@@ -116,12 +124,30 @@ def _demo(parser: Parser, args: Namespace) -> int:
 
 
 def _train_arguments(parser: Parser) -> None:
-    parser.add_argument("DATA", nargs="?", default=None, type=str | None, help="Folder of videos, or manifest CSV.")
-    parser.add_argument("--config", action="config", help="YAML file, or the name of a recipe: " + ", ".join(recipe_names()) + ".")
-    parser.add_argument("--out", type=str | None, default=None, help="Run folder; runs/<data>-<n> by default.")
+    parser.add_argument(
+        "DATA", nargs="?", default=None, type=str | None, help="Folder of videos, or manifest CSV."
+    )
+    parser.add_argument(
+        "--config",
+        action="config",
+        help="YAML file, or the name of a recipe: " + ", ".join(recipe_names()) + ".",
+    )
+    parser.add_argument(
+        "--out", type=str | None, default=None, help="Run folder; runs/<data>-<n> by default."
+    )
     parser.add_argument("--overwrite", action="store_true", help="Replace an earlier run in --out.")
-    parser.add_argument("--resume", type=str | None, default=None, help="Run folder to go on with from its last whole epoch.")
-    parser.add_argument("--init", type=str | None, default=None, help="Model file to fine-tune, also on other classes.")
+    parser.add_argument(
+        "--resume",
+        type=str | None,
+        default=None,
+        help="Run folder to go on with from its last whole epoch.",
+    )
+    parser.add_argument(
+        "--init",
+        type=str | None,
+        default=None,
+        help="Model file to fine-tune, also on other classes.",
+    )
     parser.add_class_arguments(RunConfig)
 
 
@@ -144,9 +170,15 @@ def _train(parser: Parser, args: Namespace) -> int:
         result = train(args.DATA, resume=args.resume)
     else:
         config = parser.instantiate(args)
-        values = {name: config[name] for name in ("data", "model", "train", "eval", "seed", "device")}
+        values = {
+            name: config[name] for name in ("data", "model", "train", "eval", "seed", "device")
+        }
         result = train(
-            args.DATA, config=RunConfig(**values), out=args.out, init=args.init, overwrite=args.overwrite
+            args.DATA,
+            config=RunConfig(**values),
+            out=args.out,
+            init=args.init,
+            overwrite=args.overwrite,
         )
     show_training(result)
     return 0
@@ -156,21 +188,60 @@ def _evaluate_arguments(parser: Parser) -> None:
     parser.add_argument("MODEL", help="A model.safetensors from a run folder.")
     parser.add_argument("DATA", help="Folder of videos, or manifest CSV.")
     parser.add_argument("--split", default="test", help="test, val, train, or all for every video.")
-    parser.add_argument("--out", type=str | None, default=None, help="Folder to write to; runs/<data>-evaluate-<n> by default.")
-    parser.add_argument("--overwrite", action="store_true", help="Replace an earlier evaluation in --out.")
-    parser.add_argument("--eval.clips", type=int | None, default=None, help="Clips a video; as in training by default.")
-    parser.add_argument("--data.kind", type=str | None, default=None, help="Layout of DATA; as in training by default.")
-    parser.add_argument("--data.fold", type=int | None, default=None, help="Official fold; as in training by default.")
-    parser.add_argument("--data.group_regex", type=str | None, default=None, help="Finds the group; as in training by default.")
+    parser.add_argument(
+        "--out",
+        type=str | None,
+        default=None,
+        help="Folder to write to; runs/<data>-evaluate-<n> by default.",
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="Replace an earlier evaluation in --out."
+    )
+    parser.add_argument(
+        "--eval.clips",
+        type=int | None,
+        default=None,
+        help="Clips a video; as in training by default.",
+    )
+    parser.add_argument(
+        "--data.kind",
+        type=str | None,
+        default=None,
+        help="Layout of DATA; as in training by default.",
+    )
+    parser.add_argument(
+        "--data.fold",
+        type=int | None,
+        default=None,
+        help="Official fold; as in training by default.",
+    )
+    parser.add_argument(
+        "--data.group_regex",
+        type=str | None,
+        default=None,
+        help="Finds the group; as in training by default.",
+    )
     _add_running_arguments(parser)
-    parser.add_argument("--seed", type=int | None, default=None, help="Seed of a split to be made; as in training by default.")
+    parser.add_argument(
+        "--seed",
+        type=int | None,
+        default=None,
+        help="Seed of a split to be made; as in training by default.",
+    )
 
 
 def _add_running_arguments(parser: Parser) -> None:
     from typing import Literal
 
-    parser.add_argument("--data.workers", type=int | Literal["auto"], default="auto", help="Processes that load clips, or auto.")
-    parser.add_argument("--device", default="auto", help="Where to compute: auto, cpu, cuda, cuda:1 or mps.")
+    parser.add_argument(
+        "--data.workers",
+        type=int | Literal["auto"],
+        default="auto",
+        help="Processes that load clips, or auto.",
+    )
+    parser.add_argument(
+        "--device", default="auto", help="Where to compute: auto, cpu, cuda, cuda:1 or mps."
+    )
 
 
 def _evaluate(parser: Parser, args: Namespace) -> int:
@@ -198,10 +269,19 @@ def _evaluate(parser: Parser, args: Namespace) -> int:
 def _predict_arguments(parser: Parser) -> None:
     parser.add_argument("MODEL", help="A model.safetensors from a run folder.")
     parser.add_argument("SOURCE", nargs="+", help="Video files, folders or globs.")
-    parser.add_argument("--json", type=str | None, default=None, help="Write JSON to a file, or to stdout with -.")
+    parser.add_argument(
+        "--json", type=str | None, default=None, help="Write JSON to a file, or to stdout with -."
+    )
     parser.add_argument("--csv", type=str | None, default=None, help="Write CSV to a file.")
-    parser.add_argument("--eval.clips", type=int, default=3, help="Clips taken from each video; their scores are averaged.")
-    parser.add_argument("--overwrite", action="store_true", help="Replace existing --json and --csv files.")
+    parser.add_argument(
+        "--eval.clips",
+        type=int,
+        default=3,
+        help="Clips taken from each video; their scores are averaged.",
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="Replace existing --json and --csv files."
+    )
     _add_running_arguments(parser)
 
 
@@ -229,7 +309,7 @@ COMMANDS = {
     ),
     "train": Command(
         "Train on a folder of videos, evaluate, and write model and report",
-        "cliptide train DATA [--config F] [--out DIR] [--resume DIR] [--init MODEL] [--KEY VALUE ...]",
+        "cliptide train DATA [--config F] [--out DIR] [--resume DIR] [--init MODEL] [--KEY VALUE]",
         _train_arguments,
         _train,
     ),
@@ -290,7 +370,11 @@ def _with_recipes(words: list[str]) -> list[str]:
             near = get_close_matches(name, recipe_names(), n=3, cutoff=0.3)
             raise ConfigError(
                 f"--config {name!r} is neither a file nor a recipe. "
-                + (f"Nearest: {', '.join(near)}." if near else f"Recipes: {', '.join(recipe_names())}.")
+                + (
+                    f"Nearest: {', '.join(near)}."
+                    if near
+                    else f"Recipes: {', '.join(recipe_names())}."
+                )
             )
         words[at if equals else at + 1] = f"--config={recipe}" if equals else str(recipe)
     return words
@@ -317,7 +401,9 @@ def _dispatch(words: list[str]) -> int:
     name, rest = words[0], words[1:]
     if name not in COMMANDS:
         near = get_close_matches(name, COMMANDS, n=1) or list(COMMANDS)
-        raise InputError(f"There is no command {name!r}. Use: {', '.join(near)}. See cliptide --help.")
+        raise InputError(
+            f"There is no command {name!r}. Use: {', '.join(near)}. See cliptide --help."
+        )
     command = COMMANDS[name]
     parser = Parser(prog=f"cliptide {name}", usage=command.usage, description=command.about + ".")
     command.add_arguments(parser)
@@ -329,7 +415,7 @@ def _dispatch(words: list[str]) -> int:
             from cliptide.app.training.run import config_from_model
 
             # The network and the way of taking clips come from the model; flags still win.
-            parser.set_defaults({k: v for k, v in _flat(asdict(config_from_model(Path(init)))).items()})
+            parser.set_defaults(_flat(asdict(config_from_model(Path(init)))))
     args = parser.parse_args(rest)
     return command.run(parser, args)
 
@@ -337,7 +423,9 @@ def _dispatch(words: list[str]) -> int:
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in values.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+        flat |= (
+            _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+        )
     return flat
 
 
@@ -361,7 +449,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"cliptide: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        print("cliptide: stopped. A training run goes on with: cliptide train --resume DIR", file=sys.stderr)
+        print(
+            "cliptide: stopped. A training run goes on with: cliptide train --resume DIR",
+            file=sys.stderr,
+        )
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         # The reader of stdout went away (head, less); nobody is left to be told.

@@ -31,7 +31,9 @@ def demo_config(*, seed: int) -> RunConfig:
     )
 
 
-def run_demo(*, out: Path | None = None, overwrite: bool = False, seed: int = 0) -> dict[str, TrainingResult]:
+def run_demo(
+    *, out: Path | None = None, overwrite: bool = False, seed: int = 0
+) -> dict[str, TrainingResult]:
     """Run the demo.
 
     Args:
@@ -46,7 +48,7 @@ def run_demo(*, out: Path | None = None, overwrite: bool = False, seed: int = 0)
     out = claim_run_folder("demo", out=out, overwrite=overwrite)
     videos = out / "videos"
     log(
-        "Eight actions in four pairs, each pair the other played backwards (rise and fall, open and "
+        "Eight actions in four pairs, each the other played backwards (rise and fall, open and "
         "close, ...): only a model that follows the order of frames can tell a pair apart."
     )
     written = write_dataset(videos, groups=GROUPS, clips_per_group=CLIPS_PER_GROUP, seed=seed)

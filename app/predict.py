@@ -31,12 +31,20 @@ def expand_sources(sources: Sequence[str]) -> list[str]:
         if Path(source).is_dir():
             videos = [str(path) for path in find_videos(source)]
             if not videos:
-                raise InputError(f"The folder {source} holds no videos. Give one that does, or a file.")
+                raise InputError(
+                    f"The folder {source} holds no videos. Give one that does, or a file."
+                )
             found += videos
         elif glob.has_magic(source) and not Path(source).exists():
-            matches = sorted(path for path in glob.glob(source, recursive=True) if Path(path).is_file())
+            matches = sorted(
+                path
+                for path in glob.iglob(source, recursive=True)  # noqa: PTH207 - absolute patterns too
+                if Path(path).is_file()
+            )
             if not matches:
-                raise InputError(f"The pattern {source} matches no file. Check it; ** goes into folders.")
+                raise InputError(
+                    f"The pattern {source} matches no file. Check it; ** goes into folders."
+                )
             found += matches
         else:
             found.append(source)
@@ -94,7 +102,9 @@ def predict_sources(
     for failure in failed:
         warn(f"Not read: {failure.error}")
     if failed:
-        print(f"cliptide: {len(failed)} of {len(results)} videos could not be read.", file=sys.stderr)
+        print(
+            f"cliptide: {len(failed)} of {len(results)} videos could not be read.", file=sys.stderr
+        )
     return 1 if failed else 0
 
 
@@ -118,5 +128,7 @@ def _table(results: Sequence[Prediction | FailedVideo]) -> Table:
             table.add_row(result.video, "could not be read", style="yellow")
             continue
         others = ", ".join(f"{name} {percent(p)}" for name, p in result.top(SHOWN_CLASSES)[1:])
-        table.add_row(result.video, result.label, percent(result.score), others, f"{result.duration_s:.1f}")
+        table.add_row(
+            result.video, result.label, percent(result.score), others, f"{result.duration_s:.1f}"
+        )
     return table

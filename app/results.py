@@ -26,7 +26,9 @@ def _figures_table(metrics: Mapping[str, Any], *, title: str) -> Table:
     table.add_row("top-1", percent(metrics["top1"]), style="bold")
     if interval and interval[0] is not None:
         over = metrics["ci95_over"]
-        table.add_row(f"95 % interval, over {over}", f"{percent(interval[0])} to {percent(interval[1])}")
+        table.add_row(
+            f"95 % interval, over {over}", f"{percent(interval[0])} to {percent(interval[1])}"
+        )
     if metrics["top5"] is not None:
         table.add_row("top-5", percent(metrics["top5"]))
     table.add_row("macro F1", percent(metrics["macro_f1"]))
@@ -35,22 +37,38 @@ def _figures_table(metrics: Mapping[str, Any], *, title: str) -> Table:
     if metrics["num_failed"]:
         table.add_row("videos that could not be read", str(metrics["num_failed"]), style="yellow")
     if metrics.get("num_quarantined"):
-        table.add_row("videos left out of training", str(metrics["num_quarantined"]), style="yellow")
+        table.add_row(
+            "videos left out of training", str(metrics["num_quarantined"]), style="yellow"
+        )
     if metrics.get("torn_groups"):
-        table.add_row("LEAKY: groups in train and test", str(metrics["torn_groups"]), style="bold red")
+        table.add_row(
+            "LEAKY: groups in train and test", str(metrics["torn_groups"]), style="bold red"
+        )
     return table
 
 
 def _classes_table(metrics: Mapping[str, Any]) -> Table:
     table = Table()
-    for name, justify in (("class", "left"), ("precision", "right"), ("recall", "right"), ("F1", "right"), ("videos", "right")):
+    for name, justify in (
+        ("class", "left"),
+        ("precision", "right"),
+        ("recall", "right"),
+        ("F1", "right"),
+        ("videos", "right"),
+    ):
         table.add_column(name, justify=justify)  # type: ignore[arg-type]
     rows = list(metrics["per_class"].items())
     # Of many classes the weakest are what one wants to see; the report has all of them.
     ranked = sorted(rows, key=lambda row: -1.0 if row[1]["f1"] is None else row[1]["f1"])
     shown = rows if len(rows) <= MOST_CLASSES else ranked[:MOST_CLASSES]
     for name, row in shown:
-        table.add_row(name, percent(row["precision"]), percent(row["recall"]), percent(row["f1"]), str(row["support"]))
+        table.add_row(
+            name,
+            percent(row["precision"]),
+            percent(row["recall"]),
+            percent(row["f1"]),
+            str(row["support"]),
+        )
     if len(rows) > len(shown):
         table.caption = f"The {len(shown)} weakest of {len(rows)} classes; all are in the report."
     return table
@@ -69,7 +87,7 @@ def show_training(result: "TrainingResult") -> None:
     """Print figures, classes, the slowest thing, and where model and report are."""
     console = Console(highlight=False)
     best = result.best
-    title = f"Results on the test split (best epoch {best['epoch']} by validation, {percent(best['val_top1'])} there)"
+    title = f"Results on the test split (epoch {best['epoch']}, the best on validation)"
     console.print(_figures_table(result.metrics, title=title))
     console.print(_classes_table(result.metrics))
     console.print(f"Slowest: {result.slowest}", markup=False)

@@ -47,9 +47,9 @@ class DataConfig:
         sampling: How frames are chosen: uniform over the clip, or at a fixed rate.
         rate_fps: Frames per second for sampling rate.
         augment: Augmentation of training clips.
-        flip: Mirror training clips half of the time; switch off where labels have a left and a right.
+        flip: Mirror half of the training clips; switch off where labels have a left and a right.
         fold: Official fold to use (UCF101 lists).
-        group_regex: Regular expression finding the group in a file's path below DATA; its first bracket counts.
+        group_regex: Regular expression that finds the group in a file's path; its first bracket.
         kind: Layout of DATA on disk.
         val_share: Share of the training clips held out for validation, by whole groups.
         test_share: Share of the clips held out for testing where DATA has no split of its own.
@@ -91,7 +91,7 @@ class ModelConfig:
         encoder: CNN for single frames: tiny, or any torchvision classification network by name.
         width: Scale of the filter counts of tiny.
         pretrained: Start the encoder from the library's ImageNet weights (downloaded once).
-        encoder_weights: File with encoder weights (.safetensors, .pt or .pth) in place of a download.
+        encoder_weights: File with weights (.safetensors, .pt, .pth) in place of a download.
         freeze: Keep the encoder as it is and train only what follows.
         temporal: What carries features over time; none leaves it out.
         hidden: Size of the recurrent state.

@@ -38,7 +38,15 @@ from cliptide.datasets.video import open_video
 SHOWN_MISTAKES = 8
 STRIP_FRAMES = 6
 STRIP_HEIGHT = 120
-LIBRARIES = ("cliptide", "torch", "torchvision", "lightning", "av", "opencv-python-headless", "numpy")
+LIBRARIES = (
+    "cliptide",
+    "torch",
+    "torchvision",
+    "lightning",
+    "av",
+    "opencv-python-headless",
+    "numpy",
+)
 
 
 @dataclass(frozen=True)
@@ -111,9 +119,7 @@ def predict_records(
     return rows
 
 
-def film_strips(
-    rows: Sequence[VideoPrediction], records: Sequence[SampleRecord]
-) -> list[Mistake]:
+def film_strips(rows: Sequence[VideoPrediction], records: Sequence[SampleRecord]) -> list[Mistake]:
     """Read a few frames of the most confident mistakes."""
     by_name = {record.name: record for record in records}
     strips = []
@@ -220,18 +226,16 @@ def evaluate(
     recognizer = load(model, device=device)
     info = recognizer.info
     given = {"kind": kind, "fold": fold, "group_regex": group_regex}
-    stored = DataConfig(**info.run.get("data", {}))
-    config = replace(stored, **{key: value for key, value in given.items() if value is not None})
+    stored = info.run.get("data", {})
+    config = DataConfig(
+        **stored | {key: value for key, value in given.items() if value is not None}
+    )
     seed = int(info.run.get("seed", 0)) if seed is None else seed
     clips = clips or int(info.run.get("eval", {}).get("clips", 3))
 
     data = Path(data)
-    catalog = read_catalog(
-        data, kind=config.kind, fold=config.fold, group_regex=config.group_regex
-    )
-    plan = make_splits(
-        catalog, seed=seed, val_share=config.val_share, test_share=config.test_share
-    )
+    catalog = read_catalog(data, kind=config.kind, fold=config.fold, group_regex=config.group_regex)
+    plan = make_splits(catalog, seed=seed, val_share=config.val_share, test_share=config.test_share)
     for note in (*catalog.notes, *plan.notes):
         log(f"Note: {note}")
     same_split = plan.fingerprint == info.split_fingerprint
@@ -239,13 +243,14 @@ def evaluate(
         plan = replace(plan, records=tuple(replace(r, split="test") for r in plan.records))
         chosen, told = "test", "all"
         if same_split:
-            warn("--split all scores the training clips too: the result says nothing about new videos.")
+            warn("--split all scores the training clips too: it says nothing about new videos.")
     else:
         chosen, told = split, split
         if not same_split:
             warn(
-                "These are not the clips (or not the split) the model was trained with, so clips it "
-                "knows may be among them. For a data set it has never seen, --split all scores every video."
+                "These are not the clips, or not the split, that the model was trained with: clips "
+                "it knows may be among them. For a data set it has never seen, --split all scores "
+                "every video."
             )
     records = require_split(plan.records, chosen, where=str(data))
     strangers = sorted({r.label for r in records} - set(info.class_names))

@@ -51,16 +51,21 @@ def claim_run_folder(name: str, *, out: Path | None = None, overwrite: bool = Fa
                 number += 1
                 continue
             except OSError as error:
-                raise InputError(f"{folder} cannot be made ({error}). Give a folder with --out.") from error
+                raise InputError(
+                    f"{folder} cannot be made ({error}). Give a folder with --out."
+                ) from error
             return folder
     if out.is_dir() and any(out.iterdir()) and not overwrite:
         raise InputError(
-            f"The folder {out} is not empty. Give another --out, or --overwrite to replace the run in it."
+            f"The folder {out} is not empty. Give another --out, or --overwrite to replace the "
+            "run in it."
         )
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"The folder {out} cannot be made ({error}). Give another --out.") from error
+        raise InputError(
+            f"The folder {out} cannot be made ({error}). Give another --out."
+        ) from error
     for file in [*(out / name for name in RUN_FILES), *out.glob("events.out.tfevents.*")]:
         file.unlink(missing_ok=True)
     return out

@@ -130,7 +130,7 @@ class ActionRecognizer:
         clips: int = DEFAULT_CLIPS,
         workers: int = 0,
     ) -> Iterator[Prediction | FailedVideo]:
-        """Recognise the actions in many files, in order; a file that can't be read costs only itself.
+        """Recognise the actions in many files, in order; an unreadable one costs only itself.
 
         Args:
             sources: Video files.
@@ -176,8 +176,9 @@ class ActionRecognizer:
 
 def sampling_rule(info: ModelInfo) -> SamplingRule:
     """How a model wants frames chosen."""
-    kind = "rate" if info.sampling == "rate" else "uniform"
-    return SamplingRule(kind, info.frames, info.rate_fps)
+    return SamplingRule(
+        "rate" if info.sampling == "rate" else "uniform", info.frames, info.rate_fps
+    )
 
 
 def load(path: str | os.PathLike[str], *, device: str = "auto") -> ActionRecognizer:

@@ -1,7 +1,6 @@
 """What happens around the training steps: keeping the best model, resuming, history, quarantine."""
 
 import csv
-import os
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -118,7 +117,12 @@ class DataWatch(Callback):
                 self.rates[sample.index] = sample.used_fps[0]
 
     def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch, batch_idx: int
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,
     ) -> None:
         """Stop the clock of the step."""
         self.num_clips += len(batch.labels)
@@ -203,7 +207,7 @@ class EpochKeeper(Checkpoint):
         # Only a whole file replaces the one before: a machine may die at any moment.
         scratch = self.out / "last.ckpt.part"
         trainer.save_checkpoint(scratch)
-        os.replace(scratch, self.out / "last.ckpt")
+        scratch.replace(self.out / "last.ckpt")
         if self.patience and row["epoch"] - self.best["epoch"] >= self.patience:
             trainer.should_stop = True
 
@@ -213,10 +217,13 @@ class EpochKeeper(Checkpoint):
             writer = csv.DictWriter(file, self.history[0])
             writer.writeheader()
             writer.writerows(self.history)
-        os.replace(scratch, self.out / "history.csv")
+        scratch.replace(self.out / "history.csv")
 
 
 def _rank(row: dict[str, Any]) -> tuple[float, float]:
     top1, loss = row["val_top1"], row["val_loss"]
     # A loss that is not a number ranks last.
-    return (top1 if top1 is not None else -1.0, -loss if loss is not None and loss == loss else -1e30)
+    return (
+        top1 if top1 is not None else -1.0,
+        -loss if loss is not None and loss == loss else -1e30,
+    )

@@ -102,7 +102,8 @@ class TrainingProgress(Callback):
         words = [
             f"epoch {epoch:>{len(str(epochs))}}/{epochs}",
             *(
-                f"{split} loss {float(figures[f'{split}_loss']):.3f} top-1 {float(figures[f'{split}_top1']):.3f}"
+                f"{split} loss {float(figures[f'{split}_loss']):.3f} "
+                f"top-1 {float(figures[f'{split}_top1']):.3f}"
                 for split in ("train", "val")
                 if f"{split}_loss" in figures
             ),

@@ -6,7 +6,7 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from cliptide.app.evaluation.metrics import compute_metrics
 from cliptide.app.evaluation.run_folder import claim_run_folder, data_name
 from cliptide.app.inference.device import describe_device, resolve_device
 from cliptide.app.inference.recognise import ActionRecognizer, load
-from cliptide.app.inference.terminal import format_seconds, log, warn
+from cliptide.app.inference.terminal import format_seconds, log
 from cliptide.app.training.callbacks import DataWatch, EpochKeeper, Quarantine
 from cliptide.app.training.config_file import read_config_file, write_config_file
 from cliptide.app.training.module import ClassifierModule
@@ -39,7 +39,7 @@ from cliptide.datasets.loaders import make_loader, worker_context, worker_count
 from cliptide.datasets.sampling import SamplingRule
 from cliptide.datasets.splits import SplitPlan, make_splits, require_split
 from cliptide.models.build import build_recognizer, check_frame_size
-from cliptide.models.bundle import ModelInfo, load_model, read_info, save_model, start_from
+from cliptide.models.bundle import ModelInfo, read_info, save_model, start_from
 from cliptide.models.losses import balanced_weights
 from cliptide.models.recognizer import Recognizer
 
@@ -125,7 +125,8 @@ def train(
         data = data if data is not None else stored_data
         if not (folder / "last.ckpt").is_file():
             raise InputError(
-                f"{folder} has no last.ckpt: its first epoch was never finished. Train anew with --overwrite."
+                f"{folder} has no last.ckpt: its first epoch was never finished. "
+                "Train anew with --overwrite."
             )
     elif config is None:
         config = config_from_model(Path(init)) if init is not None else RunConfig()
@@ -151,7 +152,9 @@ def train(
         )
         write_config_file(folder / "config.yaml", data=data, config=config)
     show_split(catalog, plan)
-    run = _Run(folder, config, catalog, plan, network, device, precision, resumed=resume is not None)
+    run = _Run(
+        folder, config, catalog, plan, network, device, precision, resumed=resume is not None
+    )
     return run.fit_and_evaluate()
 
 
@@ -198,7 +201,12 @@ class _Run:
         resumed: bool,
     ) -> None:
         self.out, self.config, self.catalog, self.plan = out, config, catalog, plan
-        self.network, self.device, self.precision, self.resumed = network, device, precision, resumed
+        self.network, self.device, self.precision, self.resumed = (
+            network,
+            device,
+            precision,
+            resumed,
+        )
         self.size = parse_size(config.data.size)
         self.rule = SamplingRule(config.data.sampling, config.data.frames, config.data.rate_fps)
         where = str(catalog.root)
@@ -245,7 +253,8 @@ class _Run:
             total = sum(p.numel() for p in self.network.parameters())
             log(
                 f"Training on {describe_device(self.device)}, {self.precision}, "
-                f"{learning:,} of {total:,} parameters learn, {self.workers} loader processes, into {self.out}"
+                f"{learning:,} of {total:,} parameters learn, {self.workers} loader processes, "
+                f"into {self.out}"
             )
             ckpt = str(self.out / "last.ckpt") if self.resumed else None
             with _quiet_lightning():
@@ -275,9 +284,7 @@ class _Run:
             "best_epoch": self.keeper.best["epoch"],
         }
         headline = {key: metrics[key] for key in ("top1", "macro_f1", "ci95", "num_videos")}
-        info = replace(
-            recognizer.info, metrics=recognizer.info.metrics | {"test": headline}
-        )
+        info = replace(recognizer.info, metrics=recognizer.info.metrics | {"test": headline})
         save_model(self.out / "model.safetensors", recognizer.network, info)
         evaluated_s = time.perf_counter() - began
         slowest = self._slowest(fitted_s, evaluated_s)
@@ -300,7 +307,8 @@ class _Run:
                 "temporal": f"{config.model.temporal}, {config.model.summary}",
                 "parameters": f"{parameters:,}",
                 "epochs": f"{len(self.keeper.history)}, best {self.keeper.best['epoch']}",
-                "time": f"{format_seconds(fitted_s)} training, {format_seconds(evaluated_s)} evaluation",
+                "time": f"{format_seconds(fitted_s)} training, "
+                f"{format_seconds(evaluated_s)} evaluation",
                 "slowest": slowest,
             },
         )
@@ -375,7 +383,9 @@ class _Run:
             context_s=self.rule.frames / rate_fps,
             split_fingerprint=self.plan.fingerprint,
             run={"data": asdict(config.data), "eval": asdict(config.eval), "seed": config.seed},
-            metrics={"val": {"top1": row["val_top1"], "loss": row["val_loss"], "epoch": row["epoch"]}},
+            metrics={
+                "val": {"top1": row["val_top1"], "loss": row["val_loss"], "epoch": row["epoch"]}
+            },
             versions=library_versions(),
         )
         save_model(self.out / "model.safetensors", self.network, info)

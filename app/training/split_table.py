@@ -39,6 +39,6 @@ def show_split(catalog: Catalog, plan: SplitPlan) -> None:
     if plan.torn_groups:
         some = ", ".join(plan.torn_groups[:5])
         warn(
-            f"LEAKY SPLIT: {len(plan.torn_groups)} groups have clips in both train and test ({some}). "
+            f"LEAKY SPLIT: {len(plan.torn_groups)} groups stand in both train and test ({some}). "
             "The score will be too good, and the report says so."
         )
