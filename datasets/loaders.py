@@ -163,6 +163,9 @@ def make_loader(
         dataset,
         batch_size=batch_size,
         sampler=sampler,
+        # Otherwise the loader draws from torch's own generator, how often depends on the workers,
+        # and so what the network draws for its dropout would too.
+        generator=torch.Generator().manual_seed(dataset.seed),
         num_workers=workers,
         collate_fn=collate,
         pin_memory=pin_memory,

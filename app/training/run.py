@@ -418,6 +418,8 @@ def _quiet_lightning() -> Iterator[None]:
             # The number of workers is chosen for the machine; short epochs log once.
             warnings.filterwarnings("ignore", message=".*does not have many workers.*")
             warnings.filterwarnings("ignore", message=".*number of training batches.*")
+            # A frozen encoder stays in evaluation mode on purpose.
+            warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")
             # Lightning's own use of torch.
             warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated.*")
             yield
