@@ -146,7 +146,14 @@ def train(
         test_share=config.data.test_share,
     )
     network = _start_network(config, catalog, Path(init) if init is not None else None)
-    if resume is None:
+    if resume is not None:
+        before = read_info(folder / "model.safetensors").split_fingerprint
+        if before != plan.fingerprint:
+            raise InputError(
+                f"{data} is not what {folder} was trained on: its split has the fingerprint "
+                f"{plan.fingerprint}, not {before}. Give the data as it was, or start a new run."
+            )
+    else:
         folder = claim_run_folder(
             data_name(data), out=Path(out) if out is not None else None, overwrite=overwrite
         )
@@ -418,6 +425,8 @@ def _quiet_lightning() -> Iterator[None]:
             # The number of workers is chosen for the machine; short epochs log once.
             warnings.filterwarnings("ignore", message=".*does not have many workers.*")
             warnings.filterwarnings("ignore", message=".*number of training batches.*")
+            # A batch of unreadable videos alone is passed over; they are counted elsewhere.
+            warnings.filterwarnings("ignore", message=".*`training_step` returned `None`.*")
             # A frozen encoder stays in evaluation mode on purpose.
             warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")
             # Lightning's own use of torch.

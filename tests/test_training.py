@@ -1,0 +1,316 @@
+"""Training runs as a whole, on small generated videos whose class is the order of events."""
+
+import csv
+import json
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from cliptide.app.training.config_file import read_config_file
+from cliptide.app.training.module import parameter_groups, warmup_cosine
+from cliptide.app.training.run import train
+from cliptide.configs.errors import ConfigError, DataError, InputError, ModelFileError
+from cliptide.configs.schema import DataConfig, EvalConfig, ModelConfig, RunConfig, TrainConfig
+from cliptide.datasets.synthetic import CLASS_NAMES, write_dataset
+from cliptide.models.bundle import read_info, read_tensors
+
+TINY = RunConfig(
+    data=DataConfig(frames=6, size=24, flip=False, workers=0),
+    model=ModelConfig(width=0.25, hidden=16),
+    train=TrainConfig(epochs=2, batch_size=8, lr=3e-3),
+    eval=EvalConfig(clips=2),
+)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    root = tmp_path_factory.mktemp("synthetic")
+    list(write_dataset(root, groups=4, clips_per_group=1, num_frames=8, side=32))
+    return root
+
+
+def with_data(config, **changes):
+    return replace(config, data=replace(config.data, **changes))
+
+
+def with_train(config, **changes):
+    return replace(config, train=replace(config.train, **changes))
+
+
+def with_model(config, **changes):
+    return replace(config, model=replace(config.model, **changes))
+
+
+def history_of(folder):
+    with (folder / "history.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    # Speed differs from run to run; what was learnt must not.
+    timing = {"seconds", "clips_per_s", "wait_share"}
+    return [{k: v for k, v in row.items() if k not in timing} for row in rows]
+
+
+def assert_same_weights(one, other):
+    a, b = read_tensors(one / "model.safetensors"), read_tensors(other / "model.safetensors")
+    assert a.keys() == b.keys()
+    for key in a:
+        assert torch.equal(a[key], b[key]), key
+
+
+@pytest.fixture(scope="module")
+def finished(data, tmp_path_factory):
+    return train(data, config=TINY, out=tmp_path_factory.mktemp("run") / "one")
+
+
+def test_a_run_leaves_everything_in_its_folder(finished):
+    names = {path.name for path in finished.out.iterdir()}
+    tensorboard = {name for name in names if name.startswith("events.out.tfevents")}
+    assert names - tensorboard == {
+        "config.yaml",
+        "model.safetensors",
+        "last.ckpt",
+        "metrics.json",
+        "predictions.csv",
+        "report.html",
+        "history.csv",
+        "quarantine.csv",
+    }
+    assert tensorboard
+
+
+def test_every_test_video_is_scored_once(finished):
+    with (finished.out / "predictions.csv").open(encoding="utf-8", newline="") as file:
+        videos = [row["video"] for row in csv.DictReader(file)]
+    assert len(videos) == len(set(videos)) == finished.metrics["num_videos"] == len(CLASS_NAMES)
+    written = json.loads((finished.out / "metrics.json").read_text("utf-8"))
+    assert written["num_failed"] == 0 and written["top1"] == finished.metrics["top1"]
+
+
+def test_the_model_file_says_where_it_comes_from(finished):
+    info = read_info(finished.model)
+    assert info.class_names == CLASS_NAMES
+    assert info.split_fingerprint == finished.metrics["split_fingerprint"]
+    # 6 of 6 to 8 frames at 12 frames a second.
+    assert 8 <= info.rate_fps <= 12
+    assert info.context_s == pytest.approx(6 / info.rate_fps)
+    assert info.metrics["test"]["top1"] == finished.metrics["top1"]
+    assert info.metrics["val"]["epoch"] == finished.best["epoch"]
+
+
+def test_a_run_repeats_from_its_folder_alone(finished, tmp_path):
+    stored_data, config = read_config_file(finished.out / "config.yaml")
+    again = train(stored_data, config=config, out=tmp_path / "again")
+    assert history_of(again.out) == history_of(finished.out)
+    assert_same_weights(again.out, finished.out)
+    assert again.metrics == finished.metrics
+
+
+@pytest.mark.parametrize("change", [{"keep": "never"}, {"workers": 2}])
+def test_keeping_clips_and_the_number_of_workers_change_nothing(change, data, finished, tmp_path):
+    other = train(data, config=with_data(TINY, **change), out=tmp_path / "other")
+    assert_same_weights(other.out, finished.out)
+
+
+def test_another_seed_gives_another_model(data, finished, tmp_path):
+    other = train(data, config=replace(TINY, seed=1), out=tmp_path / "other")
+    assert history_of(other.out) != history_of(finished.out)
+
+
+def test_a_killed_run_resumes_to_the_same_result_as_an_unbroken_one(data, tmp_path):
+    config = with_train(TINY, epochs=6)
+    # Dropout and augmentation are on: all that is random must continue as it would have.
+    config = with_model(config, dropout=0.3, layers=2)
+    unbroken = train(data, config=config, out=tmp_path / "unbroken")
+
+    _, stored = read_config_file(unbroken.out / "config.yaml")
+    assert stored == config
+    killed = tmp_path / "killed"
+    command = [sys.executable, "-m", "cliptide.app", "train", str(data), "--out", str(killed)]
+    command += ["--config", str(unbroken.out / "config.yaml")]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline and process.poll() is None:
+            history = killed / "history.csv"
+            if (killed / "last.ckpt").exists() and len(history.read_text("utf-8").splitlines()) > 2:
+                break
+            time.sleep(0.02)
+        process.kill()
+    epochs_before = len(history_of(killed))
+    assert 2 <= epochs_before < 6, "the process was to be killed between its epochs"
+
+    resumed = train(resume=killed)
+    assert history_of(resumed.out) == history_of(unbroken.out)
+    assert_same_weights(resumed.out, unbroken.out)
+    assert resumed.metrics == unbroken.metrics
+
+
+def test_resuming_a_finished_run_evaluates_it_again(finished, data, tmp_path):
+    copy = tmp_path / "copy"
+    first = train(data, config=TINY, out=copy)
+    again = train(resume=copy)
+    assert again.metrics == first.metrics
+    assert history_of(copy) == history_of(finished.out)
+
+
+def test_resuming_refuses_data_that_changed(data, tmp_path):
+    root = tmp_path / "data"
+    list(write_dataset(root, groups=4, clips_per_group=1, num_frames=8, side=32))
+    run = train(root, config=TINY, out=tmp_path / "run")
+    lists = root / "ucfTrainTestlist" / "trainlist01.txt"
+    lists.write_text("\n".join(lists.read_text("utf-8").splitlines()[1:]), encoding="utf-8")
+    with pytest.raises(InputError, match=r"fingerprint.*Give the data as it was"):
+        train(resume=run.out)
+
+
+def test_resuming_what_is_no_run_names_the_folder(tmp_path):
+    with pytest.raises(InputError, match=r"no run folder.*--resume"):
+        train(resume=tmp_path)
+
+
+def test_fine_tuning_on_other_classes_keeps_all_but_the_head(data, finished, tmp_path):
+    root = tmp_path / "other"
+    list(write_dataset(root, groups=4, clips_per_group=1, num_frames=8, side=32, seed=5))
+    for name in CLASS_NAMES[3:]:
+        for path in (root / name).iterdir():
+            path.unlink()
+    for split in ("train", "test"):
+        path = root / "ucfTrainTestlist" / f"{split}list01.txt"
+        lines = [
+            x for x in path.read_text("utf-8").splitlines() if x.split("/")[0] in CLASS_NAMES[:3]
+        ]
+        path.write_text("\n".join(lines), encoding="utf-8")
+    tuned = train(root, init=finished.model, out=tmp_path / "tuned")
+    info = read_info(tuned.model)
+    assert info.class_names == CLASS_NAMES[:3]
+    # The network and the way of taking clips come from the model file.
+    assert info.model["hidden"] == TINY.model.hidden and info.frames == TINY.data.frames
+
+
+def test_fine_tuning_another_network_is_refused(data, finished, tmp_path):
+    config = with_model(TINY, hidden=24)
+    with pytest.raises(ModelFileError, match=r"differs.*Leave the model"):
+        train(data, config=config, init=finished.model, out=tmp_path / "x")
+    assert not (tmp_path / "x").exists(), "nothing is made before the input is found right"
+
+
+def test_a_frozen_encoder_does_not_move(data, tmp_path):
+    run = train(data, config=with_model(TINY, freeze=True), out=tmp_path / "run")
+    torch.manual_seed(TINY.seed)
+    from cliptide.models.build import build_recognizer
+
+    start = build_recognizer(TINY.model, num_classes=len(CLASS_NAMES)).encoder.state_dict()
+    end = read_tensors(run.model)
+    for key, value in start.items():
+        assert torch.equal(end[f"encoder.{key}"], value), key
+
+
+def test_an_unreadable_video_is_left_out_counted_and_never_replaced(tmp_path):
+    root = tmp_path / "data"
+    list(write_dataset(root, groups=4, clips_per_group=1, num_frames=8, side=32))
+    broken = {"rise/v_rise_g01_c01.mp4": "train", "fall/v_fall_g04_c01.mp4": "test"}
+    for name in broken:
+        (root / name).write_bytes(b"this is no video")
+    run = train(root, config=TINY, out=tmp_path / "run")
+    with (run.out / "quarantine.csv").open(encoding="utf-8", newline="") as file:
+        rows = {row["video"]: row for row in csv.DictReader(file)}
+    assert {name: row["split"] for name, row in rows.items()} == broken
+    assert all(row["reason"] for row in rows.values())
+    assert run.num_quarantined == 1 == run.metrics["num_quarantined"]
+    assert run.metrics["num_failed"] == 1
+    assert run.metrics["num_videos"] == len(CLASS_NAMES)
+    assert "v_rise_g01_c01.mp4" in run.report.read_text("utf-8")
+
+
+def test_training_on_nothing_readable_ends_with_the_reason(tmp_path):
+    root = tmp_path / "data"
+    for path in write_dataset(root, groups=4, clips_per_group=1, num_frames=8, side=32):
+        path.write_bytes(b"no video")
+    with pytest.raises(DataError, match=r"None of the \d+ train videos could be read"):
+        train(root, config=TINY, out=tmp_path / "run")
+
+
+def test_a_split_that_tears_groups_is_shouted_and_marked(data, tmp_path, capsys):
+    manifest = data / "leaky.csv"
+    lines = ["path,label,group,split"]
+    for name in CLASS_NAMES:
+        for group in (1, 2, 3, 4):
+            split = "test" if group == 4 else "train"
+            path = f"{name}/v_{name}_g{group:02d}_c01.mp4"
+            lines.append(f"{path},{name},{'same' if group in (1, 4) else f'g{group}'},{split}")
+    manifest.write_text("\n".join(lines), encoding="utf-8")
+    run = train(manifest, config=TINY, out=tmp_path / "run")
+    assert "LEAKY SPLIT" in capsys.readouterr().err
+    assert run.metrics["torn_groups"] == 1
+    assert "leaky" in run.report.read_text("utf-8").lower()
+
+
+def test_nothing_is_chosen_on_the_test_split(finished):
+    """The kept epoch has the highest validation top-1, and among equals the lowest loss."""
+    rows = history_of(finished.out)
+    best = max(rows, key=lambda row: (float(row["val_top1"]), -float(row["val_loss"])))
+    assert int(best["epoch"]) == finished.best["epoch"]
+
+
+def test_patience_ends_a_run_that_gets_no_better(data, tmp_path):
+    config = with_train(TINY, epochs=30, patience=2, lr=1e-9)
+    run = train(data, config=config, out=tmp_path / "run")
+    assert len(history_of(run.out)) < 30
+
+
+def test_a_folder_with_a_run_is_kept_unless_told_otherwise(data, finished):
+    before = (finished.out / "model.safetensors").read_bytes()
+    with pytest.raises(InputError, match=r"not empty.*--overwrite"):
+        train(data, config=TINY, out=finished.out)
+    assert (finished.out / "model.safetensors").read_bytes() == before
+
+
+def test_sgd_class_weights_smoothing_and_an_mlp_head_train_too(data, tmp_path):
+    config = with_train(
+        TINY, epochs=1, optimizer="sgd", class_weights="balanced", label_smoothing=0.1
+    )
+    run = train(data, config=with_model(config, head="mlp"), out=tmp_path / "run")
+    assert float(history_of(run.out)[0]["train_loss"]) > 0
+
+
+def test_sampling_by_rate_stores_its_rate(data, tmp_path):
+    config = with_data(with_train(TINY, epochs=1), sampling="rate", rate_fps=6.0)
+    info = read_info(train(data, config=config, out=tmp_path / "run").model)
+    assert (info.sampling, info.rate_fps, info.context_s) == ("rate", 6.0, 1.0)
+
+
+def test_fp16_on_a_cpu_is_refused(data, tmp_path):
+    config = replace(with_train(TINY, precision="fp16"), device="cpu")
+    with pytest.raises(ConfigError, match=r"fp16 needs a GPU.*Use auto"):
+        train(data, config=config, out=tmp_path / "run")
+
+
+def test_bf16_trains_on_a_cpu(data, tmp_path):
+    config = replace(with_train(TINY, precision="bf16", epochs=1), device="cpu")
+    assert train(data, config=config, out=tmp_path / "run").metrics["num_failed"] == 0
+
+
+def test_the_config_file_is_complete(finished):
+    values = yaml.safe_load((finished.out / "config.yaml").read_text("utf-8"))
+    assert Path(values.pop("DATA")).is_dir()
+    for section in ("data", "model", "train", "eval"):
+        assert set(values[section]) == set(vars(getattr(TINY, section)))
+
+
+def test_the_learning_rate_rises_then_falls_to_zero():
+    shares = [warmup_cosine(step, warmup_steps=10, total_steps=100) for step in range(101)]
+    assert shares[:10] == sorted(shares[:10])
+    assert shares[10] == 1.0
+    assert shares[10:] == sorted(shares[10:], reverse=True)
+    assert shares[100] == pytest.approx(0.0)
+
+
+def test_biases_and_norms_do_not_decay():
+    network = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.LayerNorm(4))
+    decayed, spared = parameter_groups(network, weight_decay=0.1)
+    assert [tuple(p.shape) for p in decayed["params"]] == [(4, 3)]
+    assert decayed["weight_decay"] == 0.1 and spared["weight_decay"] == 0.0
