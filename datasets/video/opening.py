@@ -9,6 +9,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import av
 from av.container import InputContainer
@@ -63,6 +64,12 @@ def check_is_file(path: str | os.PathLike[str]) -> Path:
     return file
 
 
+# A title in an unknown encoding must not make the frames unreadable; PyAV 19 sees to it itself.
+_OPTIONS: dict[str, Any] = (
+    {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
+)
+
+
 @contextmanager
 def opened(path: Path, *, threads: int) -> Iterator[tuple[InputContainer, VideoStream]]:
     """Open a file's video stream for a `with` block; see `open_stream`."""
@@ -88,8 +95,7 @@ def open_stream(path: Path, *, threads: int) -> tuple[InputContainer, VideoStrea
     """
     with video_errors(path, "is not a video FFmpeg can open, or it is damaged or cut short"):
         # FFmpeg would take "a:b.mp4" for a protocol; an absolute path has no such beginning.
-        # A title in an unknown encoding must not make the frames unreadable.
-        container = av.open(str(path.absolute()), "r", metadata_errors="replace")
+        container = av.open(str(path.absolute()), "r", **_OPTIONS)
     try:
         # FFmpeg lists the cover of a song as a video stream of one frame.
         pictures = [s for s in container.streams.video if Disposition.attached_pic in s.disposition]

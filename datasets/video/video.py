@@ -292,7 +292,7 @@ def _read_packets(path: Path) -> tuple[list[PacketRow], _StreamFacts]:
     """List the packets without decoding; no rows where container or codec make them worthless."""
     with opened(path, threads=1) as (container, stream):
         facts = _StreamFacts(
-            time_base=stream.time_base or Fraction(1, 1000),
+            time_base=_fraction(stream.time_base),
             rate_fps=_nominal_rate_fps(stream),
             has_audio=bool(container.streams.audio),
         )
@@ -334,8 +334,16 @@ def _one_honest_packet_a_frame(container: InputContainer, stream: VideoStream) -
     )
 
 
+def _fraction(time_base: Fraction | None) -> Fraction:
+    """Make a Python fraction of PyAV's time base, of its own type from 19 on; 1/1000 for none."""
+    if time_base is None:
+        return Fraction(1, 1000)
+    return Fraction(time_base.numerator, time_base.denominator)
+
+
 def _nominal_rate_fps(stream: VideoStream) -> float:
     for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate):
-        if rate is not None and rate > 0:
+        # PyAV 19 gives 0/0 for an unknown rate, earlier ones None.
+        if rate is not None and rate.numerator > 0 and rate.denominator > 0:
             return float(rate)
     return DEFAULT_RATE_FPS
