@@ -5,86 +5,24 @@
 Results go to stdout, progress and logs to stderr.
 """
 
+import errno
+import io
 import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from difflib import get_close_matches
-from importlib import resources
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Literal
 
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import Namespace
 
-from cliptide.configs.errors import CliptideError, ConfigError, InputError
+from cliptide.app.parsing import Parser, configs_first, recipe_names, value_of
+from cliptide.configs.checks import nearest
+from cliptide.configs.errors import CliptideError, InputError
 from cliptide.configs.schema import RunConfig
 
 EXIT_INTERRUPTED = 130
-
-
-class Parser(ArgumentParser):
-    """A parser whose errors are one or two lines that name the value and the mend."""
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Raise an `InputError` in the place of printing usage."""
-        raise ConfigError(explain(message, self)) from ex
-
-
-def explain(message: str, parser: ArgumentParser) -> str:
-    """Turn the parser's message into one that names the value and the mend."""
-    help_hint = f"See {parser.prog} --help."
-    options = [
-        option.removeprefix("--")
-        for action in parser._actions
-        for option in action.option_strings
-        if option.startswith("--")
-    ]
-    unknown = None
-    if "unrecognized arguments:" in message:
-        words = message.split("unrecognized arguments:")[1].split()
-        flags = [word for word in words if word.startswith("-")]
-        if not flags:
-            return f"{words[0]!r} is one argument too many. {help_hint}"
-        unknown = flags[0].split("=")[0].lstrip("-")
-    elif "does not accept option" in message:
-        unknown = message.split("'")[-2]
-    elif "Key" in message and "is not expected" in message:
-        unknown = message.split("'")[1]
-    if unknown is not None:
-        near = get_close_matches(unknown, options, n=3, cutoff=0.5)
-        if not near:  # the right key in the wrong section, or without one
-            tails = {option.rpartition(".")[2]: option for option in options}
-            near = [
-                tails[tail] for tail in get_close_matches(unknown.rpartition(".")[2], tails, n=3)
-            ]
-        known = f"Nearest: {', '.join(near)}." if near else help_hint
-        return f"There is no option or key {unknown!r}. {known}"
-    if message.startswith("Parser key "):
-        key, _, rest = message.removeprefix("Parser key ").partition(":")
-        value = rest.rpartition("Given value: ")[2] or rest.rpartition("Got value: ")[2]
-        value = value.strip().splitlines()[0] if value.strip() else ""
-        action = next((a for a in parser._actions if a.dest == key.strip('"')), None)
-        return f"{key.strip(chr(34))} is {value!r}. Use {_allowed(action)}. {help_hint}"
-    first = message.strip().splitlines()[0] if message.strip() else "The arguments are wrong"
-    if "the following arguments are required" in first:
-        return f"Missing: {first.rpartition(': ')[2]}. {help_hint}"
-    return f"{first.rstrip('.')}. {help_hint}"
-
-
-def _allowed(action: Any) -> str:
-    text = str(getattr(action, "_typehint", None) or getattr(action, "type", "another value"))
-    names = {
-        "<class 'int'>": "a whole number",
-        "<class 'float'>": "a number",
-        "<class 'bool'>": "true or false",
-        "float | None": "a number",
-    }
-    if "Literal[" in text:
-        inside = text.partition("Literal[")[2].partition("]")[0].replace("'", "")
-        number = "a whole number or " if "int" in text.partition("Literal[")[0] else "one of: "
-        return number + inside
-    return names.get(text, f"a value of the type {text}")
 
 
 @dataclass(frozen=True)
@@ -96,12 +34,14 @@ class Command:
         usage: The short form of its command line.
         add_arguments: Puts its arguments into a parser.
         run: Takes the parser and the parsed arguments; returns the exit code.
+        prepare: Puts the words in order before they are parsed.
     """
 
     about: str
     usage: str
     add_arguments: Callable[[Parser], None]
     run: Callable[[Parser, Namespace], int]
+    prepare: Callable[[Parser, list[str]], list[str]] = Parser.flags_last
 
 
 def _demo_arguments(parser: Parser) -> None:
@@ -125,7 +65,11 @@ def _demo(parser: Parser, args: Namespace) -> int:
 
 def _train_arguments(parser: Parser) -> None:
     parser.add_argument(
-        "DATA", nargs="?", default=None, type=str | None, help="Folder of videos, or manifest CSV."
+        "DATA",
+        nargs="?",
+        default=None,
+        type=str | None,
+        help="Folder of videos, or manifest CSV; may stand in --config.",
     )
     parser.add_argument(
         "--config",
@@ -148,31 +92,57 @@ def _train_arguments(parser: Parser) -> None:
         default=None,
         help="Model file to fine-tune, also on other classes.",
     )
-    parser.add_class_arguments(RunConfig)
+    parser.add_run_config()
+
+
+def _prepare_train(parser: Parser, words: list[str]) -> list[str]:
+    words = parser.flags_last(words)
+    names_data = bool(words) and not words[0].startswith("-")
+    words, from_files = configs_first(words)
+    if value_of("--resume", words) or from_files.get("resume"):
+        flags = [word.partition("=")[0] for word in words if word.startswith("--")]
+        others = [flag for flag in flags if flag not in ("--resume", "--help", "--print_config")]
+        if others:
+            raise InputError(
+                f"--resume goes on under the config of its run folder, so {others[0]} cannot be "
+                "given. Leave it out, or start a new run."
+            )
+    if from_files.get("DATA") and not names_data:
+        # argparse would put its own default over that of a file.
+        after_configs = sum(word.startswith("--config=") for word in words)
+        words.insert(after_configs, str(from_files["DATA"]))
+    init = value_of("--init", words) or from_files.get("init")
+    if init:
+        from cliptide.app.training.run import config_from_model
+
+        # The network and the way of taking clips come from the model; config and flags still win.
+        parser.set_defaults(_flat(asdict(config_from_model(Path(init)))))
+    return words
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= (
+            _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+        )
+    return flat
 
 
 def _train(parser: Parser, args: Namespace) -> int:
+    config = parser.instantiate(args)
+    if args.DATA is None and args.resume is None:
+        raise InputError(
+            "No DATA was given. Name a folder of videos or a manifest CSV: cliptide train DATA"
+        )
+
     from cliptide.app.results import show_training
     from cliptide.app.training.run import train
 
     if args.resume is not None:
-        others = parser.get_defaults()
-        changed = [
-            key
-            for key, value in args.items()
-            if key not in ("DATA", "resume") and others.get(key) != value
-        ]
-        if changed:
-            raise InputError(
-                f"--resume goes on under the config of its run folder, so --{changed[0]} cannot be "
-                "given. Leave it out, or start a new run."
-            )
         result = train(args.DATA, resume=args.resume)
     else:
-        config = parser.instantiate(args)
-        values = {
-            name: config[name] for name in ("data", "model", "train", "eval", "seed", "device")
-        }
+        values = {field.name: config[field.name] for field in fields(RunConfig)}
         result = train(
             args.DATA,
             config=RunConfig(**values),
@@ -187,7 +157,9 @@ def _train(parser: Parser, args: Namespace) -> int:
 def _evaluate_arguments(parser: Parser) -> None:
     parser.add_argument("MODEL", help="A model.safetensors from a run folder.")
     parser.add_argument("DATA", help="Folder of videos, or manifest CSV.")
-    parser.add_argument("--split", default="test", help="test, val, train, or all for every video.")
+    parser.add_argument(
+        "--split", default="test", help="test, val, train, or all for every video of DATA."
+    )
     parser.add_argument(
         "--out",
         type=str | None,
@@ -207,7 +179,7 @@ def _evaluate_arguments(parser: Parser) -> None:
         "--data.kind",
         type=str | None,
         default=None,
-        help="Layout of DATA; as in training by default.",
+        help="Layout of DATA (auto, folder, ucf101, manifest); as in training by default.",
     )
     parser.add_argument(
         "--data.fold",
@@ -219,7 +191,7 @@ def _evaluate_arguments(parser: Parser) -> None:
         "--data.group_regex",
         type=str | None,
         default=None,
-        help="Finds the group; as in training by default.",
+        help="Regular expression that finds the group; as in training by default.",
     )
     _add_running_arguments(parser)
     parser.add_argument(
@@ -231,8 +203,6 @@ def _evaluate_arguments(parser: Parser) -> None:
 
 
 def _add_running_arguments(parser: Parser) -> None:
-    from typing import Literal
-
     parser.add_argument(
         "--data.workers",
         type=int | Literal["auto"],
@@ -280,7 +250,7 @@ def _predict_arguments(parser: Parser) -> None:
         help="Clips taken from each video; their scores are averaged.",
     )
     parser.add_argument(
-        "--overwrite", action="store_true", help="Replace existing --json and --csv files."
+        "--overwrite", action="store_true", help="Replace --json and --csv files that are there."
     )
     _add_running_arguments(parser)
 
@@ -312,6 +282,7 @@ COMMANDS = {
         "cliptide train DATA [--config F] [--out DIR] [--resume DIR] [--init MODEL] [--KEY VALUE]",
         _train_arguments,
         _train,
+        _prepare_train,
     ),
     "evaluate": Command(
         "Score a model on a data set",
@@ -326,12 +297,6 @@ COMMANDS = {
         _predict,
     ),
 }
-
-
-def recipe_names() -> list[str]:
-    """Names of the packaged recipes."""
-    files = resources.files("cliptide.configs").iterdir()
-    return sorted(Path(file.name).stem for file in files if file.name.endswith(".yaml"))
 
 
 def _path(text: str | None) -> Path | None:
@@ -355,40 +320,6 @@ def _overview() -> str:
     )
 
 
-def _with_recipes(words: list[str]) -> list[str]:
-    """Put the file in the place of a recipe's name behind --config."""
-    words = list(words)
-    for at, word in enumerate(words):
-        flag, equals, value = word.partition("=")
-        if flag != "--config" or (not equals and at + 1 >= len(words)):
-            continue
-        name = value if equals else words[at + 1]
-        if Path(name).is_file():
-            continue
-        recipe = resources.files("cliptide.configs") / f"{name}.yaml"
-        if not recipe.is_file():
-            near = get_close_matches(name, recipe_names(), n=3, cutoff=0.3)
-            raise ConfigError(
-                f"--config {name!r} is neither a file nor a recipe. "
-                + (
-                    f"Nearest: {', '.join(near)}."
-                    if near
-                    else f"Recipes: {', '.join(recipe_names())}."
-                )
-            )
-        words[at if equals else at + 1] = f"--config={recipe}" if equals else str(recipe)
-    return words
-
-
-def _init_of(words: Sequence[str]) -> str | None:
-    for at, word in enumerate(words):
-        if word.startswith("--init="):
-            return word.partition("=")[2]
-        if word == "--init" and at + 1 < len(words):
-            return words[at + 1]
-    return None
-
-
 def _dispatch(words: list[str]) -> int:
     if not words or words[0] in ("-h", "--help", "help"):
         print(_overview())
@@ -400,33 +331,15 @@ def _dispatch(words: list[str]) -> int:
         return 0
     name, rest = words[0], words[1:]
     if name not in COMMANDS:
-        near = get_close_matches(name, COMMANDS, n=1) or list(COMMANDS)
         raise InputError(
-            f"There is no command {name!r}. Use: {', '.join(near)}. See cliptide --help."
+            f"There is no command {name!r}. Use: {', '.join(nearest(name, COMMANDS) or COMMANDS)}. "
+            "See cliptide --help."
         )
     command = COMMANDS[name]
     parser = Parser(prog=f"cliptide {name}", usage=command.usage, description=command.about + ".")
     command.add_arguments(parser)
-    if name == "train":
-        rest = _with_recipes(rest)
-        if (init := _init_of(rest)) is not None:
-            from dataclasses import asdict
-
-            from cliptide.app.training.run import config_from_model
-
-            # The network and the way of taking clips come from the model; flags still win.
-            parser.set_defaults(_flat(asdict(config_from_model(Path(init)))))
-    args = parser.parse_args(rest)
+    args = parser.parse_args(command.prepare(parser, rest))
     return command.run(parser, args)
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        flat |= (
-            _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-        )
-    return flat
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -441,30 +354,42 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
+    for stream in (sys.stdout, sys.stderr):
+        # A name that the terminal cannot show is written with its escapes, not died of.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         return _dispatch(words)
-    except CliptideError as error:
-        if debug:
-            traceback.print_exc()
-        print(f"cliptide: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print(
-            "cliptide: stopped. A training run goes on with: cliptide train --resume DIR",
-            file=sys.stderr,
-        )
-        return EXIT_INTERRUPTED
+    except SystemExit as stop:  # how --help and --print_config end the parsing
+        return stop.code if isinstance(stop.code, int) else 0
     except BrokenPipeError:
         # The reader of stdout went away (head, less); nobody is left to be told.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except KeyboardInterrupt:
+        going_on = " It goes on with: cliptide train --resume DIR" if words[0] == "train" else ""
+        print(f"cliptide: stopped.{going_on}", file=sys.stderr)
+        return EXIT_INTERRUPTED
     except Exception as error:
         if debug:
             traceback.print_exc()
-        text = " ".join(str(error).split())
-        print(
-            f"cliptide: the run failed: {type(error).__name__}: {text}\n"
-            "This should not happen. Run it again with --debug for the traceback, and report it.",
-            file=sys.stderr,
+        print(f"cliptide: {_tell(error)}", file=sys.stderr)
+        return error.exit_code if isinstance(error, CliptideError) else 1
+
+
+def _tell(error: Exception) -> str:
+    """What went wrong and the mend, in one or two lines."""
+    if isinstance(error, CliptideError):
+        return str(error)
+    text = " ".join(str(error).split())
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return (
+            f"the memory is not enough: {text}\n"
+            "Use a smaller --train.batch_size, --data.frames or --data.size, or fewer --eval.clips."
         )
-        return 1
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EROFS):
+        return f"nothing more can be written: {text}. Make room, or write elsewhere."
+    return (
+        f"the run failed: {type(error).__name__}: {text}\n"
+        "This should not happen. Run it again with --debug for the traceback, and report it."
+    )

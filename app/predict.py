@@ -2,29 +2,37 @@
 
 import glob
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from cliptide.app.evaluation.predictions import VideoPrediction, write_predictions
 from cliptide.app.inference.recognise import FailedVideo, Prediction, load
-from cliptide.app.inference.terminal import log, track, warn
+from cliptide.app.inference.terminal import log, result_console, track, warn
 from cliptide.app.results import percent
 from cliptide.configs.errors import InputError
-from cliptide.datasets.catalog import find_videos
+from cliptide.configs.schema import DataConfig, EvalConfig
+from cliptide.datasets.catalog import VIDEO_SUFFIXES, find_videos
 from cliptide.datasets.loaders import worker_count
 
 SHOWN_CLASSES = 3
+# On a narrower terminal the names of the videos need the place of the next best classes.
+WIDE_TERMINAL = 100
+STDOUT = "-"
 
 
 def expand_sources(sources: Sequence[str]) -> list[str]:
     """Turn files, folders (with all below them) and globs into files, each once, in order.
 
+    A file that is named is taken whatever its name; in folders and globs, what has the name
+    of a video.
+
     Raises:
-        InputError: A folder holds no video, or a glob matches nothing.
+        InputError: A folder holds no video, or a glob matches none.
     """
     found: list[str] = []
     for source in sources:
@@ -36,19 +44,25 @@ def expand_sources(sources: Sequence[str]) -> list[str]:
                 )
             found += videos
         elif glob.has_magic(source) and not Path(source).exists():
-            matches = sorted(
-                path
-                for path in glob.iglob(source, recursive=True)  # noqa: PTH207 - absolute patterns too
-                if Path(path).is_file()
-            )
-            if not matches:
-                raise InputError(
-                    f"The pattern {source} matches no file. Check it; ** goes into folders."
-                )
-            found += matches
+            found += _matching(source)
         else:
             found.append(source)
     return list(dict.fromkeys(found))
+
+
+def _matching(pattern: str) -> list[str]:
+    # Not Path.glob, which takes no absolute pattern.
+    matches = sorted(glob.iglob(pattern, recursive=True))  # noqa: PTH207
+    videos = []
+    for match in map(Path, matches):
+        if match.is_dir():
+            videos += [str(path) for path in find_videos(match)]
+        elif match.suffix.lower() in VIDEO_SUFFIXES:
+            videos.append(str(match))
+    if not videos:
+        what = f"{len(matches)} files, but no video" if matches else "nothing"
+        raise InputError(f"The pattern {pattern} matches {what}. Mend it; ** goes into folders.")
+    return videos
 
 
 def predict_sources(
@@ -64,38 +78,40 @@ def predict_sources(
 ) -> int:
     """Predict and write; an unreadable video costs only itself.
 
+    Args:
+        model: A model file.
+        sources: Files, folders and globs.
+        json_to: File to write JSON to; `-` writes it to stdout in place of the table.
+        csv_to: File to write CSV to.
+        clips: Clips taken from each video; their scores are averaged.
+        workers: Processes that decode, or `auto`.
+        device: Where to compute.
+        overwrite: Whether files that exist may be replaced.
+
     Returns:
         The exit code: 1 when a video could not be read, after all others are done.
 
     Raises:
         InputError: Model, sources or an output file are wrong.
     """
-    files = [Path(path) for path in (json_to, csv_to) if path is not None and str(path) != "-"]
-    for path in files:
-        if path.exists() and not overwrite:
-            raise InputError(f"{path} exists. Give another name, or --overwrite to replace it.")
-        if not path.parent.is_dir():
-            raise InputError(f"The folder {path.parent} is not there. Make it, or write elsewhere.")
-    if clips < 1:
-        raise InputError(f"eval.clips is {clips}. Use 1 or more.")
+    EvalConfig(clips=clips)
+    DataConfig(workers=workers)  # type: ignore[arg-type]
+    if csv_to is not None and str(csv_to) == STDOUT:
+        raise InputError("--csv - is no file. Give its name; --json - writes JSON to stdout.")
+    files = [Path(path) for path in (json_to, csv_to) if path is not None and str(path) != STDOUT]
+    _require_writable(files, overwrite=overwrite)
     videos = expand_sources(sources)
     recognizer = load(model, device=device)
-    results: list[Prediction | FailedVideo] = []
     predictions = recognizer.predict_many(
         videos, clips=clips, workers=worker_count(workers, num_samples=len(videos))
     )
-    for result in track(predictions, total=len(videos), what="Predicting", unit="videos"):
-        results.append(result)
+    results = list(track(predictions, total=len(videos), what="Predicting", unit="videos"))
     if csv_to is not None:
         write_predictions(csv_to, [_row(result) for result in results], recognizer.class_names)
     if json_to is not None:
-        text = json.dumps([result.to_json() for result in results], indent=2, ensure_ascii=False)
-        if json_to == "-":
-            print(text)
-        else:
-            Path(json_to).write_text(text + "\n", encoding="utf-8")
-    if json_to != "-":
-        Console(highlight=False).print(_table(results))
+        _write_json(json_to, results)
+    if json_to != STDOUT:
+        _show(results)
     for path in files:
         log(f"Written: {path}")
     failed = [result for result in results if isinstance(result, FailedVideo)]
@@ -108,6 +124,39 @@ def predict_sources(
     return 1 if failed else 0
 
 
+def _require_writable(files: Sequence[Path], *, overwrite: bool) -> None:
+    """Refuse now what would fail when all is computed."""
+    if len(files) > 1 and files[0].resolve() == files[1].resolve():
+        raise InputError(f"--json and --csv are both {files[0]}. Give each a file of its own.")
+    for path in files:
+        if path.is_dir():
+            raise InputError(f"{path} is a folder. Give the name of a file in it.")
+        if path.exists() and not overwrite:
+            raise InputError(f"{path} exists. Give another name, or --overwrite to replace it.")
+        if not path.parent.is_dir():
+            raise InputError(
+                f"There is no folder {path.parent} to write {path.name} into. Make it, or write "
+                "elsewhere."
+            )
+        if not os.access(path if path.exists() else path.parent, os.W_OK):
+            raise InputError(
+                f"{path} may not be written. Mend its permissions, or write elsewhere."
+            )
+
+
+def _write_json(json_to: str, results: Sequence[Prediction | FailedVideo]) -> None:
+    # A lone surrogate (a file name that is no UTF-8) becomes its escape, which JSON has too.
+    to_screen = json_to == STDOUT
+    readable = not to_screen or (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    text = json.dumps(
+        [result.to_json() for result in results], indent=2, ensure_ascii=not readable
+    ).encode("utf-8", errors="backslashreplace")
+    if to_screen:
+        print(text.decode("utf-8"))
+    else:
+        Path(json_to).write_bytes(text + b"\n")
+
+
 def _row(result: Prediction | FailedVideo) -> VideoPrediction:
     if isinstance(result, FailedVideo):
         return VideoPrediction(result.video, None, None, (), 0, error=result.error)
@@ -116,19 +165,47 @@ def _row(result: Prediction | FailedVideo) -> VideoPrediction:
     )
 
 
-def _table(results: Sequence[Prediction | FailedVideo]) -> Table:
-    table = Table()
-    table.add_column("video", overflow="fold")
-    table.add_column("label")
-    table.add_column("score", justify="right")
-    table.add_column("next", style="dim")
-    table.add_column("seconds", justify="right")
+def _show(results: Sequence[Prediction | FailedVideo]) -> None:
+    """A table on a terminal; else a line a video for `cut` and `grep`: video, label and score."""
+    console = result_console()
+    if console.is_terminal:
+        console.print(_table(results, wide=console.width >= WIDE_TERMINAL))
+        return
     for result in results:
         if isinstance(result, FailedVideo):
-            table.add_row(result.video, "could not be read", style="yellow")
+            print(f"{result.video}\t\t")
+        else:
+            print(f"{result.video}\t{result.label}\t{result.score:.4f}")
+
+
+def _table(results: Sequence[Prediction | FailedVideo], *, wide: bool) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    folder = _shared_folder([result.video for result in results])
+    table.add_column(f"video in {folder}" if folder else "video", overflow="fold")
+    table.add_column("label", overflow="fold")
+    table.add_column("score", justify="right", no_wrap=True)
+    if wide:
+        table.add_column("next best", style="dim", overflow="fold")
+    table.add_column("seconds", justify="right", no_wrap=True)
+    for result in results:
+        name = result.video[len(folder) :]
+        if isinstance(result, FailedVideo):
+            table.add_row(name, "could not be read", style="yellow")
             continue
-        others = ", ".join(f"{name} {percent(p)}" for name, p in result.top(SHOWN_CLASSES)[1:])
-        table.add_row(
-            result.video, result.label, percent(result.score), others, f"{result.duration_s:.1f}"
-        )
+        others = ", ".join(f"{label} {percent(p)}" for label, p in result.top(SHOWN_CLASSES)[1:])
+        figures = [percent(result.score), *([others] if wide else []), f"{result.duration_s:.1f}"]
+        table.add_row(name, result.label, *figures)
     return table
+
+
+def _shared_folder(videos: Sequence[str]) -> str:
+    """The folder that all videos lie in, with its slash; empty for none or a single video."""
+    parents = {str(Path(video).parent) for video in videos}
+    if len(videos) < 2 or len({Path(parent).is_absolute() for parent in parents}) > 1:
+        return ""
+    try:
+        shared = os.path.commonpath(parents)
+    except ValueError:  # two drives on Windows
+        return ""
+    whole = shared if shared.endswith(os.sep) else shared + os.sep
+    return whole if shared and all(video.startswith(whole) for video in videos) else ""

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.table import Table
+
+from cliptide.app.inference.terminal import result_console
 
 if TYPE_CHECKING:
     from cliptide.app.evaluation.evaluate import Evaluation
@@ -18,8 +19,8 @@ def percent(share: float | None) -> str:
     return "-" if share is None else f"{share:.1%}"
 
 
-def _figures_table(metrics: Mapping[str, Any], *, title: str) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", show_header=False)
+def _figures_table(metrics: Mapping[str, Any]) -> Table:
+    table = Table(show_header=False)
     table.add_column("figure")
     table.add_column("value", justify="right")
     interval = metrics["ci95"]
@@ -76,25 +77,29 @@ def _classes_table(metrics: Mapping[str, Any]) -> Table:
 
 def show_evaluation(evaluation: "Evaluation") -> None:
     """Print figures, classes and where the files are."""
-    console = Console(highlight=False, soft_wrap=False)
     metrics = evaluation.metrics
-    console.print(_figures_table(metrics, title=f"Results on the {metrics['split']} split"))
-    console.print(_classes_table(metrics))
+    split = metrics["split"]
+    _show_metrics(metrics, on="all videos" if split == "all" else f"the {split} split")
     _show_paths({"report": evaluation.report, "predictions": evaluation.out / "predictions.csv"})
 
 
 def show_training(result: "TrainingResult") -> None:
     """Print figures, classes, the slowest thing, and where model and report are."""
-    console = Console(highlight=False)
-    best = result.best
-    title = f"Results on the test split (epoch {best['epoch']}, the best on validation)"
-    console.print(_figures_table(result.metrics, title=title))
-    console.print(_classes_table(result.metrics))
-    console.print(f"Slowest: {result.slowest}", markup=False)
+    epoch = result.best["epoch"]
+    _show_metrics(result.metrics, on=f"the test split (epoch {epoch}, the best on validation)")
+    print(f"Slowest: {result.slowest}")
     paths = {"model": result.model, "report": result.report}
     if result.num_quarantined:
         paths["left out"] = result.out / "quarantine.csv"
     _show_paths(paths)
+
+
+def _show_metrics(metrics: Mapping[str, Any], *, on: str) -> None:
+    console = result_console()
+    # Not the table's title, which is wrapped to the table's width.
+    console.print(f"Results on {on}", style="bold", soft_wrap=True)
+    console.print(_figures_table(metrics))
+    console.print(_classes_table(metrics))
 
 
 def _show_paths(paths: Mapping[str, Any]) -> None:

@@ -1,12 +1,14 @@
 """Every key of a run, typed. A key here is a flag on the command line and a line in config.yaml.
 
 Plain frozen dataclasses; the docstrings are the help texts. What one field alone can get wrong
-is checked at construction, so a wrong value never travels.
+is checked at construction, from wherever it comes (flag, file, Python or a model file), so a
+wrong value never travels.
 """
 
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from cliptide.configs.checks import check_types
 from cliptide.configs.errors import ConfigError
 
 
@@ -32,7 +34,7 @@ def parse_size(text: str | int) -> tuple[int, int]:
     return height, width
 
 
-def _require(value: float, ok: bool, key: str, mend: str) -> None:
+def _require(value: float | str, ok: bool, key: str, mend: str) -> None:
     if not ok:
         raise ConfigError(f"{key} is {value}. Use {mend}.")
 
@@ -72,6 +74,7 @@ class DataConfig:
     keep: Literal["auto", "never"] = "auto"
 
     def __post_init__(self) -> None:
+        check_types(self, section="data")
         parse_size(self.size)
         _require(self.frames, self.frames >= 1, "data.frames", "1 or more")
         _require(self.rate_fps, self.rate_fps > 0, "data.rate_fps", "a rate above 0")
@@ -79,8 +82,8 @@ class DataConfig:
         for key in ("val_share", "test_share"):
             value = getattr(self, key)
             _require(value, 0 < value < 0.9, f"data.{key}", "a share between 0 and 0.9")
-        if self.workers != "auto":
-            _require(self.workers, self.workers >= 0, "data.workers", "auto, 0 or more")
+        workers = 0 if self.workers == "auto" else self.workers
+        _require(self.workers, workers >= 0, "data.workers", "auto, 0 or more")
 
 
 @dataclass(frozen=True)
@@ -116,6 +119,7 @@ class ModelConfig:
     dropout: float = 0.2
 
     def __post_init__(self) -> None:
+        check_types(self, section="model")
         _require(self.width, self.width > 0, "model.width", "a scale above 0")
         _require(self.hidden, self.hidden >= 1, "model.hidden", "1 or more")
         _require(self.layers, self.layers >= 1, "model.layers", "1 or more")
@@ -158,6 +162,7 @@ class TrainConfig:
     patience: int = 0
 
     def __post_init__(self) -> None:
+        check_types(self, section="train")
         _require(self.epochs, self.epochs >= 1, "train.epochs", "1 or more")
         _require(self.batch_size, self.batch_size >= 1, "train.batch_size", "1 or more")
         _require(self.lr, self.lr > 0, "train.lr", "a rate above 0")
@@ -184,6 +189,7 @@ class EvalConfig:
     clips: int = 3
 
     def __post_init__(self) -> None:
+        check_types(self, section="eval")
         _require(self.clips, self.clips >= 1, "eval.clips", "1 or more")
 
 
@@ -206,6 +212,11 @@ class RunConfig:
     eval: EvalConfig = field(default_factory=EvalConfig)
     seed: int = 0
     device: str = "auto"
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        # What torch's and Lightning's generators take.
+        _require(self.seed, 0 <= self.seed < 2**32, "seed", "a number from 0 to 4294967295")
 
 
 SECTIONS: dict[str, type[Any]] = {

@@ -26,14 +26,16 @@ from cliptide.app.evaluation.run_folder import claim_run_folder, data_name
 from cliptide.app.inference.device import describe_device
 from cliptide.app.inference.recognise import ActionRecognizer, load
 from cliptide.app.inference.terminal import log, track, warn
-from cliptide.configs.errors import DataError, VideoError
-from cliptide.configs.schema import DataConfig
+from cliptide.configs.checks import nearest
+from cliptide.configs.errors import ConfigError, DataError, SplitError, VideoError
+from cliptide.configs.schema import DataConfig, EvalConfig, RunConfig
 from cliptide.datasets.catalog import Catalog, read_catalog
 from cliptide.datasets.loaders import worker_count
 from cliptide.datasets.records import SampleRecord
 from cliptide.datasets.sampling import segment_bounds, uniform_indices
 from cliptide.datasets.splits import SplitPlan, make_splits, require_split, split_counts
 from cliptide.datasets.video import open_video
+from cliptide.models.bundle import ModelInfo
 
 SHOWN_MISTAKES = 8
 STRIP_FRAMES = 6
@@ -86,9 +88,12 @@ def environment(device: torch.device) -> dict[str, str]:
 
 def repeat_command() -> str:
     """The command line that is running, to be typed again."""
-    name = Path(sys.argv[0]).name
-    program = "python -m cliptide.app" if name == "__main__.py" else name
-    return f"{program} {shlex.join(sys.argv[1:])}".strip()
+    program = Path(sys.argv[0])
+    if program.name == "__main__.py" and program.parent.name == "app":
+        return f"python -m cliptide.app {shlex.join(sys.argv[1:])}"
+    if program.stem == "cliptide":
+        return f"cliptide {shlex.join(sys.argv[1:])}"
+    return "(called from Python)"
 
 
 def predict_records(
@@ -155,12 +160,27 @@ def write_evaluation(
     quarantined: Sequence[tuple[str, str]] = (),
     facts: Mapping[str, str] | None = None,
 ) -> None:
-    """Write metrics.json, predictions.csv and report.html into a folder."""
+    """Write metrics.json, predictions.csv and report.html into a folder.
+
+    Args:
+        out: The folder, which exists.
+        recognizer: What was evaluated.
+        catalog: The data set as it lies on disk.
+        plan: Its clips and their splits.
+        split: The split that was scored, or `all`.
+        rows: One prediction a video.
+        metrics: What metrics.json shall hold.
+        title: The report's heading.
+        config_yaml: The config of the training.
+        history: One row an epoch.
+        quarantined: (video, reason) of the files left out of training.
+        facts: Short lines for the report's summary.
+    """
     class_names = recognizer.class_names
     text = json.dumps(metrics, indent=2, ensure_ascii=False, allow_nan=False)
     (out / "metrics.json").write_text(text + "\n", encoding="utf-8")
     write_predictions(out / "predictions.csv", rows, class_names)
-    records = [record for record in plan.records if record.split == split]
+    records = [record for record in plan.records if split in ("all", record.split)]
     write_report(
         out / "report.html",
         Report(
@@ -224,56 +244,130 @@ def evaluate(
         InputError: The model, the data or an option is wrong.
     """
     recognizer = load(model, device=device)
-    info = recognizer.info
-    given = {"kind": kind, "fold": fold, "group_regex": group_regex}
-    stored = info.run.get("data", {})
-    config = DataConfig(
-        **stored | {key: value for key, value in given.items() if value is not None}
-    )
-    seed = int(info.run.get("seed", 0)) if seed is None else seed
-    clips = clips or int(info.run.get("eval", {}).get("clips", 3))
+    info, data = recognizer.info, Path(data)
+    options = {"kind": kind, "fold": fold, "group_regex": group_regex}
+    given: dict[str, Any] = {key: value for key, value in options.items() if value is not None}
+    if seed is None:
+        seed = int(info.run.get("seed", 0))
+    if clips is None:
+        clips = int(info.run.get("eval", {}).get("clips", EvalConfig().clips))
+    values: dict[str, Any] = {**given, "workers": workers}
+    RunConfig(data=DataConfig(**values), eval=EvalConfig(clips=clips), seed=seed)  # checks them
 
-    data = Path(data)
-    catalog = read_catalog(data, kind=config.kind, fold=config.fold, group_regex=config.group_regex)
-    plan = make_splits(catalog, seed=seed, val_share=config.val_share, test_share=config.test_share)
+    catalog, config = _read_as_trained(data, info=info, given=given)
+    plan = _plan(catalog, config, split=split, seed=seed)
     for note in (*catalog.notes, *plan.notes):
         log(f"Note: {note}")
+    records = (
+        plan.records if split == "all" else require_split(plan.records, split, where=str(data))
+    )
+    _refuse_unknown_classes(records, info.class_names, data=data)
     same_split = plan.fingerprint == info.split_fingerprint
-    if split == "all":
-        plan = replace(plan, records=tuple(replace(r, split="test") for r in plan.records))
-        chosen, told = "test", "all"
-        if same_split:
-            warn("--split all scores the training clips too: it says nothing about new videos.")
-    else:
-        chosen, told = split, split
-        if not same_split:
-            warn(
-                "These are not the clips, or not the split, that the model was trained with: clips "
-                "it knows may be among them. For a data set it has never seen, --split all scores "
-                "every video."
-            )
-    records = require_split(plan.records, chosen, where=str(data))
-    strangers = sorted({r.label for r in records} - set(info.class_names))
-    if strangers:
-        raise DataError(
-            f"{data} has {len(strangers)} classes that the model does not know: "
-            f"{', '.join(strangers[:5])}. It knows: {', '.join(info.class_names[:10])}. "
-            "Rename the folders or labels, or fine-tune with cliptide train --init."
-        )
+    if not same_split:
+        # What was compared is these clips with each other, not with those the model learnt from.
+        plan = replace(plan, groups_known=False, torn_groups=())
+    _warn_of_known_clips(split, same_split=same_split, torn_groups=plan.torn_groups)
     folder = claim_run_folder(
-        f"{data_name(data)}-evaluate", out=Path(out) if out else None, overwrite=overwrite
+        f"{data_name(data)}-evaluate",
+        out=None if out is None else Path(out),
+        overwrite=overwrite,
+        training=False,
     )
     rows = predict_records(recognizer, records, clips=clips, workers=workers)
-    metrics = compute_metrics(rows, info.class_names, split=told, seed=seed)
+    metrics = {
+        **compute_metrics(rows, info.class_names, split=split, seed=seed),
+        "split_fingerprint": plan.fingerprint,
+        "torn_groups": len(plan.torn_groups),
+    }
+    told = "this split's other clips" if same_split else "another split or other data"
     write_evaluation(
         folder,
         recognizer=recognizer,
         catalog=catalog,
         plan=plan,
-        split=chosen,
+        split=split,
         rows=rows,
         metrics=metrics,
-        title=f"{data_name(data)}, {told} split",
-        facts={"model": str(model), "clips a video": f"up to {clips}"},
+        title=f"{data_name(data)}, {'all videos' if split == 'all' else f'{split} split'}",
+        facts={
+            "model": str(model),
+            "trained on": f"{told} (fingerprint {info.split_fingerprint})",
+            "clips a video": f"up to {clips}",
+        },
     )
     return Evaluation(metrics, tuple(rows), folder)
+
+
+def _read_as_trained(
+    data: Path, *, info: ModelInfo, given: dict[str, Any]
+) -> tuple[Catalog, DataConfig]:
+    """Read a data set the way the model's own was read, or as it lies if that does not fit it."""
+    keys = ("kind", "fold", "group_regex", "val_share", "test_share")
+    stored = {key: value for key, value in info.run.get("data", {}).items() if key in keys}
+    config = DataConfig(**stored | given)
+    try:
+        return _read(data, config), config
+    except (ConfigError, DataError) as error:
+        plain = DataConfig(**{key: stored[key] for key in keys[3:] if key in stored} | given)
+        if plain == config:
+            raise
+        catalog = _read(data, plain)
+        log(f"Note: {data} is not read as the model's training data was. {error}")
+        return catalog, plain
+
+
+def _read(data: Path, config: DataConfig) -> Catalog:
+    return read_catalog(data, kind=config.kind, fold=config.fold, group_regex=config.group_regex)
+
+
+def _plan(catalog: Catalog, config: DataConfig, *, split: str, seed: int) -> SplitPlan:
+    try:
+        return make_splits(
+            catalog, seed=seed, val_share=config.val_share, test_share=config.test_share
+        )
+    except SplitError:
+        if catalog.split_origin is None and split != "all":
+            raise
+        # Too little to train on, such as a list of test clips alone, can be scored all the same.
+        return SplitPlan(
+            records=catalog.records,
+            origin=catalog.split_origin or "made",
+            torn_groups=(),
+            fingerprint="",
+            groups_known=False,
+            notes=(),
+        )
+
+
+def _refuse_unknown_classes(
+    records: Sequence[SampleRecord], class_names: Sequence[str], *, data: Path
+) -> None:
+    labels = {record.label for record in records}
+    strangers = sorted(labels - set(class_names))
+    if not strangers:
+        return
+    name = strangers[0]
+    near = nearest(name, class_names)
+    alike = f", nearest: {', '.join(near)}" if near else ""
+    more = f" and {len(strangers) - 1} more" if len(strangers) > 1 else ""
+    raise DataError(
+        f"{data} has classes that the model does not know: {name!r}{alike}{more}. It knows: "
+        f"{', '.join(class_names[:10])}{', ...' if len(class_names) > 10 else ''}. Rename folders "
+        "or labels, list the other clips in a CSV, or fine-tune with cliptide train --init."
+    )
+
+
+def _warn_of_known_clips(split: str, *, same_split: bool, torn_groups: Sequence[str]) -> None:
+    if same_split and split == "all":
+        warn("--split all scores the training clips too: it says nothing about new videos.")
+    elif not same_split and split != "all":
+        warn(
+            "These are not the clips, or not the split, that the model was trained with: clips it "
+            "knows may be among them. For a data set it has never seen, --split all scores every "
+            "video."
+        )
+    if torn_groups:
+        warn(
+            f"LEAKY SPLIT: {len(torn_groups)} groups stand in both train and test. The score is "
+            "too good, and the report says so."
+        )

@@ -6,14 +6,15 @@ from pathlib import Path
 from cliptide.configs.errors import InputError
 
 # What a run writes; with --overwrite these go, and nothing else in the folder does.
-RUN_FILES = (
+EVALUATION_FILES = ("metrics.json", "predictions.csv", "report.html")
+TRAINING_FILES = (
     "config.yaml",
     "model.safetensors",
+    "model.safetensors.part",
     "last.ckpt",
-    "metrics.json",
-    "predictions.csv",
-    "report.html",
+    "last.ckpt.part",
     "history.csv",
+    "history.csv.part",
     "quarantine.csv",
 )
 
@@ -25,16 +26,19 @@ def data_name(data: Path) -> str:
     return re.sub(r"[^\w.-]+", "-", name).strip("-.") or "data"
 
 
-def claim_run_folder(name: str, *, out: Path | None = None, overwrite: bool = False) -> Path:
+def claim_run_folder(
+    name: str, *, out: Path | None = None, overwrite: bool = False, training: bool = True
+) -> Path:
     """Make the folder of a new run.
 
     Args:
         name: What the run is about; the default folder is `runs/<name>-<n>`, n counting up.
         out: Where to write instead.
         overwrite: Whether the files of an earlier run in `out` may be replaced.
+        training: Whether the new run trains; one that evaluates never replaces a trained model.
 
     Raises:
-        InputError: `out` is not empty, or cannot be made.
+        InputError: `out` is not empty, holds a model that would go, or cannot be made.
     """
     if out is None:
         taken = [
@@ -52,9 +56,16 @@ def claim_run_folder(name: str, *, out: Path | None = None, overwrite: bool = Fa
                 continue
             except OSError as error:
                 raise InputError(
-                    f"{folder} cannot be made ({error}). Give a folder with --out."
+                    f"The folder {folder} cannot be made: {error.strerror}. Give one with --out."
                 ) from error
             return folder
+    if out.exists() and not out.is_dir():
+        raise InputError(f"--out {out} is a file. Give the name of a folder.")
+    if not training and any((out / file).exists() for file in TRAINING_FILES):
+        raise InputError(
+            f"The folder {out} holds a training run, which an evaluation does not replace. Give "
+            "another --out."
+        )
     if out.is_dir() and any(out.iterdir()) and not overwrite:
         raise InputError(
             f"The folder {out} is not empty. Give another --out, or --overwrite to replace the "
@@ -64,8 +75,9 @@ def claim_run_folder(name: str, *, out: Path | None = None, overwrite: bool = Fa
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(
-            f"The folder {out} cannot be made ({error}). Give another --out."
+            f"The folder {out} cannot be made: {error.strerror}. Give another --out."
         ) from error
-    for file in [*(out / name for name in RUN_FILES), *out.glob("events.out.tfevents.*")]:
+    files = [out / file for file in (*TRAINING_FILES, *EVALUATION_FILES)]
+    for file in [*files, *out.glob("events.out.tfevents.*")]:
         file.unlink(missing_ok=True)
     return out

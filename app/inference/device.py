@@ -18,22 +18,24 @@ def resolve_device(name: str) -> torch.device:
             return torch.device("cuda", 0)
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     mend = "Use --device auto or --device cpu."
+    kinds = "It is one of: auto, cpu, cuda, cuda:1 (the second GPU), mps."
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise DeviceError(f"There is no kind of device {name!r}. {mend}") from None
+        raise DeviceError(f"There is no device {name!r}. {kinds}") from None
     if device.type not in ("cpu", "cuda", "mps"):
-        raise DeviceError(f"cliptide does not compute on {name!r}. {mend}")
+        raise DeviceError(f"cliptide does not compute on {name!r}. {kinds}")
     if device.type == "cuda":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if (device.index or 0) >= count:
+            found = f"only {count}" if count else "none"
             raise DeviceError(
-                f"The device {name!r} was asked for, but this machine has {count} CUDA GPUs that "
-                f"torch {torch.__version__} can use. {mend}"
+                f"The device {name!r} is a CUDA GPU, and torch {torch.__version__} finds {found} "
+                f"on this machine. {mend}"
             )
         return torch.device("cuda", device.index or 0)
     if device.type == "mps" and not torch.backends.mps.is_available():
-        raise DeviceError(f"The device {name!r} was asked for, but this machine has no MPS. {mend}")
+        raise DeviceError(f"The device {name!r} is Apple's GPU, and this machine has none. {mend}")
     return device
 
 

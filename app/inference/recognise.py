@@ -12,6 +12,7 @@ import torch
 from cliptide.app.inference.device import resolve_device
 from cliptide.app.inference.scoring import VideoScores, score_videos
 from cliptide.configs.errors import VideoError
+from cliptide.configs.schema import DataConfig, EvalConfig
 from cliptide.datasets.clips import ClipDataset
 from cliptide.datasets.loaders import make_loader
 from cliptide.datasets.records import SampleRecord
@@ -107,7 +108,18 @@ class ActionRecognizer:
     def score_records(
         self, records: Sequence[SampleRecord], *, clips: int = DEFAULT_CLIPS, workers: int = 0
     ) -> Iterator[VideoScores]:
-        """Score each record once, in order, unreadable ones included."""
+        """Score each record once, in order, unreadable ones included.
+
+        Args:
+            records: What to score.
+            clips: Clips taken from each video; their scores are averaged.
+            workers: Processes that decode; 0 decodes in this one.
+
+        Raises:
+            ConfigError: `clips` or `workers` is too small.
+        """
+        EvalConfig(clips=clips)
+        DataConfig(workers=workers)
         dataset = ClipDataset(
             records,
             class_names=self.info.class_names,

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from cliptide.configs.errors import CliptideError
 from cliptide.datasets.loaders import Batch
 from cliptide.models.recognizer import Recognizer
 
@@ -39,6 +40,9 @@ def score_videos(
         network: In evaluation mode, on `device`.
         batches: From `datasets.loaders`; all views of a video lie in one batch.
         device: Where the network is.
+
+    Raises:
+        CliptideError: A score is not a number: the network itself is broken, not a video.
     """
     for batch in batches:
         means: dict[int, NDArray[np.float64]] = {}
@@ -48,6 +52,12 @@ def score_videos(
                 logits = network(moved.clips, moved.lengths)
                 scores = torch.softmax(logits.double() if device.type != "mps" else logits, dim=1)
             rows = scores.cpu().numpy().astype(np.float64)
+            if not np.isfinite(rows).all():
+                raise CliptideError(
+                    "The model's scores are not numbers (NaN): its training diverged. Train "
+                    "again with a smaller --train.lr or --train.clip_grad, or --train.precision "
+                    "fp32."
+                )
             owners = batch.indices.numpy()
             means = {int(index): rows[owners == index].mean(axis=0) for index in np.unique(owners)}
         for sample in batch.samples:

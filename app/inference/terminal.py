@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.progress import (
@@ -21,17 +21,27 @@ LINE_EVERY_S = 10.0
 
 def log_console() -> Console:
     """A console on stderr as it is now (tests and notebooks replace it)."""
-    return Console(file=sys.stderr, highlight=False, soft_wrap=True)
+    return _plain_console(file=sys.stderr, soft_wrap=True)
+
+
+def result_console() -> Console:
+    """A console on stdout as it is now, for what the command was run for."""
+    return _plain_console(file=sys.stdout)
+
+
+def _plain_console(**options: Any) -> Console:
+    # `[red]` and `:bomb:` may stand in a file's or a class's name and are no markup there.
+    return Console(highlight=False, markup=False, emoji=False, **options)
 
 
 def log(text: str) -> None:
-    """Say something on stderr; `[` in the text is no markup."""
-    log_console().print(text, markup=False)
+    """Say something on stderr."""
+    log_console().print(text)
 
 
 def warn(text: str) -> None:
     """Say loudly that something is wrong, on stderr."""
-    log_console().print(text, style="bold yellow", markup=False)
+    log_console().print(text, style="bold yellow")
 
 
 def format_seconds(seconds: float) -> str:
