@@ -6,6 +6,7 @@ or in which order.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -75,13 +76,18 @@ class ClipDataset(Dataset[Sample]):
     ) -> None:
         self.records = tuple(records)
         self.class_index = {name: index for index, name in enumerate(class_names)}
-        self.rule, self.size, self.num_views, self.seed, self.kept = rule, size, num_views, seed, kept
+        self.rule, self.size, self.num_views = rule, size, num_views
         self.augment, self.flip = augment, flip
+        self.seed, self.kept = seed, kept
         self.read_size = decode_size(size, augment=augment) if augment else size
         self._transform: ClipTransform | None = None
 
     def __len__(self) -> int:
         return len(self.records)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The transform is a function of this process: a worker builds its own.
+        return {**self.__dict__, "_transform": None}
 
     def __getitem__(self, key: tuple[int, int]) -> Sample:
         """Read one record in one epoch; an unreadable video gives a sample with its error."""
@@ -146,13 +152,14 @@ class ClipDataset(Dataset[Sample]):
             return pts_s, chosen, [frames[[place[i] for i in indices]] for indices in chosen]
 
     def _augmented(self, clip: NDArray[np.uint8], seed: int) -> NDArray[np.uint8]:
-        if self._transform is None:  # built where it is used: albumentations takes seconds to import
+        if self._transform is None:
+            # Built where it is used: albumentations takes seconds to import.
             self._transform = clip_transform(self.augment or "none", size=self.size, flip=self.flip)
         return self._transform(clip, seed)
 
 
 def _used_fps(pts_s: NDArray[np.float64], duration_s: float) -> float:
-    """Frames per second at which a clip's chosen frames (n,) were taken; 0 where that is unknown."""
+    """Frames per second at which a clip's chosen frames (n,) were taken; 0 where unknown."""
     if len(pts_s) > 1 and pts_s[-1] > pts_s[0]:
         return float((len(pts_s) - 1) / (pts_s[-1] - pts_s[0]))
     return 1 / duration_s if duration_s > 0 else 0.0

@@ -21,7 +21,8 @@ def free_memory_bytes() -> int:
     """Bytes of memory that could be used for clips: free memory, within the limit of /dev/shm."""
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+        available = next(line for line in lines if line.startswith("MemAvailable"))
+        free = int(available.split()[1]) * 1024
     except (OSError, StopIteration):
         # macOS and Windows have no such file; a gigabyte is there on any machine that trains.
         free = 2**30
@@ -49,24 +50,33 @@ class KeptClips:
         # once), so the whole budget can be reserved up front.
         self._memory = SharedMemory(create=True, size=max(budget_bytes, 8))
         # Of each clip: offset of its bytes (-1: not kept), frames, height, width.
-        self._table = torch.full((num_clips, 4), -1, dtype=torch.int64).share_memory_()
-        self._used = torch.zeros(1, dtype=torch.int64).share_memory_()
+        self._table = torch.full((num_clips, 4), -1, dtype=torch.int64)
+        self._used = torch.zeros(1, dtype=torch.int64)
+        for shared in (self._table, self._used):
+            shared.share_memory_()  # type: ignore[no-untyped-call]
         self._lock = context.Lock()
 
     def close(self) -> None:
         """Give the memory back; processes that still use it keep it until they end."""
-        self._memory.close()
+        # First, for closing fails while an array of a clip is still in use in this process.
         self._memory.unlink()
+        self._memory.close()
 
     def _block(self) -> NDArray[np.uint8]:
-        return np.frombuffer(self._memory.buf, dtype=np.uint8)
+        buffer = self._memory.buf
+        assert buffer is not None, "the clips were closed"
+        return np.frombuffer(buffer, dtype=np.uint8)
 
     def get(self, index: int) -> tuple[NDArray[np.float64], NDArray[np.uint8]] | None:
-        """The time stamps (N,) and frames (N, H, W, 3) of a clip, or None if it is not kept."""
+        """The time stamps (N,) and frames (N, H, W, 3) of a clip, or None if it is not kept.
+
+        Both are read-only views into the shared memory; copy what outlives it.
+        """
         offset, count, height, width = self._table[index].tolist()
         if offset < 0:
             return None
         block = self._block()
+        block.flags.writeable = False
         frames_at = offset + count * 8
         pts_s = block[offset:frames_at].view(np.float64)
         frames = block[frames_at : frames_at + count * height * width * 3]

@@ -40,7 +40,7 @@ class Batch:
     samples: tuple[Sample, ...]
 
     def to(self, device: torch.device, **options: Any) -> "Batch":
-        """The batch with clips and labels on a device; lengths stay, packing wants them on the CPU."""
+        """The batch with clips and labels on a device; packing wants lengths on the CPU."""
         return replace(
             self,
             clips=self.clips.to(device, non_blocking=True),
@@ -130,7 +130,10 @@ def worker_count(workers: int | str, *, num_samples: int) -> int:
     """Resolve `data.workers`: auto leaves one processor core to the training itself."""
     if workers != "auto":
         return int(workers)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):
+        cores = len(os.sched_getaffinity(0))
+    else:
+        cores = os.cpu_count() or 1
     # Starting processes costs more than reading a handful of clips.
     return min(MAX_WORKERS, max(cores - 1, 1)) if num_samples > 32 else 0
 

@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 from cliptide.configs.errors import VideoError
 
+# Finer than any clock in use: a time computed as 0.1999999999 means the frame at 0.2.
+TOLERANCE_S = 1e-6
+
 
 @dataclass(frozen=True)
 class SamplingRule:
@@ -42,11 +45,15 @@ def segment_bounds(
     Raises:
         VideoError: No frame lies in the segment.
     """
-    first = int(np.searchsorted(pts_s, start_s, side="left"))
-    last = len(pts_s) if end_s is None else int(np.searchsorted(pts_s, end_s, side="left"))
+    first, last = 0, len(pts_s)
+    if start_s > 0:
+        first = int(np.searchsorted(pts_s, start_s - TOLERANCE_S, side="left"))
+    if end_s is not None:
+        last = int(np.searchsorted(pts_s, end_s - TOLERANCE_S, side="left"))
     if first >= last:
+        end = "its end" if end_s is None else f"{end_s:g} s"
         raise VideoError(
-            f"{name} has no frame from {start_s:g} s to {'its end' if end_s is None else f'{end_s:g} s'}; "
+            f"{name} has no frame from {start_s:g} s to {end}; "
             f"its last frame is at {pts_s[-1]:.2f} s. Correct start_s and end_s."
         )
     return first, last
@@ -74,12 +81,12 @@ def uniform_indices(
     """
     if num_frames <= clip_frames:
         return list(range(num_frames))
-    edges = np.linspace(0, num_frames, clip_frames + 1)
-    phase = rng.random(clip_frames) if rng is not None else (view + 0.5) / num_views
-    chosen = np.floor(edges[:-1] + phase * np.diff(edges)).astype(int)
-    # A draw can land on the edge that the next stretch begins with.
-    chosen = np.minimum(chosen, np.ceil(edges[1:]).astype(int) - 1)
-    return [int(index) for index in np.unique(chosen)]
+    # Whole numbers throughout: stretches share no frame, and rounding cannot move one.
+    if rng is not None:
+        edges = np.arange(clip_frames + 1) * num_frames // clip_frames
+        return [int(index) for index in rng.integers(edges[:-1], edges[1:])]
+    places = 2 * (np.arange(clip_frames) * num_views + view) + 1
+    return [int(index) for index in places * num_frames // (2 * num_views * clip_frames)]
 
 
 def rate_indices(
@@ -109,8 +116,7 @@ def rate_indices(
     slack_s = max(0.0, duration_s - clip_frames / rate_fps)
     place = rng.random() if rng is not None else (view + 0.5) / num_views
     times = pts_s[0] + place * slack_s + np.arange(clip_frames) / rate_fps
-    # Half a step of the finest clock in use: a time computed as 0.1999999 means the frame at 0.2.
-    times = times[times < pts_s[0] + duration_s - 1e-6] + 1e-6
+    times = times[times < pts_s[0] + duration_s - TOLERANCE_S] + TOLERANCE_S
     shown = np.searchsorted(pts_s, times, side="right") - 1
     return [int(index) for index in np.unique(np.maximum(shown, 0))] or [0]
 

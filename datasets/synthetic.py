@@ -34,7 +34,7 @@ class Look:
 
 @dataclass(frozen=True)
 class Scene:
-    """What belongs to one clip: place and size in shares of the frame, background motion in pixels."""
+    """What belongs to one clip: place and size in shares of the frame, drift in pixels a frame."""
 
     centre: tuple[float, float]
     radius: float
@@ -42,7 +42,9 @@ class Scene:
     drift: tuple[float, float]
 
 
-def _draw_shape(image: Frame, shape: str, centre: tuple[float, float], radius: float, colour: Colour) -> None:
+def _draw_shape(
+    image: Frame, shape: str, centre: tuple[float, float], radius: float, colour: Colour
+) -> None:
     x, y, r = round(centre[0]), round(centre[1]), max(1, round(radius))
     if shape == "disc":
         cv2.circle(image, (x, y), r, colour, -1, cv2.LINE_AA)
@@ -103,7 +105,9 @@ def _random_scene(rng: np.random.Generator) -> Scene:
     x, y = rng.uniform(0.4, 0.6, 2)
     drift_x, drift_y = rng.uniform(-2.0, 2.0, 2)
     radius, angle = rng.uniform(0.09, 0.13), rng.uniform(0, 2 * math.pi)
-    return Scene((float(x), float(y)), float(radius), float(angle), (float(drift_x), float(drift_y)))
+    return Scene(
+        (float(x), float(y)), float(radius), float(angle), (float(drift_x), float(drift_y))
+    )
 
 
 def clip_frames(
@@ -135,7 +139,11 @@ def clip_frames(
 def write_video(path: Path, frames: NDArray[np.uint8], *, fps: int = 12) -> None:
     """Encode frames (N, H, W, 3) uint8 RGB, with even H and W, as H.264."""
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=fps, options={"preset": "veryfast", "crf": "20"})
+        # The same frames must give the same file: x264's macroblock tree was seen to give other
+        # bits from run to run, and other numbers of threads do so by design.
+        options = {"preset": "veryfast", "crf": "20", "mbtree": "0"}
+        stream = container.add_stream("libx264", rate=fps, options=options)
+        stream.codec_context.thread_count = 1
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = "yuv420p"
         for frame in frames:
@@ -184,7 +192,9 @@ def write_dataset(
         (folder / f"{split}list01.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def write_new_video(path: Path, label: str, *, num_frames: int = 24, side: int = 64, seed: int = 1) -> None:
+def write_new_video(
+    path: Path, label: str, *, num_frames: int = 24, side: int = 64, seed: int = 1
+) -> None:
     """Write one video of a class in a look that no group of `write_dataset` has."""
     rng = np.random.default_rng((seed, 999_983))
     frames = clip_frames(label, num_frames=num_frames, side=side, look=_random_look(rng), rng=rng)

@@ -1,4 +1,4 @@
-"""Augmentation of training clips: one draw for all frames of a clip. Only here is albumentations used."""
+"""Augmentation of training clips: one draw for all frames. Only here is albumentations used."""
 
 import os
 from collections.abc import Callable

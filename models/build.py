@@ -47,7 +47,8 @@ def build_encoder(config: ModelConfig, *, load_weights: bool) -> Encoder:
         if config.pretrained or config.encoder_weights:
             raise ConfigError(
                 f"The encoder {config.encoder} has no pretrained weights. "
-                "Leave out model.pretrained and model.encoder_weights, or start from a model with --init."
+                "Leave out model.pretrained and model.encoder_weights, "
+                "or start from a model with --init."
             )
         return ENCODERS[config.encoder](config)
     from cliptide.models.encoders.vision import (  # torchvision takes seconds to import
@@ -118,7 +119,8 @@ def check_frame_size(network: nn.Module, *, encoder: str, size: tuple[int, int])
     network.eval()
     try:
         with torch.no_grad():
-            network(torch.zeros(1, 1, 3, *size, dtype=torch.uint8), torch.ones(1, dtype=torch.int64))
+            black = torch.zeros(1, 1, 3, *size, dtype=torch.uint8)
+            network(black, torch.ones(1, dtype=torch.int64))
     except (RuntimeError, AssertionError, ValueError) as error:
         raise ConfigError(
             f"The encoder {encoder} cannot take frames of {size[0]}x{size[1]} ({error}). "

@@ -4,7 +4,7 @@ The JSON in the file's metadata rebuilds the network; loading runs no code and n
 """
 
 import json
-import os
+import textwrap
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
-from cliptide.configs.errors import ModelFileError
+from cliptide.configs.errors import InputError, ModelFileError
 from cliptide.configs.schema import ModelConfig
 from cliptide.models.build import build_recognizer
 from cliptide.models.recognizer import Recognizer
@@ -38,7 +38,7 @@ class ModelInfo:
         rate_fps: Frames used per second of video in training (median), the rate to stream at.
         context_s: Seconds a clip of that many frames spans at that rate.
         split_fingerprint: Which clips the model was trained, validated and tested on.
-        run: The other sections of the run's config (data, eval, seed), to make the same split again.
+        run: The other sections of the run's config (data, eval, seed), for the same split again.
         metrics: Figures on validation and test as they become known.
         versions: Library versions at training.
         task: The kind of label.
@@ -65,13 +65,12 @@ class ModelInfo:
 def save_model(path: Path, network: nn.Module, info: ModelInfo) -> None:
     """Write the model file; a crash meanwhile leaves the old file as it was."""
     # Buffers can share memory or be strided; safetensors stores neither.
-    tensors = {
-        key: value.detach().cpu().contiguous().clone() for key, value in network.state_dict().items()
-    }
+    state = network.state_dict()
+    tensors = {key: value.detach().cpu().contiguous().clone() for key, value in state.items()}
     scratch = path.with_name(path.name + ".part")
     # Not save_file, which makes a file that its owner alone may read.
     scratch.write_bytes(save(tensors, metadata={METADATA_KEY: json.dumps(asdict(info))}))
-    os.replace(scratch, path)
+    scratch.replace(path)
 
 
 def read_info(path: Path) -> ModelInfo:
@@ -96,7 +95,8 @@ def read_info(path: Path) -> ModelInfo:
     if METADATA_KEY not in metadata:
         raise ModelFileError(
             f"{path} holds tensors but was not written by cliptide. "
-            "Give a model.safetensors from a run folder; encoder weights go to --model.encoder_weights."
+            "Give a model.safetensors from a run folder; "
+            "encoder weights go to --model.encoder_weights."
         )
     try:
         raw = json.loads(metadata[METADATA_KEY])
@@ -128,9 +128,11 @@ def load_model(path: Path) -> tuple[Recognizer, ModelInfo]:
         config = ModelConfig(**info.model)
         network = build_recognizer(config, num_classes=len(info.class_names), load_weights=False)
         network.load_state_dict(read_tensors(path))
-    except (TypeError, RuntimeError) as error:
+    except (KeyError, TypeError, RuntimeError, InputError) as error:
+        # torch lists every tensor, each in a line of its own.
+        cause = textwrap.shorten(str(error), 200, placeholder=" ...")
         raise ModelFileError(
-            f"The weights in {path} do not fit their description ({error}). Retrain the model."
+            f"The weights in {path} do not fit their description ({cause}). Retrain the model."
         ) from error
     return network.eval(), info
 
@@ -153,8 +155,10 @@ def start_from(network: Recognizer, path: Path, *, same_classes: bool) -> list[s
         Names of the parts that were left as they were (the head for other classes).
 
     Raises:
-        ModelFileError: The file's network differs from `network` in more than the head.
+        ModelFileError: See `read_info`; or the file's network differs from `network` in more than
+            the head.
     """
+    read_info(path)
     own, given = network.state_dict(), read_tensors(path)
     fresh = [] if same_classes else [key for key in own if key.startswith("head.")]
     unfit = [

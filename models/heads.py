@@ -10,7 +10,8 @@ def linear_head(dim: int, num_outputs: int, dropout: float) -> nn.Module:
 
 def mlp_head(dim: int, num_outputs: int, dropout: float) -> nn.Module:
     """A hidden layer of the same size in front of the fully connected one."""
-    return nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), *linear_head(dim, num_outputs, dropout).children())
+    last = linear_head(dim, num_outputs, dropout)
+    return nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), *last.children())
 
 
 HEADS = {"linear": linear_head, "mlp": mlp_head}

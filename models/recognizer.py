@@ -1,10 +1,10 @@
 """The network: encoder, temporal part, summary over time and head in one.
 
-    clips (B, T, 3, H, W) uint8, lengths (B,)
-      -> real frames (N, 3, H, W), N = sum of lengths       padding is not encoded at all
-      -> encoder  (N, D)
-      -> features (B, T, D)
-      -> temporal (B, T, E) -> summary (B, E) -> head (B, K) logits
+clips (B, T, 3, H, W) uint8, lengths (B,)
+  -> real frames (N, 3, H, W), N = sum of lengths       padding is not encoded at all
+  -> encoder  (N, D)
+  -> features (B, T, D)
+  -> temporal (B, T, E) -> summary (B, E) -> head (B, K) logits
 """
 
 from typing import Any, NamedTuple
@@ -69,9 +69,10 @@ class Recognizer(nn.Module):
 
     def features(self, clips: Tensor, lengths: Tensor) -> Tensor:
         """Encode the real frames: clips (B, T, 3, H, W) uint8 -> (B, T, D), zero at the padding."""
+        _check_clips(clips, lengths)
         real = real_steps(clips.shape[1], lengths, clips.device)
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.freeze_encoder):
-            pooled = self.encoder(clips[real], lengths).pooled
+            pooled: Tensor = self.encoder(clips[real], lengths).pooled
         features = pooled.new_zeros(*real.shape, pooled.shape[1])
         return features.masked_scatter(real[..., None], pooled)
 
@@ -84,6 +85,9 @@ class Recognizer(nn.Module):
 
         Returns:
             (B, K) float32 logits.
+
+        Raises:
+            ValueError: The clips are not uint8, or a length lies outside 1..T.
         """
         steps = self.temporal(self.features(clips, lengths), lengths)
         logits: Tensor = self.head(self.summary(steps, lengths))
@@ -118,4 +122,17 @@ class Recognizer(nn.Module):
         encoded, encoder_state = self.encoder.step(frame, state.encoder)
         output, temporal_state = self.temporal.step(encoded.pooled, state.temporal)
         vector, summary_state = self.summary.step(output, state.summary)
-        return self.head(vector), StreamState(encoder_state, temporal_state, summary_state)
+        logits: Tensor = self.head(vector)
+        return logits, StreamState(encoder_state, temporal_state, summary_state)
+
+
+def _check_clips(clips: Tensor, lengths: Tensor) -> None:
+    if clips.dtype != torch.uint8:
+        raise ValueError(f"clips are {clips.dtype}. Give uint8 RGB: the encoder normalises.")
+    # A graph that is being exported cannot branch on values.
+    if torch.compiler.is_compiling() or not len(lengths):
+        return
+    shortest, longest = int(lengths.min()), int(lengths.max())
+    if shortest < 1 or longest > clips.shape[1]:
+        wrong = shortest if shortest < 1 else longest
+        raise ValueError(f"lengths has {wrong}. Give 1 to {clips.shape[1]}, the frames of a clip.")

@@ -49,7 +49,9 @@ class Encoder(nn.Module, ABC):
         super().__init__()
         self.mean, self.std = mean, std
         # Buffers follow the module to its device, but are known from the config: not saved.
-        self.register_buffer("_scale", 1 / (255 * torch.tensor(std).view(3, 1, 1)), persistent=False)
+        self.register_buffer(
+            "_scale", 1 / (255 * torch.tensor(std).view(3, 1, 1)), persistent=False
+        )
         self.register_buffer(
             "_offset", -(torch.tensor(mean) / torch.tensor(std)).view(3, 1, 1), persistent=False
         )
@@ -76,7 +78,7 @@ class Encoder(nn.Module, ABC):
         """Encode normalised images (N, 3, H, W) of clips with the given lengths."""
 
     def initial_state(self, batch_size: int) -> Any:
-        """What the encoder has seen before the first frame; None where it looks at one frame alone."""
+        """What B streams have seen before their first frame; None where one frame alone counts."""
         return None
 
     def step(self, frames: Tensor, state: Any) -> tuple[EncodedFrames, Any]:

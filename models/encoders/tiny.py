@@ -8,6 +8,28 @@ from cliptide.models.encoders.base import EncodedFrames, Encoder
 GRID = 4
 
 
+class GridOfAverages(nn.Module):
+    """Averages over a GRID x GRID grid of cells: maps (N, C, h, w) -> (N, C, GRID * GRID).
+
+    The cells are those of torch's AdaptiveAvgPool2d, which on Apple's GPUs refuses maps whose
+    sides GRID does not divide; one matrix product runs everywhere.
+    """
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """See the class."""
+        rows, columns = _cell_shares(maps.shape[2]), _cell_shares(maps.shape[3])
+        return torch.flatten(maps, 2) @ torch.kron(rows, columns).T.to(maps)
+
+
+def _cell_shares(length: int) -> Tensor:
+    """(GRID, length) float32: the share of each pixel along a side in the average of each cell."""
+    shares = torch.zeros(GRID, length)
+    for cell in range(GRID):
+        start, end = cell * length // GRID, -(-(cell + 1) * length // GRID)
+        shares[cell, start:end] = 1 / (end - start)
+    return shares
+
+
 class TinyEncoder(Encoder):
     """Four convolutions of stride 2, then a 4 x 4 grid of averages into one vector.
 
@@ -30,10 +52,12 @@ class TinyEncoder(Encoder):
             ]
             channels = count
         self.features = nn.Sequential(*layers)
-        self.grid = nn.AdaptiveAvgPool2d(GRID)
+        self.grid = GridOfAverages()
         self.dim = channels
         self.project = nn.Sequential(
-            nn.Linear(channels * GRID * GRID, self.dim, bias=False), nn.LayerNorm(self.dim), nn.ReLU()
+            nn.Linear(channels * GRID * GRID, self.dim, bias=False),
+            nn.LayerNorm(self.dim),
+            nn.ReLU(),
         )
 
     def encode(self, images: Tensor, lengths: Tensor) -> EncodedFrames:

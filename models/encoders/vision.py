@@ -5,13 +5,18 @@ pooled vector is their average over space. Vision transformers give their tokens
 """
 
 import math
-from collections.abc import Mapping
+import re
+import textwrap
+from collections.abc import Mapping, Set
+from http.client import HTTPException
 from pathlib import Path
 
 import torch
 import torchvision
 from torch import Tensor, nn
-from torchvision.models.feature_extraction import create_feature_extractor
+from torchvision.models.feature_extraction import (
+    create_feature_extractor,
+)
 
 from cliptide.configs.errors import ConfigError, InputError
 from cliptide.models.encoders.base import IMAGENET_MEAN, IMAGENET_STD, EncodedFrames, Encoder
@@ -20,7 +25,7 @@ from cliptide.models.encoders.base import IMAGENET_MEAN, IMAGENET_STD, EncodedFr
 MAPS_NODE = {
     "AlexNet": "features",
     "ConvNeXt": "features",
-    "DenseNet": "features",
+    "DenseNet": "relu",  # its own forward rectifies what `features` gives
     "EfficientNet": "features",
     "GoogLeNet": "inception5b",
     "Inception3": "Mixed_7c",
@@ -36,14 +41,32 @@ MAPS_NODE = {
     "VGG": "features",
     "VisionTransformer": "encoder",
 }
-# These two were trained on inputs from -1 to 1 and convert ImageNet's normalisation inside
-# when loaded with weights; here the right normalisation is given at once.
-SYMMETRIC = ("GoogLeNet", "Inception3")
+# These were trained on inputs from -1 to 1. The first two convert ImageNet's normalisation inside
+# when torchvision loads their weights; here the right normalisation is given at once.
+SYMMETRIC = ("googlenet", "inception_v3", "efficientnet_v2_l")
+# torchvision's default for this one takes 518 pixels; here every network is built for 224.
+WEIGHTS_FOR_224 = {"vit_h_14": "IMAGENET1K_SWAG_LINEAR_V1"}
+# The published files keep names of tensors that torchvision has since changed: it renames them
+# while loading, and so must we.
+RENAMED = (
+    (re.compile(r"(denselayer\d+\.(?:norm|conv))\.(?=[12]\.)"), r"\1"),
+    (re.compile(r"\.mlp\.linear_1\."), ".mlp.0."),
+    (re.compile(r"\.mlp\.linear_2\."), ".mlp.3."),
+)
 
 
 def vision_names() -> list[str]:
     """Names of torchvision's classification networks, sorted."""
     return sorted(torchvision.models.list_models(module=torchvision.models))
+
+
+def normalisation(
+    name: str,
+) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+    """RGB mean and standard deviation (0 to 1) that a network's published weights expect."""
+    if name in SYMMETRIC:
+        return (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
+    return IMAGENET_MEAN, IMAGENET_STD
 
 
 def _bare_network(name: str) -> nn.Module:
@@ -61,8 +84,8 @@ class VisionEncoder(Encoder):
 
     Args:
         name: torchvision's name, such as `resnet18` or `squeezenet1_0`.
-        weights: State dict of the whole torchvision network (its classifier is not needed), or None for
-            random weights.
+        weights: State dict of the whole torchvision network (its classifier is not needed), or
+            None for random weights.
 
     Raises:
         InputError: The weights do not fit the network.
@@ -74,17 +97,14 @@ class VisionEncoder(Encoder):
         family = type(network).__name__
         if family not in MAPS_NODE:
             raise ConfigError(f"{name} is of the family {family}, which has no known feature maps.")
-        symmetric = family in SYMMETRIC
-        super().__init__(
-            mean=(0.5, 0.5, 0.5) if symmetric else IMAGENET_MEAN,
-            std=(0.5, 0.5, 0.5) if symmetric else IMAGENET_STD,
-        )
+        mean, std = normalisation(name)
+        super().__init__(mean=mean, std=std)
         self.name = name
         self.tokens = family == "VisionTransformer"
         self.image_size: int | None = getattr(network, "image_size", None) if self.tokens else None
         self.network = create_feature_extractor(network, {MAPS_NODE[family]: "maps"})
         if weights is not None:
-            self._take(weights)
+            self._take(weights, names=network.state_dict().keys())
         side = self.image_size or 224
         with torch.no_grad():
             was_training = self.training
@@ -93,8 +113,10 @@ class VisionEncoder(Encoder):
             self.train(was_training)
         self.dim = maps.shape[1]
 
-    def _take(self, weights: Mapping[str, Tensor]) -> None:
-        own = self.network.state_dict()
+    def _take(self, weights: Mapping[str, Tensor], *, names: Set[str]) -> None:
+        weights = {_present_name(key): value for key, value in weights.items()}
+        # Cutting the network turns some of its tables into tensors with names of its own.
+        own = {key: value for key, value in self.network.state_dict().items() if key in names}
         missing = [
             key
             for key in own
@@ -103,8 +125,8 @@ class VisionEncoder(Encoder):
         ]
         if missing:
             raise InputError(
-                f"The encoder weights do not fit {self.name}: {len(missing)} of {len(own)} tensors are "
-                f"missing or of another shape, such as {missing[0]}. Give weights saved from "
+                f"The encoder weights do not fit {self.name}: {len(missing)} of {len(own)} tensors "
+                f"are missing or of another shape, such as {missing[0]}. Give weights saved from "
                 f"torchvision.models.{self.name}."
             )
         self.network.load_state_dict({k: weights[k] for k in own if k in weights}, strict=False)
@@ -114,7 +136,7 @@ class VisionEncoder(Encoder):
         if self.tokens:
             patches = maps[:, 1:]  # the first token stands for the class
             side = math.isqrt(patches.shape[1])
-            maps = patches.transpose(1, 2).unflatten(2, (side, side))
+            maps = torch.unflatten(patches.transpose(1, 2), 2, (side, side))
         return maps
 
     def encode(self, images: Tensor, lengths: Tensor) -> EncodedFrames:
@@ -130,11 +152,12 @@ def download_weights(name: str) -> dict[str, Tensor]:
         InputError: There are none, or they cannot be fetched.
     """
     try:
-        weights = torchvision.models.get_model_weights(name).DEFAULT  # type: ignore[attr-defined]
+        published = torchvision.models.get_model_weights(name)
+        weights = getattr(published, WEIGHTS_FOR_224.get(name, "DEFAULT"))
         state: dict[str, Tensor] = weights.get_state_dict(progress=True, check_hash=True)
-    except (OSError, RuntimeError, AttributeError) as error:
+    except (OSError, RuntimeError, AttributeError, HTTPException) as error:
         raise InputError(
-            f"The pretrained weights of {name} could not be fetched ({error}). "
+            f"The pretrained weights of {name} could not be fetched ({_cause(error)}). "
             "Without a connection, give a file: --model.encoder_weights FILE."
         ) from error
     return state
@@ -147,7 +170,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         InputError: The file is missing or holds no state dict.
     """
     if not path.is_file():
-        raise InputError(f"The encoder weights {path} are not there. Check --model.encoder_weights.")
+        raise InputError(f"There are no encoder weights {path}. Check --model.encoder_weights.")
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
@@ -156,11 +179,24 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # each format fails in its own way
         raise InputError(
-            f"The encoder weights {path} cannot be read ({error}). "
+            f"The encoder weights {path} cannot be read ({_cause(error)}). "
             "Give a .safetensors file or a state dict saved by torch."
         ) from error
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
         state = state["state_dict"]
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise InputError(f"{path} holds no state dict. Save one with torch.save(net.state_dict(), ...).")
+        raise InputError(
+            f"{path} holds no state dict. Save one with torch.save(net.state_dict(), FILE)."
+        )
     return state
+
+
+def _present_name(key: str) -> str:
+    for pattern, replacement in RENAMED:
+        key = pattern.sub(replacement, key)
+    return key
+
+
+def _cause(error: Exception) -> str:
+    """An error of another library in one line of bearable length."""
+    return textwrap.shorten(str(error) or type(error).__name__, 160, placeholder=" ...")

@@ -29,7 +29,7 @@ class Temporal(nn.Module, ABC):
         """Run over padded clips.
 
         Args:
-            features: (B, T, D) float32, padded at the end of T; what the padding holds never counts.
+            features: (B, T, D) float32, padded at the end of T; the padding never counts.
             lengths: (B,) int64, real frames of each clip, 1..T.
 
         Returns:
@@ -42,4 +42,4 @@ class Temporal(nn.Module, ABC):
 
     @abstractmethod
     def step(self, feature: Tensor, state: Any) -> tuple[Tensor, Any]:
-        """Take one step: feature (B, D) and the state so far -> output (B, dim) and the new state."""
+        """Take one step: feature (B, D) and state so far -> output (B, dim) and new state."""

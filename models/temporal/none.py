@@ -19,7 +19,7 @@ class NoTemporal(Temporal):
         """See `Temporal.forward`."""
         steps = torch.arange(features.shape[1], device=features.device)
         real = steps[None, :, None] < lengths.to(features.device)[:, None, None]
-        return torch.where(real, features, torch.zeros((), dtype=features.dtype, device=features.device))
+        return torch.where(real, features, features.new_zeros(()))
 
     def initial_state(self, feature: Tensor) -> Any:
         """See `Temporal.initial_state`."""

@@ -64,7 +64,7 @@ class RecurrentTemporal(Temporal):
         # a forget-gate bias of 1 lets an LSTM remember from the start (Jozefowicz et al. 2015).
         for name, parameter in self.rnn.named_parameters():
             if name.startswith("weight_hh"):
-                for gate in parameter.data.split(hidden):
+                for gate in torch.split(parameter.data, hidden):
                     nn.init.orthogonal_(gate)
             elif name.startswith("bias"):
                 nn.init.zeros_(parameter)
