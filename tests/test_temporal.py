@@ -1,0 +1,218 @@
+"""What carries features over time: one suite that every temporal part must pass."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from cliptide.configs.errors import ConfigError
+from cliptide.configs.schema import ModelConfig
+from cliptide.models.build import build_temporal
+from cliptide.models.temporal.base import Temporal
+from cliptide.models.temporal.recurrent import CELLS, RecurrentTemporal
+
+INPUT_DIM = 5
+PARTS: dict[str, dict[str, Any]] = {
+    "none": {"temporal": "none"},
+    **{cell: {"temporal": cell} for cell in CELLS},
+    "rnn 2 layers": {"temporal": "rnn", "layers": 2},
+    "lstm 2 layers": {"temporal": "lstm", "layers": 2},
+    "gru 3 layers": {"temporal": "gru", "layers": 3},
+    "lstm bidirectional": {"temporal": "lstm", "bidirectional": True},
+    "gru bidirectional 2 layers": {"temporal": "gru", "layers": 2, "bidirectional": True},
+}
+LENGTHS = {"length 1": [1], "short": [3, 3], "padded": [2, 5, 1, 4], "long": [200, 150]}
+
+every_part = pytest.mark.parametrize("part", PARTS)
+every_part_that_steps = pytest.mark.parametrize(
+    "part", [name for name, keys in PARTS.items() if not keys.get("bidirectional")]
+)
+every_length = pytest.mark.parametrize("lengths", LENGTHS.values(), ids=LENGTHS.keys())
+
+
+def build(part: str) -> Temporal:
+    torch.manual_seed(0)
+    config = ModelConfig(hidden=4, dropout=0.5, **PARTS[part])
+    return build_temporal(config, input_dim=INPUT_DIM).eval()
+
+
+def make_features(lengths: list[int], *, padding: float) -> Tensor:
+    """(B, T, D) with `padding` behind each clip's end, and one step of it behind the longest."""
+    generator = torch.Generator().manual_seed(1)
+    features = torch.full((len(lengths), max(lengths) + 1, INPUT_DIM), padding)
+    for clip, length in zip(features, lengths, strict=True):
+        clip[:length] = torch.randn(length, INPUT_DIM, generator=generator)
+    return features
+
+
+def step_through(temporal: Temporal, features: Tensor) -> Iterator[Tensor]:
+    """The outputs (B, dim) of (B, T, D) features taken one step at a time."""
+    state = temporal.initial_state(features[:, 0])
+    for feature in features.unbind(dim=1):
+        output, state = temporal.step(feature, state)
+        yield output
+
+
+def gradients(
+    temporal: Temporal, features: Tensor, run: Callable[[Tensor], Tensor]
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Gradients of a sum of squared outputs: of the features, and of each parameter by name."""
+    features = features.clone().requires_grad_()
+    temporal.zero_grad()
+    (run(features) ** 2).sum().backward()
+    assert features.grad is not None
+    return features.grad, {n: p.grad for n, p in temporal.named_parameters() if p.grad is not None}
+
+
+@every_part
+@every_length
+class TestForward:
+    def test_gives_one_output_a_step_and_zeros_at_the_padding(
+        self, part: str, lengths: list[int]
+    ) -> None:
+        temporal = build(part)
+        outputs = temporal(make_features(lengths, padding=7.0), torch.tensor(lengths))
+        assert outputs.shape == (len(lengths), max(lengths) + 1, temporal.dim)
+        assert outputs.dtype == torch.float32
+        for output, length in zip(outputs, lengths, strict=True):
+            assert not output[length:].any()
+            assert output[:length].abs().amax(dim=1).all()
+
+    def test_padding_never_reaches_a_result(self, part: str, lengths: list[int]) -> None:
+        temporal, true = build(part), torch.tensor(lengths)
+        clean = temporal(make_features(lengths, padding=0.0), true)
+        soiled = temporal(make_features(lengths, padding=torch.nan), true)
+        assert torch.equal(soiled, clean)
+
+    def test_a_batch_equals_each_clip_alone(self, part: str, lengths: list[int]) -> None:
+        temporal, features = build(part), make_features(lengths, padding=torch.nan)
+        together = temporal(features, torch.tensor(lengths))
+        for clip, output, length in zip(features, together, lengths, strict=True):
+            alone = temporal(clip[None, :length], torch.tensor([length]))[0]
+            torch.testing.assert_close(output[:length], alone, atol=1e-5, rtol=0)
+
+    def test_no_state_leaks_from_one_call_to_the_next(self, part: str, lengths: list[int]) -> None:
+        temporal, true = build(part), torch.tensor(lengths)
+        features = make_features(lengths, padding=0.0)
+        before = temporal(features, true)
+        temporal(1000 * torch.randn_like(features), true)
+        assert torch.equal(temporal(features, true), before)
+
+
+@every_part_that_steps
+@every_length
+class TestStep:
+    def test_stepping_frame_by_frame_equals_one_pass(self, part: str, lengths: list[int]) -> None:
+        temporal, features = build(part), make_features(lengths, padding=0.0)
+        whole = temporal(features, torch.tensor(lengths))
+        stepped = torch.stack(list(step_through(temporal, features)), dim=1)
+        for one, other, length in zip(stepped, whole, lengths, strict=True):
+            torch.testing.assert_close(one[:length], other[:length], atol=1e-5, rtol=0)
+
+    def test_a_state_is_never_changed_in_place(self, part: str, lengths: list[int]) -> None:
+        temporal, features = build(part), make_features(lengths, padding=0.0)
+        _, state = temporal.step(features[:, 0], temporal.initial_state(features[:, 0]))
+        first, _ = temporal.step(features[:, 1], state)
+        temporal.step(1000 * features[:, 0], state)
+        again, _ = temporal.step(features[:, 1], state)
+        assert torch.equal(first, again)
+
+    def test_a_fresh_state_knows_nothing_of_the_stream_before(
+        self, part: str, lengths: list[int]
+    ) -> None:
+        temporal, features = build(part), make_features(lengths, padding=0.0)
+        before = list(step_through(temporal, features))
+        list(step_through(temporal, 1000 * features))
+        after = list(step_through(temporal, features))
+        assert all(map(torch.equal, before, after))
+
+    def test_stepping_gives_the_gradient_of_one_pass(self, part: str, lengths: list[int]) -> None:
+        temporal = build(part)
+        length = min(lengths)
+        features = make_features([length], padding=0.0)[:, :length]
+        of_whole, _ = gradients(temporal, features, lambda f: temporal(f, torch.tensor([length])))
+        of_steps, _ = gradients(
+            temporal, features, lambda f: torch.stack([*step_through(temporal, f)], dim=1)
+        )
+        torch.testing.assert_close(of_steps, of_whole, atol=1e-5, rtol=1e-4)
+
+
+@every_part
+@every_length
+class TestGradient:
+    def test_padding_never_reaches_a_gradient(self, part: str, lengths: list[int]) -> None:
+        temporal, true = build(part), torch.tensor(lengths)
+
+        def run(features: Tensor) -> Tensor:
+            return temporal(features, true)
+
+        soiled = make_features(lengths, padding=torch.nan)
+        of_clean, of_weights = gradients(temporal, make_features(lengths, padding=0.0), run)
+        of_soiled, of_weights_soiled = gradients(temporal, soiled, run)
+        assert torch.equal(of_soiled, of_clean)
+        assert not of_soiled[soiled.isnan()].any()
+        assert (
+            of_weights.keys()
+            == of_weights_soiled.keys()
+            == dict(temporal.named_parameters()).keys()
+        )
+        for name, gradient in of_weights.items():
+            assert torch.equal(of_weights_soiled[name], gradient), name
+            assert gradient.isfinite().all(), name
+
+    def test_every_real_step_gets_a_gradient(self, part: str, lengths: list[int]) -> None:
+        temporal, true = build(part), torch.tensor(lengths)
+        features = make_features(lengths, padding=0.0)
+        of_features, _ = gradients(temporal, features, lambda given: temporal(given, true))
+        for clip, length in zip(of_features, lengths, strict=True):
+            assert clip[:length].abs().amax(dim=1).all()
+
+
+@pytest.mark.parametrize("part", [name for name in PARTS if "bidirectional" in name])
+def test_a_bidirectional_part_refuses_to_step_and_says_what_to_do(part: str) -> None:
+    temporal = build(part)
+    assert not temporal.can_step
+    with pytest.raises(ConfigError, match="reads each clip from its end") as caught:
+        next(step_through(temporal, make_features([2], padding=0.0)))
+    assert "model.bidirectional false" in str(caught.value)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_recurrent_parts_are_those_of_torch(cell: str) -> None:
+    """The numbers are torch's own cell on the bare clip, in one direction and in two."""
+    for bidirectional in (False, True):
+        temporal = RecurrentTemporal(
+            cell, input_dim=INPUT_DIM, hidden=4, layers=2, bidirectional=bidirectional
+        ).eval()
+        own = CELLS[cell](INPUT_DIM, 4, num_layers=2, bidirectional=bidirectional, batch_first=True)
+        own.load_state_dict(temporal.rnn.state_dict())
+        clip = torch.randn(1, 6, INPUT_DIM)
+        torch.testing.assert_close(temporal(clip, torch.tensor([6])), own(clip)[0])
+
+
+def test_an_lstm_begins_by_remembering() -> None:
+    """Forget gates start at a bias of 1, everything else at 0; recurrent weights are orthogonal."""
+    temporal = RecurrentTemporal("lstm", input_dim=3, hidden=4, layers=2, bidirectional=True)
+    for name, parameter in temporal.rnn.named_parameters():
+        if name.startswith("bias"):
+            forget = torch.zeros(4, 4)
+            forget[1] = 1.0 if name.startswith("bias_ih") else 0.0
+            assert torch.equal(parameter.reshape(4, 4), forget), name
+        elif name.startswith("weight_hh"):
+            for gate in parameter.reshape(4, 4, 4):
+                torch.testing.assert_close(gate @ gate.T, torch.eye(4), atol=1e-5, rtol=0)
+
+
+def test_dropout_between_layers_is_off_in_evaluation() -> None:
+    temporal = build("gru 3 layers")
+    features, lengths = torch.randn(2, 4, INPUT_DIM), torch.tensor([4, 4])
+    assert torch.equal(temporal(features, lengths), temporal(features, lengths))
+    temporal.train()
+    assert not torch.equal(temporal(features, lengths), temporal(features, lengths))
+
+
+def test_one_layer_with_dropout_warns_of_nothing() -> None:
+    """torch warns of dropout that has no layers to stand between; here that is no mistake."""
+    assert isinstance(RecurrentTemporal("gru", input_dim=3, hidden=4, dropout=0.5).rnn, nn.GRU)
