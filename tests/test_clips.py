@@ -312,6 +312,13 @@ class TestRepeatability:
         np.random.seed(99)
         assert torch.equal(training[0, 0].clips[0], alone[0][0])
 
+    def test_samples_of_one_epoch_draw_each_for_itself(
+        self, videos: dict[str, SampleRecord]
+    ) -> None:
+        dataset = make_dataset([videos["long"]] * 6, augment="none")
+        drawn = [tuple(numbers_in(dataset[0, index].clips[0], "long")) for index in range(6)]
+        assert len(set(drawn)) > 3
+
     def test_epochs_and_seeds_differ(
         self, training: ClipDataset, alone: dict[int, list[Tensor]]
     ) -> None:
