@@ -130,8 +130,11 @@ def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _train(parser: Parser, args: Namespace) -> int:
-    config = parser.instantiate(args)
-    if args.DATA is None and args.resume is None:
+    values = parser.instantiate(args)
+    config = RunConfig(**{field.name: values[field.name] for field in fields(RunConfig)})
+    if args.DATA is not None:
+        _require_data(args.DATA)
+    elif args.resume is None:
         raise InputError(
             "No DATA was given. Name a folder of videos or a manifest CSV: cliptide train DATA"
         )
@@ -142,16 +145,19 @@ def _train(parser: Parser, args: Namespace) -> int:
     if args.resume is not None:
         result = train(args.DATA, resume=args.resume)
     else:
-        values = {field.name: config[field.name] for field in fields(RunConfig)}
         result = train(
-            args.DATA,
-            config=RunConfig(**values),
-            out=args.out,
-            init=args.init,
-            overwrite=args.overwrite,
+            args.DATA, config=config, out=args.out, init=args.init, overwrite=args.overwrite
         )
     show_training(result)
     return 0
+
+
+def _require_data(data: str) -> None:
+    """Say at once that DATA is not there: the rest takes seconds to import."""
+    from cliptide.datasets.catalog import read_catalog
+
+    if not Path(data).exists():
+        read_catalog(data)  # raises, with the nearest name
 
 
 def _evaluate_arguments(parser: Parser) -> None:
@@ -215,6 +221,7 @@ def _add_running_arguments(parser: Parser) -> None:
 
 
 def _evaluate(parser: Parser, args: Namespace) -> int:
+    _require_data(args.DATA)
     from cliptide.app.evaluation.evaluate import evaluate
     from cliptide.app.results import show_evaluation
 
