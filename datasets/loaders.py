@@ -75,21 +75,16 @@ class EpochSampler(Sampler[tuple[int, int]]):
     """Yields (epoch, index): in an order drawn from (seed, epoch), or in order.
 
     The epoch travels with the index because workers that live through several epochs would not
-    otherwise know it. With several processes training together, each takes every n-th sample.
+    otherwise know it.
 
     Args:
         num_samples: How many samples there are.
         shuffle: Whether the order is drawn.
         seed: Seed of the draw.
-        rank: Which of the processes this is.
-        num_ranks: How many processes train together.
     """
 
-    def __init__(
-        self, num_samples: int, *, shuffle: bool, seed: int, rank: int = 0, num_ranks: int = 1
-    ) -> None:
+    def __init__(self, num_samples: int, *, shuffle: bool, seed: int) -> None:
         self.num_samples, self.shuffle, self.seed = num_samples, shuffle, seed
-        self.rank, self.num_ranks = rank, num_ranks
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -101,11 +96,11 @@ class EpochSampler(Sampler[tuple[int, int]]):
         if self.shuffle:
             generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
             order = torch.randperm(self.num_samples, generator=generator).tolist()
-        for index in order[self.rank :: self.num_ranks]:
+        for index in order:
             yield self.epoch, index
 
     def __len__(self) -> int:
-        return len(range(self.rank, self.num_samples, self.num_ranks))
+        return self.num_samples
 
 
 def _start_worker(worker: int) -> None:
@@ -145,8 +140,6 @@ def make_loader(
     workers: int = 0,
     shuffle: bool = False,
     pin_memory: bool = False,
-    rank: int = 0,
-    num_ranks: int = 1,
 ) -> DataLoader[Sample]:
     """Build the loader of a data set; it yields `Batch`.
 
@@ -156,12 +149,8 @@ def make_loader(
         workers: Processes that read; 0 reads in this one.
         shuffle: Whether each epoch has an order of its own, drawn from (seed, epoch).
         pin_memory: Whether batches lie in pinned memory, for CUDA.
-        rank: Which of the processes training together this is.
-        num_ranks: How many processes train together.
     """
-    sampler = EpochSampler(
-        len(dataset), shuffle=shuffle, seed=dataset.seed, rank=rank, num_ranks=num_ranks
-    )
+    sampler = EpochSampler(len(dataset), shuffle=shuffle, seed=dataset.seed)
     return DataLoader(
         dataset,
         batch_size=batch_size,

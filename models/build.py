@@ -65,6 +65,11 @@ def build_encoder(config: ModelConfig, *, load_weights: bool) -> Encoder:
             f"There is no encoder {config.encoder!r}. Nearest: {', '.join(near)}. "
             "Use tiny or the name of any torchvision classification network."
         )
+    if config.width != 1.0:
+        raise ConfigError(
+            f"model.width is {config.width}, but only {', '.join(ENCODERS)} can be scaled. "
+            f"Leave model.width out for {config.encoder}."
+        )
     weights = None
     if load_weights and config.encoder_weights:
         weights = read_weights(Path(config.encoder_weights))

@@ -260,12 +260,6 @@ class TestOrder:
     def test_without_shuffling_the_order_is_that_of_the_records(self) -> None:
         assert list(EpochSampler(3, shuffle=False, seed=1)) == [(0, 0), (0, 1), (0, 2)]
 
-    def test_processes_training_together_share_the_samples_out(self) -> None:
-        parts = [EpochSampler(11, shuffle=True, seed=1, rank=r, num_ranks=3) for r in range(3)]
-        taken = [index for part in parts for _, index in part]
-        assert sorted(taken) == list(range(11))
-        assert [len(part) for part in parts] == [4, 4, 3]
-
     def test_few_clips_need_no_processes(self) -> None:
         assert worker_count("auto", num_samples=10) == 0
         assert worker_count("auto", num_samples=10_000) >= 1

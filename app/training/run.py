@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import time
 import warnings
 from collections.abc import Iterator, Mapping
@@ -265,7 +266,15 @@ class _Run:
             )
             ckpt = str(self.out / "last.ckpt") if self.resumed else None
             with _quiet_lightning():
-                self._trainer().fit(module, train_loader, val_loader, ckpt_path=ckpt)
+                trainer = self._trainer()
+                try:
+                    trainer.fit(module, train_loader, val_loader, ckpt_path=ckpt)
+                except SystemExit:
+                    # Lightning turns Ctrl-C into an exit and leaves Ctrl-C switched off.
+                    signal.signal(signal.SIGINT, signal.default_int_handler)
+                    if self.keeper.history:
+                        log(f"Stopped. Go on with: cliptide train --resume {self.out}")
+                    raise KeyboardInterrupt from None
         # Lightning's logger leaves an empty one; config.yaml is the truth.
         (self.out / "hparams.yaml").unlink(missing_ok=True)
         fitted_s = time.perf_counter() - began
