@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from jsonargparse import Namespace
 
+from cliptide.app.allocator import keep_freed_memory
 from cliptide.app.parsing import Parser, configs_first, recipe_names, value_of
 from cliptide.configs.checks import nearest
 from cliptide.configs.errors import CliptideError, InputError
@@ -346,6 +347,7 @@ def _dispatch(words: list[str]) -> int:
     parser = Parser(prog=f"cliptide {name}", usage=command.usage, description=command.about + ".")
     command.add_arguments(parser)
     args = parser.parse_args(command.prepare(parser, rest))
+    keep_freed_memory()
     return command.run(parser, args)
 
 

@@ -20,8 +20,7 @@ from cliptide.datasets.catalog import VIDEO_SUFFIXES, find_videos
 from cliptide.datasets.loaders import worker_count
 
 SHOWN_CLASSES = 3
-# On a narrower terminal the names of the videos need the place of the next best classes.
-WIDE_TERMINAL = 100
+UNLIMITED = 10_000  # columns
 STDOUT = "-"
 
 
@@ -169,7 +168,12 @@ def _show(results: Sequence[Prediction | FailedVideo]) -> None:
     """A table on a terminal; else a line a video for `cut` and `grep`: video, label and score."""
     console = result_console()
     if console.is_terminal:
-        console.print(_table(results, wide=console.width >= WIDE_TERMINAL))
+        table = _table(results, next_best=True)
+        options = console.options.update(width=UNLIMITED)
+        if console.measure(table, options=options).maximum > console.width:
+            # Rather whole names of videos than the next best classes.
+            table = _table(results, next_best=False)
+        console.print(table)
         return
     for result in results:
         if isinstance(result, FailedVideo):
@@ -178,13 +182,13 @@ def _show(results: Sequence[Prediction | FailedVideo]) -> None:
             print(f"{result.video}\t{result.label}\t{result.score:.4f}")
 
 
-def _table(results: Sequence[Prediction | FailedVideo], *, wide: bool) -> Table:
+def _table(results: Sequence[Prediction | FailedVideo], *, next_best: bool) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     folder = _shared_folder([result.video for result in results])
     table.add_column(f"video in {folder}" if folder else "video", overflow="fold")
     table.add_column("label", overflow="fold")
     table.add_column("score", justify="right", no_wrap=True)
-    if wide:
+    if next_best:
         table.add_column("next best", style="dim", overflow="fold")
     table.add_column("seconds", justify="right", no_wrap=True)
     for result in results:
@@ -193,7 +197,11 @@ def _table(results: Sequence[Prediction | FailedVideo], *, wide: bool) -> Table:
             table.add_row(name, "could not be read", style="yellow")
             continue
         others = ", ".join(f"{label} {percent(p)}" for label, p in result.top(SHOWN_CLASSES)[1:])
-        figures = [percent(result.score), *([others] if wide else []), f"{result.duration_s:.1f}"]
+        figures = [
+            percent(result.score),
+            *([others] if next_best else []),
+            f"{result.duration_s:.1f}",
+        ]
         table.add_row(name, result.label, *figures)
     return table
 

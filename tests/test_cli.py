@@ -270,3 +270,15 @@ def test_python_finds_load_train_and_evaluate_without_importing_torch():
     for text, expected in ((lazy, "False False\n"), (code, "load train evaluate\n")):
         run = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True)
         assert (run.stdout, run.stderr) == (expected, "")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a setting of the GNU C library")
+def test_memory_of_one_batch_is_kept_for_the_next():
+    code = (
+        "import resource; from cliptide.app.allocator import keep_freed_memory\n"
+        "keep_freed_memory()\n"
+        "for _ in range(20): b'x' * 2**26\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt * resource.getpagesize())"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(run.stdout) < 4 * 2**26  # fetched anew each time, it would be 20

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from cliptide.app import evaluate
+from cliptide.app.evaluation.evaluate import repeat_command
 from cliptide.app.evaluation.predictions import read_predictions
 from cliptide.configs.errors import CliptideError, DataError, InputError, SplitError
 from cliptide.datasets.synthetic import CLASS_NAMES, write_dataset
@@ -257,6 +258,19 @@ def test_folders_are_numbered_when_none_is_named(
         assert cliptide("evaluate", small_model, small_data).code == 0
     names = sorted(path.name for path in (tmp_path / "runs").iterdir())
     assert names == ["videos-evaluate-1", "videos-evaluate-2"]
+
+
+@pytest.mark.parametrize(
+    ("argv", "command"),
+    [
+        (["/x/bin/cliptide", "evaluate", "m", "my data"], "cliptide evaluate m 'my data'"),
+        (["/x/app/__main__.py", "evaluate", "m"], "python -m cliptide.app evaluate m"),
+        (["/x/pytest/__main__.py", "-q"], "(called from Python)"),
+    ],
+)
+def test_the_report_tells_the_command_only_if_it_was_ours(monkeypatch, argv, command):
+    monkeypatch.setattr("sys.argv", argv)
+    assert repeat_command() == command
 
 
 def test_markup_in_a_class_name_is_shown_as_it_is(cliptide, small_model, small_data, tmp_path):

@@ -21,7 +21,9 @@ from cliptide.models.bundle import ModelInfo, load_model
 from cliptide.models.recognizer import Recognizer
 
 DEFAULT_CLIPS = 3
-VIDEOS_AT_ONCE = 16
+CLIPS_AT_ONCE = 16
+# On a CPU more at once is no faster, and takes memory for the features of every frame.
+CLIPS_AT_ONCE_ON_CPU = 8
 
 
 @dataclass(frozen=True)
@@ -127,9 +129,10 @@ class ActionRecognizer:
             size=self.info.size,
             num_views=clips,
         )
+        at_once = CLIPS_AT_ONCE_ON_CPU if self.device.type == "cpu" else CLIPS_AT_ONCE
         loader = make_loader(
             dataset,
-            batch_size=max(1, math.ceil(VIDEOS_AT_ONCE / clips)),
+            batch_size=math.ceil(at_once / clips),
             workers=workers,
             pin_memory=self.device.type == "cuda",
         )
