@@ -376,8 +376,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
-        going_on = " It goes on with: cliptide train --resume DIR" if words[0] == "train" else ""
-        print(f"cliptide: stopped.{going_on}", file=sys.stderr)
+        print("cliptide: stopped.", file=sys.stderr)
         return EXIT_INTERRUPTED
     except Exception as error:
         if debug:

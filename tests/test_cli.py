@@ -209,7 +209,7 @@ def test_debug_shows_the_traceback_before_the_same_line(cliptide):
         (RuntimeError("the\nmoon"), 1, ["RuntimeError: the moon", "--debug"]),
         (MemoryError("no more"), 1, ["memory is not enough", "smaller --train.batch_size"]),
         (OSError(28, "No space left on device"), 1, ["No space left", "Make room"]),
-        (KeyboardInterrupt(), 130, ["stopped", "cliptide train --resume DIR"]),
+        (KeyboardInterrupt(), 130, ["cliptide: stopped."]),
     ],
 )
 def test_a_failed_run_is_one_or_two_lines_too(cliptide, monkeypatch, error, code, parts):
@@ -222,14 +222,6 @@ def test_a_failed_run_is_one_or_two_lines_too(cliptide, monkeypatch, error, code
     assert len(result.err.splitlines()) <= 2
     for part in parts:
         assert part in result.err
-
-
-def test_only_a_training_run_is_said_to_go_on(cliptide, monkeypatch):
-    def stop(words):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(cli, "_dispatch", stop)
-    assert cliptide("predict", "x").err == "cliptide: stopped.\n"
 
 
 def test_the_installed_command_and_the_module_are_one_program(tmp_path):
