@@ -102,7 +102,8 @@ def _prepare_train(parser: Parser, words: list[str]) -> list[str]:
     words, from_files = configs_first(words)
     if value_of("--resume", words) or from_files.get("resume"):
         flags = [word.partition("=")[0] for word in words if word.startswith("--")]
-        others = [flag for flag in flags if flag not in ("--resume", "--help", "--print_config")]
+        free = ("--resume", "--device", "--help", "--print_config")
+        others = [flag for flag in flags if flag not in free]
         if others:
             raise InputError(
                 f"--resume goes on under the config of its run folder, so {others[0]} cannot be "
@@ -144,7 +145,8 @@ def _train(parser: Parser, args: Namespace) -> int:
     from cliptide.app.training.run import train
 
     if args.resume is not None:
-        result = train(args.DATA, resume=args.resume)
+        device = None if args.device == "auto" else args.device
+        result = train(args.DATA, resume=args.resume, device=device)
     else:
         result = train(
             args.DATA, config=config, out=args.out, init=args.init, overwrite=args.overwrite
@@ -253,9 +255,9 @@ def _predict_arguments(parser: Parser) -> None:
     parser.add_argument("--csv", type=str | None, default=None, help="Write CSV to a file.")
     parser.add_argument(
         "--eval.clips",
-        type=int,
-        default=3,
-        help="Clips taken from each video; their scores are averaged.",
+        type=int | None,
+        default=None,
+        help="Clips a video, their scores averaged; as in training by default.",
     )
     parser.add_argument(
         "--overwrite", action="store_true", help="Replace --json and --csv files that are there."

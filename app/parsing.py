@@ -6,17 +6,16 @@ a line that names the value and what to use. Imports nothing heavy.
 
 import re
 from argparse import SUPPRESS, Action
-from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, NoReturn
 
-import yaml
 from jsonargparse import ArgumentParser, DefaultHelpFormatter
 
-from cliptide.configs.checks import allowed_values, check_keys, nearest
-from cliptide.configs.errors import ConfigError, InputError
+from cliptide.app.training.config_file import read_config_values
+from cliptide.configs.checks import allowed_values, nearest
+from cliptide.configs.errors import ConfigError
 from cliptide.configs.schema import SECTIONS, RunConfig
 
 
@@ -162,7 +161,7 @@ def configs_first(words: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
     first: list[str] = []
     for name in names:
         file = _config_file(name)
-        if found := _checked_config(file):  # jsonargparse refuses an empty one
+        if found := read_config_values(file):  # jsonargparse refuses an empty one
             first.append(f"--config={file}")
             values |= found
     return first + rest, values
@@ -193,35 +192,3 @@ def _config_file(name: str) -> Path:
     near = nearest(name, recipe_names())
     mend = f"Nearest: {', '.join(near)}." if near else f"Recipes: {', '.join(recipe_names())}."
     raise ConfigError(f"--config {name!r} is neither a file nor a recipe. {mend}")
-
-
-def _checked_config(path: Path) -> Mapping[str, Any]:
-    """Read a config file for its keys alone; the parser reads and checks its values."""
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f", line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or "it is not UTF-8 text"
-        raise ConfigError(
-            f"{path}{place} is no YAML: {problem}. Write a line 'section:' and below it, "
-            "indented, its keys as 'key: value'."
-        ) from error
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}. Mend that first.") from error
-    if values is None:
-        return {}
-    if not isinstance(values, Mapping):
-        raise ConfigError(
-            f"{path} holds {str(values)[:40]!r} and no keys. Write a line 'section:' and below "
-            "it, indented, its keys as 'key: value'."
-        )
-    sections = {name: [field.name for field in fields(kind)] for name, kind in SECTIONS.items()}
-    check_keys(
-        values,
-        sections=sections,
-        # What --print_config prints, and config.yaml of a run holds.
-        others=["DATA", "out", "overwrite", "resume", "init", "seed", "device"],
-        where=str(path),
-    )
-    return values

@@ -70,7 +70,7 @@ def predict_sources(
     *,
     json_to: str | None = None,
     csv_to: Path | None = None,
-    clips: int = 3,
+    clips: int | None = None,
     workers: int | str = "auto",
     device: str = "auto",
     overwrite: bool = False,
@@ -82,7 +82,7 @@ def predict_sources(
         sources: Files, folders and globs.
         json_to: File to write JSON to; `-` writes it to stdout in place of the table.
         csv_to: File to write CSV to.
-        clips: Clips taken from each video; their scores are averaged.
+        clips: Clips taken from each video; their scores are averaged. As in training when None.
         workers: Processes that decode, or `auto`.
         device: Where to compute.
         overwrite: Whether files that exist may be replaced.
@@ -93,7 +93,8 @@ def predict_sources(
     Raises:
         InputError: Model, sources or an output file are wrong.
     """
-    EvalConfig(clips=clips)
+    if clips is not None:
+        EvalConfig(clips=clips)
     DataConfig(workers=workers)  # type: ignore[arg-type]
     if csv_to is not None and str(csv_to) == STDOUT:
         raise InputError("--csv - is no file. Give its name; --json - writes JSON to stdout.")

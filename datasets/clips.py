@@ -106,10 +106,10 @@ class ClipDataset(Dataset[Sample]):
             pts_s, frames = kept
             chosen = self._choose(pts_s, rng)
             clips = [frames[indices] for indices in chosen]
+            frame_s = (pts_s[-1] - pts_s[0]) / max(1, len(pts_s) - 1)
+            duration_s = float(pts_s[-1] - pts_s[0] + frame_s)
         else:
-            pts_s, chosen, clips = self._decode(record, empty.index, rng)
-        frame_s = (pts_s[-1] - pts_s[0]) / max(1, len(pts_s) - 1)
-        duration_s = float(pts_s[-1] - pts_s[0] + frame_s)
+            pts_s, duration_s, chosen, clips = self._decode(record, empty.index, rng)
         if training:
             clips = [self._augmented(clip, int(rng.integers(2**31))) for clip in clips]
         return replace(
@@ -134,22 +134,25 @@ class ClipDataset(Dataset[Sample]):
 
     def _decode(
         self, record: SampleRecord, index: int, rng: np.random.Generator
-    ) -> tuple[NDArray[np.float64], list[list[int]], list[NDArray[np.uint8]]]:
-        """Time stamps of the record's frames, indices of each view and their frames."""
+    ) -> tuple[NDArray[np.float64], float, list[list[int]], list[NDArray[np.uint8]]]:
+        """Time stamps and length of the clip, indices of each view and their frames."""
         with open_video(record.source) as video:
             first, last = segment_bounds(
                 video.pts_s, start_s=record.start_s, end_s=record.end_s, name=record.name
             )
             pts_s = video.pts_s[first:last]
+            shown_until_s = video.pts_s[last] if last < video.num_frames else video.duration_s
+            duration_s = float(shown_until_s - pts_s[0])
             chosen = self._choose(pts_s, rng)
             if self.kept is not None and self.kept.has_room(len(pts_s), self.read_size):
                 frames = video.frames_at(range(first, last), size=self.read_size)
                 self.kept.put(index, pts_s, frames)
-                return pts_s, chosen, [frames[indices] for indices in chosen]
+                return pts_s, duration_s, chosen, [frames[indices] for indices in chosen]
             wanted = sorted({i for indices in chosen for i in indices})
             place = {i: row for row, i in enumerate(wanted)}
             frames = video.frames_at([first + i for i in wanted], size=self.read_size)
-            return pts_s, chosen, [frames[[place[i] for i in indices]] for indices in chosen]
+            clips = [frames[[place[i] for i in indices]] for indices in chosen]
+            return pts_s, duration_s, chosen, clips
 
     def _augmented(self, clip: NDArray[np.uint8], seed: int) -> NDArray[np.uint8]:
         if self._transform is None:

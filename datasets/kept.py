@@ -5,6 +5,7 @@ block of shared memory with a table of where each clip lies: no copies between p
 file handles a clip, and the pages that nothing was written to cost nothing.
 """
 
+import contextlib
 import shutil
 from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
@@ -15,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 SHARE_OF_FREE_MEMORY = 0.4
+MOST_FAIR_SHARES = 4
 
 
 def free_memory_bytes() -> int:
@@ -60,7 +62,8 @@ class KeptClips:
         """Give the memory back; processes that still use it keep it until they end."""
         # First, for closing fails while an array of a clip is still in use in this process.
         self._memory.unlink()
-        self._memory.close()
+        with contextlib.suppress(BufferError):
+            self._memory.close()
 
     def _block(self) -> NDArray[np.uint8]:
         buffer = self._memory.buf
@@ -83,9 +86,15 @@ class KeptClips:
         return pts_s, frames.reshape(count, height, width, 3)
 
     def has_room(self, num_frames: int, size: tuple[int, int]) -> bool:
-        """Whether a clip of that many frames would fit."""
+        """Whether a clip of that many frames would fit.
+
+        One far longer than the others has no room: decoding all of it for the few frames that
+        are wanted would take more memory and time than it saves.
+        """
         needed = num_frames * (8 + size[0] * size[1] * 3) + 8
-        return int(self._used.item()) + needed <= self._memory.size
+        fair_share = self._memory.size / len(self._table)
+        room = self._memory.size - int(self._used.item())
+        return needed <= min(room, MOST_FAIR_SHARES * fair_share)
 
     def put(self, index: int, pts_s: NDArray[np.float64], frames: NDArray[np.uint8]) -> None:
         """Keep a clip if there is room."""

@@ -6,7 +6,9 @@ OpenCV and FFmpeg: threads multiplied by workers are slower than either.
 """
 
 import multiprocessing
+import multiprocessing.connection
 import os
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -39,12 +41,12 @@ class Batch:
     indices: Tensor
     samples: tuple[Sample, ...]
 
-    def to(self, device: torch.device, **options: Any) -> "Batch":
+    def to(self, device: torch.device, non_blocking: bool = True) -> "Batch":
         """The batch with clips and labels on a device; packing wants lengths on the CPU."""
         return replace(
             self,
-            clips=self.clips.to(device, non_blocking=True),
-            labels=self.labels.to(device, non_blocking=True),
+            clips=self.clips.to(device, non_blocking=non_blocking),
+            labels=self.labels.to(device, non_blocking=non_blocking),
         )
 
     def pin_memory(self) -> "Batch":
@@ -103,8 +105,21 @@ class EpochSampler(Sampler[tuple[int, int]]):
         return self.num_samples
 
 
+def _end_with_parent() -> None:
+    """Wait for the training process to end, however it ends, and end with it.
+
+    torch's own watch asks for the parent's id, which is the server's that started the worker.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)
+
+
 def _start_worker(worker: int) -> None:
     import cv2
+
+    threading.Thread(target=_end_with_parent, daemon=True).start()
 
     cv2.setNumThreads(1)
     torch.set_num_threads(1)

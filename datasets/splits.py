@@ -107,7 +107,7 @@ def make_splits(
         torn_groups=torn_groups(records),
         fingerprint=_fingerprint(records),
         groups_known=catalog.groups_known,
-        notes=_missing_classes(records, catalog.class_names),
+        notes=(*_missing_classes(records, catalog.class_names), *_torn_validation(records)),
     )
 
 
@@ -119,6 +119,20 @@ def torn_groups(records: Iterable[SampleRecord]) -> tuple[str, ...]:
         if record.split is not None:
             (tested if record.split == "test" else learnt).add(record.group)
     return tuple(sorted(tested & learnt))
+
+
+def _torn_validation(records: Sequence[SampleRecord]) -> tuple[str, ...]:
+    """Say where a given validation split shares groups with training: the choice is too easy."""
+    shared = {r.group for r in records if r.split == "val"} & {
+        r.group for r in records if r.split == "train"
+    }
+    if not shared:
+        return ()
+    groups = f"{counted(len(shared), 'group')} ({some(sorted(shared))})"
+    return (
+        f"In both train and val: {groups}. Validation is too easy, so the epoch it chooses may not "
+        "be the best.",
+    )
 
 
 def split_counts(

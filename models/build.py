@@ -24,9 +24,25 @@ from cliptide.models.temporal.base import Temporal
 from cliptide.models.temporal.none import NoTemporal
 from cliptide.models.temporal.recurrent import CELLS, RecurrentTemporal
 
+
+def _recurrent(config: ModelConfig, input_dim: int) -> Temporal:
+    return RecurrentTemporal(
+        config.temporal,
+        input_dim=input_dim,
+        hidden=config.hidden,
+        layers=config.layers,
+        bidirectional=config.bidirectional,
+        dropout=config.dropout,
+    )
+
+
 # Encoders of our own; every other name is looked up in torchvision.
 ENCODERS: dict[str, Callable[[ModelConfig], Encoder]] = {
     "tiny": lambda config: TinyEncoder(width=config.width),
+}
+TEMPORALS: dict[str, Callable[[ModelConfig, int], Temporal]] = {
+    "none": lambda config, dim: NoTemporal(dim),
+    **dict.fromkeys(CELLS, _recurrent),
 }
 SUMMARIES: dict[str, Callable[[ModelConfig, int], Summary]] = {
     "last": lambda config, dim: LastStep(bidirectional=config.bidirectional),
@@ -80,16 +96,7 @@ def build_encoder(config: ModelConfig, *, load_weights: bool) -> Encoder:
 
 def build_temporal(config: ModelConfig, *, input_dim: int) -> Temporal:
     """Build the temporal part for features of size `input_dim`."""
-    if config.temporal not in CELLS:
-        return NoTemporal(input_dim)
-    return RecurrentTemporal(
-        config.temporal,
-        input_dim=input_dim,
-        hidden=config.hidden,
-        layers=config.layers,
-        bidirectional=config.bidirectional,
-        dropout=config.dropout,
-    )
+    return TEMPORALS[config.temporal](config, input_dim)
 
 
 def build_recognizer(

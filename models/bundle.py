@@ -149,7 +149,7 @@ def start_from(network: Recognizer, path: Path, *, same_classes: bool) -> list[s
     Args:
         network: The network to start.
         path: The model file.
-        same_classes: Whether the head's last layer is taken along too.
+        same_classes: Whether the head is taken along too.
 
     Returns:
         Names of the parts that were left as they were (the head for other classes).

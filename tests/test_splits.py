@@ -384,3 +384,17 @@ def test_the_fight_set_is_split_without_losing_a_clip_or_tearing_a_video(seed: i
     assert share_of(plan, "test") == pytest.approx(0.2, abs=0.05)
     for split in ("train", "val", "test"):
         assert classes_of(plan, split) == {"fight", "noFight"}
+
+
+def test_a_given_validation_split_that_tears_a_group_is_told(tmp_path: Path) -> None:
+    lines = ["path,label,group,split"]
+    for number, split in enumerate(["train", "train", "val", "test"]):
+        for label in ("a", "b"):
+            name = f"{label}{number}.mp4"
+            (tmp_path / name).touch()
+            group = "same" if number in (1, 2) else f"g{number}"
+            lines.append(f"{name},{label},{group},{split}")
+    (tmp_path / "videos.csv").write_text("\n".join(lines), encoding="utf-8")
+    plan = make_splits(read_catalog(tmp_path / "videos.csv"), seed=0)
+    assert plan.torn_groups == ()
+    assert any("In both train and val: 1 group ('same')" in note for note in plan.notes)

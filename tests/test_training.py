@@ -12,6 +12,7 @@ import pytest
 import torch
 import yaml
 
+from cliptide.app.cli import main
 from cliptide.app.training.config_file import read_config_file
 from cliptide.app.training.module import parameter_groups, warmup_cosine
 from cliptide.app.training.run import train
@@ -198,15 +199,32 @@ def test_fine_tuning_another_network_is_refused(data, finished, tmp_path):
     assert not (tmp_path / "x").exists(), "nothing is made before the input is found right"
 
 
-def test_a_frozen_encoder_does_not_move(data, tmp_path):
-    run = train(data, config=with_model(TINY, freeze=True), out=tmp_path / "run")
-    torch.manual_seed(TINY.seed)
-    from cliptide.models.build import build_recognizer
+def test_a_frozen_encoder_does_not_move(data, finished, tmp_path):
+    config = with_model(TINY, freeze=True)
+    run = train(data, config=config, init=finished.model, out=tmp_path / "run")
+    start, end = read_tensors(finished.model), read_tensors(run.model)
+    for key in start:
+        if key.startswith("encoder."):
+            assert torch.equal(end[key], start[key]), key
 
-    start = build_recognizer(TINY.model, num_classes=len(CLASS_NAMES)).encoder.state_dict()
-    end = read_tensors(run.model)
-    for key, value in start.items():
-        assert torch.equal(end[f"encoder.{key}"], value), key
+
+def test_freezing_an_encoder_that_never_learnt_is_refused(data, tmp_path):
+    with pytest.raises(ConfigError, match=r"as random as it begins.*--model.encoder_weights"):
+        train(data, config=with_model(TINY, freeze=True), out=tmp_path / "run")
+
+
+def test_a_start_from_a_model_of_another_split_proves_nothing(data, finished, tmp_path, capsys):
+    config = with_data(TINY, kind="folder")
+    run = train(data, config=config, init=finished.model, out=tmp_path / "run")
+    assert "was trained on other clips or another split" in capsys.readouterr().err
+    assert "proven" not in run.report.read_text("utf-8").partition("<script")[0]
+
+
+def test_a_fine_tuned_run_repeats_from_its_folder_too(data, finished, tmp_path):
+    run = train(data, config=TINY, init=finished.model, out=tmp_path / "run")
+    command = ["train", "--config", str(run.out / "config.yaml"), "--out", str(tmp_path / "again")]
+    assert main(command) == 0
+    assert_same_weights(run.out, tmp_path / "again")
 
 
 def test_an_unreadable_video_is_left_out_counted_and_never_replaced(tmp_path):
@@ -223,7 +241,12 @@ def test_an_unreadable_video_is_left_out_counted_and_never_replaced(tmp_path):
     assert run.num_quarantined == 1 == run.metrics["num_quarantined"]
     assert run.metrics["num_failed"] == 1
     assert run.metrics["num_videos"] == len(CLASS_NAMES)
-    assert "v_rise_g01_c01.mp4" in run.report.read_text("utf-8")
+    page = run.report.read_text("utf-8")
+    assert "v_rise_g01_c01.mp4" in page and "1 video left out of training" in page
+
+    again = train(resume=run.out)
+    assert again.metrics == run.metrics
+    assert again.num_quarantined == 1
 
 
 def test_training_on_nothing_readable_ends_with_the_reason(tmp_path):
@@ -259,7 +282,12 @@ def test_nothing_is_chosen_on_the_test_split(finished):
 def test_patience_ends_a_run_that_gets_no_better(data, tmp_path):
     config = with_train(TINY, epochs=30, patience=2, lr=1e-9)
     run = train(data, config=config, out=tmp_path / "run")
-    assert len(history_of(run.out)) < 30
+    stopped = history_of(run.out)
+    assert len(stopped) < 30
+
+    again = train(resume=run.out)
+    assert history_of(run.out) == stopped, "a run that had stopped does not go on"
+    assert again.metrics == run.metrics
 
 
 def test_a_folder_with_a_run_is_kept_unless_told_otherwise(data, finished):
@@ -299,6 +327,76 @@ def test_the_config_file_is_complete(finished):
     assert Path(values.pop("DATA")).is_dir()
     for section in ("data", "model", "train", "eval"):
         assert set(values[section]) == set(vars(getattr(TINY, section)))
+
+
+def test_damaged_run_folders_are_told_apart(data, tmp_path):
+    run = train(data, config=with_train(TINY, epochs=1), out=tmp_path / "run").out
+    config = (run / "config.yaml").read_text("utf-8")
+    (run / "config.yaml").write_text(config + "foo: 3\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"no key 'foo'"):
+        train(resume=run)
+    (run / "config.yaml").write_text(config, encoding="utf-8")
+    (run / "last.ckpt").write_bytes((run / "last.ckpt").read_bytes()[:1000])
+    with pytest.raises(InputError, match=r"last.ckpt.*damaged.*Train anew"):
+        train(resume=run)
+    (run / "config.yaml").unlink()
+    with pytest.raises(InputError, match=r"no run folder.*--resume"):
+        train(resume=run)
+
+
+def test_a_run_resumes_without_the_weights_it_began_with(data, finished, tmp_path, monkeypatch):
+    from torchvision.models import squeezenet1_1
+
+    weights = tmp_path / "w.pt"
+    torch.save(squeezenet1_1(weights=None).state_dict(), weights)
+    config = with_model(with_data(TINY, size=32), encoder="squeezenet1_1", width=1.0, freeze=True)
+    monkeypatch.chdir(tmp_path)
+    run = train(data, config=with_model(config, encoder_weights="w.pt"), out=tmp_path / "run")
+    weights.unlink()
+    assert train(resume=run.out).metrics == run.metrics
+
+
+def test_killing_a_run_ends_its_workers_too(data, tmp_path):
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "cliptide.app", "train", str(data), "--out", str(out)]
+    command += ["--data.workers", "2", "--data.frames", "4", "--data.size", "24"]
+    before = set(multiprocessing_segments())
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 120
+        while not (out / "last.ckpt").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        workers = children_of(process.pid)
+        process.kill()
+    assert workers
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        left = [pid for pid in workers if Path(f"/proc/{pid}").exists()]
+        if not left and set(multiprocessing_segments()) <= before:
+            break
+        time.sleep(0.1)
+    assert not left
+    assert set(multiprocessing_segments()) <= before
+
+
+def children_of(pid):
+    """All processes below one, by the process table (Linux)."""
+    if not Path("/proc").is_dir():
+        pytest.skip("this platform has no /proc to look processes up in")
+    parents = {}
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = status.read_text().rpartition(")")[2].split()
+        except OSError:  # it ended just now
+            continue
+        parents[int(status.parent.name)] = int(fields[1])
+    found = {pid}
+    while more := {child for child, parent in parents.items() if parent in found} - found:
+        found |= more
+    return found - {pid}
+
+
+def multiprocessing_segments():
+    return [path.name for path in Path("/dev/shm").glob("psm_*")]
 
 
 def test_the_learning_rate_rises_then_falls_to_zero():

@@ -21,7 +21,7 @@ from cliptide.app.evaluation.predictions import (
     most_confident_mistakes,
     write_predictions,
 )
-from cliptide.app.evaluation.report import Mistake, Report, write_report
+from cliptide.app.evaluation.report import STRIP_HEIGHT, Mistake, Report, write_report
 from cliptide.app.evaluation.run_folder import claim_run_folder, data_name
 from cliptide.app.inference.device import describe_device
 from cliptide.app.inference.recognise import ActionRecognizer, load
@@ -39,7 +39,6 @@ from cliptide.models.bundle import ModelInfo
 
 SHOWN_MISTAKES = 8
 STRIP_FRAMES = 6
-STRIP_HEIGHT = 120
 LIBRARIES = (
     "cliptide",
     "torch",

@@ -1,5 +1,6 @@
 """The folder that a run writes into: found free, never overwritten unasked."""
 
+import os
 import re
 from pathlib import Path
 
@@ -77,6 +78,8 @@ def claim_run_folder(
         raise InputError(
             f"The folder {out} cannot be made: {error.strerror}. Give another --out."
         ) from error
+    if not os.access(out, os.W_OK):
+        raise InputError(f"The folder {out} may not be written to. Give another --out.")
     files = [out / file for file in (*TRAINING_FILES, *EVALUATION_FILES)]
     for file in [*files, *out.glob("events.out.tfevents.*")]:
         file.unlink(missing_ok=True)

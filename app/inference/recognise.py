@@ -20,7 +20,6 @@ from cliptide.datasets.sampling import SamplingRule
 from cliptide.models.bundle import ModelInfo, load_model
 from cliptide.models.recognizer import Recognizer
 
-DEFAULT_CLIPS = 3
 CLIPS_AT_ONCE = 16
 # On a CPU more at once is no faster, and takes memory for the features of every frame.
 CLIPS_AT_ONCE_ON_CPU = 8
@@ -108,18 +107,21 @@ class ActionRecognizer:
         return self.info.class_names
 
     def score_records(
-        self, records: Sequence[SampleRecord], *, clips: int = DEFAULT_CLIPS, workers: int = 0
+        self, records: Sequence[SampleRecord], *, clips: int | None = None, workers: int = 0
     ) -> Iterator[VideoScores]:
         """Score each record once, in order, unreadable ones included.
 
         Args:
             records: What to score.
-            clips: Clips taken from each video; their scores are averaged.
+            clips: Clips taken from each video; their scores are averaged. As in training when
+                left out.
             workers: Processes that decode; 0 decodes in this one.
 
         Raises:
             ConfigError: `clips` or `workers` is too small.
         """
+        if clips is None:
+            clips = int(self.info.run.get("eval", {}).get("clips", EvalConfig().clips))
         EvalConfig(clips=clips)
         DataConfig(workers=workers)
         dataset = ClipDataset(
@@ -142,14 +144,15 @@ class ActionRecognizer:
         self,
         sources: Sequence[str | os.PathLike[str]],
         *,
-        clips: int = DEFAULT_CLIPS,
+        clips: int | None = None,
         workers: int = 0,
     ) -> Iterator[Prediction | FailedVideo]:
         """Recognise the actions in many files, in order; an unreadable one costs only itself.
 
         Args:
             sources: Video files.
-            clips: Clips taken from each video; their scores are averaged.
+            clips: Clips taken from each video; their scores are averaged. As in training when
+                left out.
             workers: Processes that decode; 0 decodes in this one.
         """
         records = [
@@ -162,7 +165,7 @@ class ActionRecognizer:
             else:
                 yield self._prediction(name, result)
 
-    def predict(self, source: str | os.PathLike[str], *, clips: int = DEFAULT_CLIPS) -> Prediction:
+    def predict(self, source: str | os.PathLike[str], *, clips: int | None = None) -> Prediction:
         """Recognise the action in one video file.
 
         Raises:

@@ -92,12 +92,14 @@ class DataWatch(Callback):
         return self.num_clips / self.epoch_s if self.epoch_s else 0.0
 
     def state_dict(self) -> dict[str, Any]:
-        """The rates seen so far."""
-        return {"rates": dict(self.rates)}
+        """Rates and unreadable videos so far."""
+        return {"rates": dict(self.rates), "quarantine": dict(self.quarantine.reasons)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take up the rates of the run before."""
+        """Take up what the run before found."""
         self.rates = dict(state_dict["rates"])
+        self.quarantine.reasons.update(state_dict["quarantine"])
+        self.quarantine.write()
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clocks."""
@@ -208,8 +210,18 @@ class EpochKeeper(Checkpoint):
         scratch = self.out / "last.ckpt.part"
         trainer.save_checkpoint(scratch)
         scratch.replace(self.out / "last.ckpt")
-        if self.patience and row["epoch"] - self.best["epoch"] >= self.patience:
+        trainer.should_stop = self._is_out_of_patience()
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Leave a resumed run as it is that had stopped early."""
+        if self._is_out_of_patience():
+            trainer.fit_loop.max_epochs = trainer.current_epoch
             trainer.should_stop = True
+
+    def _is_out_of_patience(self) -> bool:
+        if not self.patience or not self.history:
+            return False
+        return bool(self.history[-1]["epoch"] - self.best["epoch"] >= self.patience)
 
     def _write_history(self) -> None:
         scratch = self.out / "history.csv.part"

@@ -1,19 +1,24 @@
 """config.yaml: everything that decides a run, data included."""
 
-from dataclasses import asdict
-from difflib import get_close_matches
+from collections.abc import Mapping
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from cliptide.configs.checks import check_keys
 from cliptide.configs.errors import ConfigError, InputError
 from cliptide.configs.schema import SECTIONS, RunConfig
 
 
-def write_config_file(path: Path, *, data: Path, config: RunConfig) -> None:
+def write_config_file(
+    path: Path, *, data: Path, config: RunConfig, init: Path | None = None
+) -> None:
     """Write the complete config; `cliptide train --config` reads it again."""
     values = {"DATA": data.resolve().as_posix(), **asdict(config)}
+    if init is not None:
+        values["init"] = init.resolve().as_posix()
     head = "# Complete config of this run. Repeat it with: cliptide train --config config.yaml\n"
     text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
     path.write_text(head + text, encoding="utf-8")
@@ -28,19 +33,48 @@ def read_config_file(path: Path) -> tuple[Path | None, RunConfig]:
     """
     if not path.is_file():
         raise InputError(f"{path.parent} is no run folder: it has no {path.name}. Check --resume.")
+    values = read_config_values(path)
+    known = {field.name for field in fields(RunConfig)}
+    config = {
+        key: SECTIONS[key](**value) if key in SECTIONS else value
+        for key, value in values.items()
+        if key in known
+    }
+    data = values.get("DATA")
+    return Path(data) if data else None, RunConfig(**config)
+
+
+def read_config_values(path: Path) -> dict[str, Any]:
+    """Read a config file and check its keys; its values are checked where they are used.
+
+    Raises:
+        InputError: The file cannot be read, is no YAML, or has an unknown key.
+    """
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is no YAML ({error}). Correct it or train anew.") from error
-    data = values.pop("DATA", None)
-    sections: dict[str, Any] = {}
-    for key, value in values.items():
-        try:
-            sections[key] = SECTIONS[key](**value) if key in SECTIONS else value
-        except TypeError as error:
-            known = list(SECTIONS[key].__dataclass_fields__)
-            near = [n for k in value if k not in known for n in get_close_matches(k, known, n=2)]
-            raise ConfigError(
-                f"{path} has a wrong key in {key} ({error}). Nearest: {', '.join(near) or 'none'}."
-            ) from error
-    return Path(data) if data else None, RunConfig(**sections)
+        values = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f", line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or "it is not UTF-8 text"
+        raise ConfigError(
+            f"{path}{place} is no YAML: {problem}. Write a line 'section:' and below it, "
+            "indented, its keys as 'key: value'."
+        ) from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}. Mend that first.") from error
+    if values is None:
+        return {}
+    if not isinstance(values, Mapping):
+        raise ConfigError(
+            f"{path} holds {str(values)[:40]!r} and no keys. Write a line 'section:' and below "
+            "it, indented, its keys as 'key: value'."
+        )
+    sections = {name: [field.name for field in fields(kind)] for name, kind in SECTIONS.items()}
+    check_keys(
+        values,
+        sections=sections,
+        # What --print_config prints, and config.yaml of a run holds.
+        others=["DATA", "out", "overwrite", "resume", "init", "seed", "device"],
+        where=str(path),
+    )
+    return dict(values)

@@ -84,15 +84,13 @@ class ClassifierModule(LightningModule):
         """Make what is random inside the network depend on (seed, epoch) alone."""
         torch.manual_seed(self.seed * 1_000_003 + self.current_epoch)
 
-    def transfer_batch_to_device(
-        self, batch: Batch, device: torch.device, dataloader_idx: int
-    ) -> Batch:
-        """Move a batch."""
-        return batch.to(device)
-
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor] | None:
-        """Loss and top-1 of a batch; a batch of unreadable videos alone is passed over."""
-        if not len(batch.clips):
+        """Loss and top-1 of a batch.
+
+        A batch of unreadable videos alone is passed over, and one of a single frame: batch-norm
+        has nothing to normalise there. Every epoch deals the clips anew.
+        """
+        if batch.lengths.sum() < 2:
             return None
         logits = self.network(batch.clips, batch.lengths)
         loss: Tensor = self.loss(logits, batch.labels)

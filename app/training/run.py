@@ -101,6 +101,7 @@ def train(
     resume: str | os.PathLike[str] | None = None,
     init: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
+    device: str | None = None,
 ) -> TrainingResult:
     """Train a recogniser, evaluate it on the test split and write the run folder.
 
@@ -111,6 +112,7 @@ def train(
         resume: A run folder to go on with from its last whole epoch, under its own config.
         init: A model file to start from, for fine-tuning, also on other classes.
         overwrite: Whether an earlier run in `out` may be replaced.
+        device: Where to compute, in place of the config's; a run may be resumed on another.
 
     Raises:
         InputError: The data, the config or an option is wrong.
@@ -129,13 +131,24 @@ def train(
                 f"{folder} has no last.ckpt: its first epoch was never finished. "
                 "Train anew with --overwrite."
             )
+        try:
+            torch.load(folder / "last.ckpt", map_location="cpu", weights_only=True)
+        except Exception as error:  # zip, pickle and torch fail each in its own way
+            raise InputError(
+                f"{folder / 'last.ckpt'} is damaged ({type(error).__name__}). "
+                "Train anew with --overwrite."
+            ) from error
     elif config is None:
         config = config_from_model(Path(init)) if init is not None else RunConfig()
     if data is None:
         raise InputError("No data was given. Name a folder of videos or a manifest CSV.")
 
     data = Path(data)
-    device = resolve_device(config.device)
+    if config.model.encoder_weights is not None:
+        # The run can be repeated and resumed from any folder.
+        weights = str(Path(config.model.encoder_weights).resolve())
+        config = replace(config, model=replace(config.model, encoder_weights=weights))
+    device = resolve_device(device or config.device)
     precision = trainer_precision(config.train.precision, device)
     catalog = read_catalog(
         data, kind=config.data.kind, fold=config.data.fold, group_regex=config.data.group_regex
@@ -146,8 +159,8 @@ def train(
         val_share=config.data.val_share,
         test_share=config.data.test_share,
     )
-    network = _start_network(config, catalog, Path(init) if init is not None else None)
     if resume is not None:
+        network = _fresh_network(config, catalog, load_weights=False)  # last.ckpt has them
         before = read_info(folder / "model.safetensors").split_fingerprint
         if before != plan.fingerprint:
             raise InputError(
@@ -155,10 +168,20 @@ def train(
                 f"{plan.fingerprint}, not {before}. Give the data as it was, or start a new run."
             )
     else:
+        start = Path(init) if init is not None else None
+        network = _fresh_network(config, catalog, load_weights=start is None)
+        if start is not None:
+            plan = _start_from_model(network, start, catalog, plan)
+        elif config.model.freeze and not (config.model.pretrained or config.model.encoder_weights):
+            raise ConfigError(
+                f"model.freeze is true, but the encoder {config.model.encoder} would be left as "
+                "random as it begins. Give --model.encoder_weights FILE, --model.pretrained true "
+                "or --init MODEL, or leave model.freeze out."
+            )
         folder = claim_run_folder(
             data_name(data), out=Path(out) if out is not None else None, overwrite=overwrite
         )
-        write_config_file(folder / "config.yaml", data=data, config=config)
+        write_config_file(folder / "config.yaml", data=data, config=config, init=start)
     show_split(catalog, plan)
     run = _Run(
         folder, config, catalog, plan, network, device, precision, resumed=resume is not None
@@ -180,17 +203,29 @@ def trainer_precision(name: str, device: torch.device) -> Any:
     return {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}[name]
 
 
-def _start_network(config: RunConfig, catalog: Catalog, init: Path | None) -> Recognizer:
+def _fresh_network(config: RunConfig, catalog: Catalog, *, load_weights: bool) -> Recognizer:
     torch.manual_seed(config.seed)
     network = build_recognizer(
-        config.model, num_classes=len(catalog.class_names), load_weights=init is None
+        config.model, num_classes=len(catalog.class_names), load_weights=load_weights
     )
     check_frame_size(network, encoder=config.model.encoder, size=parse_size(config.data.size))
-    if init is not None:
-        same = read_info(init).class_names == catalog.class_names
-        fresh = start_from(network, init, same_classes=same)
-        log(f"Starting from {init}" + (", with a new head for the classes here" if fresh else ""))
     return network
+
+
+def _start_from_model(
+    network: Recognizer, init: Path, catalog: Catalog, plan: SplitPlan
+) -> SplitPlan:
+    """Copy a model's weights; where it was trained on another split, nothing is proven any more."""
+    info = read_info(init)
+    fresh = start_from(network, init, same_classes=info.class_names == catalog.class_names)
+    log(f"Starting from {init}" + (", with a new head for the classes here" if fresh else ""))
+    if info.split_fingerprint == plan.fingerprint:
+        return plan
+    note = (
+        f"{init.name} was trained on other clips or another split. If those hold test clips of "
+        "this one, the score will be too good."
+    )
+    return replace(plan, groups_known=False, notes=(*plan.notes, note))
 
 
 class _Run:
@@ -316,7 +351,9 @@ class _Run:
             config_yaml=(self.out / "config.yaml").read_text(encoding="utf-8"),
             history=self.keeper.history,
             quarantined=[
-                (name, reason) for name, (_, reason) in sorted(self.quarantine.reasons.items())
+                (name, reason)
+                for name, (split, reason) in sorted(self.quarantine.reasons.items())
+                if split != "test"  # those stand among the predictions, as failed
             ],
             facts={
                 "encoder": config.model.encoder + (", frozen" if config.model.freeze else ""),

@@ -174,6 +174,12 @@ def _labels(data: Path, rows: Sequence[_Row]) -> list[str]:
             f"{data} has an empty label in {_lines(empty)}. Write the class there or remove the "
             f"line{'s' if len(empty) > 1 else ''}."
         )
+    several = [row for row in rows if "|" in row.cells["label"]]
+    if several:
+        raise DataError(
+            f"{data} has a label with '|' in {_lines(several)}, which stands for several labels. "
+            "A clip has one label here: write one, or another sign than '|'."
+        )
     return [nfc(row.cells["label"]) for row in rows]
 
 
