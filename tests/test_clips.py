@@ -114,11 +114,12 @@ class TestSample:
         (clip,) = make_dataset([videos[name]], augment=augment)[0, 0].clips
         assert numbers_in(clip, name) == list(range(VIDEO_FRAMES[name]))
 
-    def test_a_single_frame_has_no_rate_and_no_length(
+    def test_a_single_frame_lasts_as_long_as_it_is_shown(
         self, videos: dict[str, SampleRecord]
     ) -> None:
         sample = make_dataset([videos["single"]])[0, 0]
-        assert (sample.used_fps, sample.duration_s) == ((0.0,), 0.0)
+        assert sample.duration_s == pytest.approx(0.1)
+        assert sample.used_fps == pytest.approx((10.0,))
 
     def test_a_segment_gives_frames_from_start_up_to_but_without_end(
         self, videos: dict[str, SampleRecord]
