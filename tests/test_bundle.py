@@ -74,7 +74,7 @@ def rewrite_description(path: Path, **changes: Any) -> None:
         {},
         {"temporal": "lstm", "layers": 2, "bidirectional": True, "summary": "attention"},
         {"temporal": "none", "summary": "mean", "head": "mlp"},
-        {"encoder": "mobilenet_v3_small", "freeze": True},
+        {"encoder": "mobilenet_v3_small", "width": 1.0, "freeze": True},
     ],
     ids=["gru", "lstm", "none", "torchvision"],
 )

@@ -23,7 +23,8 @@ every_summary = pytest.mark.parametrize("summary", SUMMARIES)
 
 def build(**keys: Any) -> Recognizer:
     torch.manual_seed(0)
-    config = ModelConfig(**{"width": 0.1, "hidden": 6, **keys})
+    width = {"width": 0.1} if keys.get("encoder", "tiny") == "tiny" else {}
+    config = ModelConfig(**{**width, "hidden": 6, **keys})
     network = build_recognizer(config, num_classes=NUM_CLASSES)
     # Batch-norms that have seen something: fresh ones normalise by nothing.
     for module in network.modules():

@@ -148,8 +148,8 @@ def train(
         # The run can be repeated and resumed from any folder.
         weights = str(Path(config.model.encoder_weights).resolve())
         config = replace(config, model=replace(config.model, encoder_weights=weights))
-    device = resolve_device(device or config.device)
-    precision = trainer_precision(config.train.precision, device)
+    where = resolve_device(device or config.device)
+    precision = trainer_precision(config.train.precision, where)
     catalog = read_catalog(
         data, kind=config.data.kind, fold=config.data.fold, group_regex=config.data.group_regex
     )
@@ -183,9 +183,7 @@ def train(
         )
         write_config_file(folder / "config.yaml", data=data, config=config, init=start)
     show_split(catalog, plan)
-    run = _Run(
-        folder, config, catalog, plan, network, device, precision, resumed=resume is not None
-    )
+    run = _Run(folder, config, catalog, plan, network, where, precision, resumed=resume is not None)
     return run.fit_and_evaluate()
 
 
