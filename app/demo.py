@@ -4,12 +4,11 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from cliptide.app.evaluation.run_folder import claim_run_folder
 from cliptide.app.inference.recognise import load
-from cliptide.app.inference.terminal import format_seconds, log, track
+from cliptide.app.inference.terminal import format_seconds, log, result_console, track
 from cliptide.app.results import percent, show_training
 from cliptide.app.training.run import TrainingResult, train
 from cliptide.configs.schema import DataConfig, ModelConfig, RunConfig, TrainConfig
@@ -71,7 +70,7 @@ def run_demo(
     table.add_column("top-1", justify="right")
     table.add_row("CNN and GRU", percent(recurrent.metrics["top1"]), style="bold")
     table.add_row("CNN and mean over frames", percent(mean_pool.metrics["top1"]))
-    console = Console(highlight=False)
+    console = result_console()
     console.print(table)
     others = ", ".join(f"{name} {percent(score)}" for name, score in prediction.top(3)[1:])
     console.print(
