@@ -9,7 +9,6 @@ are taken as square: the sample aspect ratio does not stretch the picture.
 
 from typing import Any, NamedTuple, Self
 
-import cv2
 import numpy as np
 from av.sidedata.sidedata import Type
 from av.video.frame import VideoFrame
@@ -57,39 +56,44 @@ class Orientation(NamedTuple):
 
 
 class PictureMaker:
-    """Makes RGB pictures of one video; keeps FFmpeg's converter between frames."""
+    """Makes RGB pictures of one video; keeps FFmpeg's converter between frames.
 
-    def __init__(self, orientation: Orientation) -> None:
-        self._orientation = orientation
+    Attributes:
+        orientation: What makes the video's pictures upright.
+        height: Pixels down, upright.
+        width: Pixels across, upright.
+
+    Args:
+        frame: A frame of the video.
+    """
+
+    def __init__(self, frame: VideoFrame) -> None:
+        self.orientation = Orientation.of(frame)
+        self.height, self.width = frame.height, frame.width
+        if self.orientation.transpose:
+            self.height, self.width = self.width, self.height
         self._reformatter = VideoReformatter()
 
-    def picture(self, frame: VideoFrame, *, height: int, width: int) -> Picture:
-        """Convert a frame to (height, width, 3) uint8 RGB, upright.
+    def write(self, frame: VideoFrame, picture: Picture) -> None:
+        """Convert a frame into an (H, W, 3) uint8 RGB picture, upright, in one pass.
 
-        The whole frame is converted first and resized then, so the pixels before resizing are
-        the ones `frame.to_ndarray(format="rgb24")` gives.
+        At its own size the pixels are the ones `frame.to_ndarray(format="rgb24")` gives. At
+        another, FFmpeg averages over area where an axis shrinks and interpolates where it grows.
         """
-        # One thread: loader workers would multiply the converter's own.
-        converted = self._reformatter.reformat(frame, format="rgb24", threads=1)
-        rgb = np.asarray(converted.to_ndarray(), np.uint8)
-        return resized(self._orientation.apply(rgb), height=height, width=width)
-
-
-def resized(picture: Picture, *, height: int, width: int) -> Picture:
-    """Resize an (H, W, 3) uint8 picture, each axis by what suits it.
-
-    A shrinking axis is averaged over area, which does not alias; a growing axis is
-    interpolated linearly. When one shrinks and the other grows, the shrinking goes first.
-    """
-    now_height, now_width = picture.shape[:2]
-    small = (min(height, now_height), min(width, now_width))
-    for (to_height, to_width), method in (
-        (small, cv2.INTER_AREA),
-        ((height, width), cv2.INTER_LINEAR),
-    ):
-        if picture.shape[:2] != (to_height, to_width):
-            contiguous = np.ascontiguousarray(picture)
-            picture = np.asarray(
-                cv2.resize(contiguous, (to_width, to_height), interpolation=method), np.uint8
-            )
-    return picture
+        height, width = picture.shape[:2]
+        if self.orientation.transpose:
+            height, width = width, height
+        own_size = (height, width) == (frame.height, frame.width)
+        converted = self._reformatter.reformat(
+            frame,
+            width=width,
+            height=height,
+            format="rgb24",
+            # Chroma is upsampled by the method too; at its own size PyAV's default is meant.
+            interpolation="BILINEAR" if own_size else "AREA",
+            threads=1,  # loader workers would multiply the converter's own
+        )
+        plane = converted.planes[0]
+        rows = np.frombuffer(plane, np.uint8).reshape(height, plane.line_size)
+        rgb = rows[:, : width * 3].reshape(height, width, 3)
+        picture[:] = self.orientation.apply(rgb)

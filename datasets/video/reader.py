@@ -1,12 +1,80 @@
-"""Reading a stream's frames in display order, forward only."""
+"""Decoding: planned stretches of packets, or every frame in display order."""
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from av.container import InputContainer
+from av.packet import Packet
 from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 
 from cliptide.datasets.video.opening import open_stream
+from cliptide.datasets.video.plan import Run
+from cliptide.datasets.video.timeline import PacketRow
+
+# Packets of a file up to this size stay in memory; those of a larger one are read again.
+MOST_BYTES_HELD = 64 * 2**20
+
+
+class PlannedReader:
+    """Executes plans on an open stream.
+
+    Args:
+        container: The open file; closed with this reader.
+        stream: Its video stream.
+        rows: The packet table.
+        packets: The table's packets, where they are held in memory.
+    """
+
+    def __init__(
+        self,
+        container: InputContainer,
+        stream: VideoStream,
+        rows: Sequence[PacketRow],
+        packets: Sequence[Packet] | None,
+    ) -> None:
+        self._container, self._stream = container, stream
+        self._rows, self._packets = rows, packets
+        self._used = False
+        self._skip = ""
+
+    def frames(self, run: Run) -> Iterator[VideoFrame]:
+        """Decode a run and give every frame that leaves the decoder, wanted or not."""
+        context = self._stream.codec_context
+        if self._used:
+            context.flush_buffers()
+        self._used = True
+        for position, packet in enumerate(self._sent(run), start=run.start):
+            skip = "DEFAULT" if position in run.wanted else "NONREF"
+            if skip != self._skip:  # setting it costs more than comparing
+                context.skip_frame = self._skip = skip
+            yield from context.decode(packet)
+        yield from context.decode(None)
+
+    def _sent(self, run: Run) -> Iterator[Packet]:
+        if self._packets is not None:
+            yield from self._packets[run.start : run.stop]
+            return
+        key = self._rows[run.start]
+        left = run.stop - run.start
+        assert key.pts is not None
+        self._container.seek(key.pts, stream=self._stream, backward=True)
+        found = False
+        for packet in self._container.demux(self._stream):
+            # A seek may land on a key frame before the one asked for.
+            found = found or (packet.pts, packet.dts) == (key.pts, key.dts)
+            if found and packet.size:
+                yield packet
+                left -= 1
+                if not left:
+                    return
+
+    def close(self) -> None:
+        """Close the file."""
+        self._packets = None
+        self._container.close()
 
 
 class InOrderReader:
@@ -15,25 +83,15 @@ class InOrderReader:
     def __init__(self, path: Path, *, threads: int) -> None:
         self._container, stream = open_stream(path, threads=threads)
         self._frames = self._container.decode(stream)
-        self._kept: VideoFrame | None = None
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> VideoFrame:
-        if self._kept is not None:
-            frame, self._kept = self._kept, None
-            return frame
         return next(self._frames)
-
-    def peek(self) -> VideoFrame | None:
-        """Return the next frame without passing it; None at the end."""
-        self._kept = next(self, None)
-        return self._kept
 
     def close(self) -> None:
         """Close the file."""
-        self._kept = None
         self._container.close()
 
     def __enter__(self) -> Self:

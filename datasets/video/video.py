@@ -12,7 +12,7 @@ streams have no stamps at all, VP8 and MPEG-4 have packets that show nothing: al
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from operator import index as as_int
@@ -22,6 +22,7 @@ from typing import Self
 
 import numpy as np
 from av.container import InputContainer
+from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
@@ -30,11 +31,13 @@ from cliptide.configs.errors import VideoError
 from cliptide.datasets.video.opening import (
     REENCODE,
     check_is_file,
+    open_stream,
     opened,
     video_errors,
 )
-from cliptide.datasets.video.picture import Orientation, PictureMaker
-from cliptide.datasets.video.reader import InOrderReader
+from cliptide.datasets.video.picture import PictureMaker
+from cliptide.datasets.video.plan import plan_runs, starts_whole
+from cliptide.datasets.video.reader import MOST_BYTES_HELD, InOrderReader, PlannedReader
 from cliptide.datasets.video.timeline import (
     DEFAULT_RATE_FPS,
     FrameStamp,
@@ -51,7 +54,7 @@ ONE_FRAME_A_PACKET = ("h264", "hevc", "av1", "vp9", "gif", "mjpeg", "png", "pror
 
 
 def open_video(path: str | os.PathLike[str], *, threads: int = 1) -> "Video":
-    """Open a video file, measure its timeline and decode its first frame.
+    """Open a video file and measure its timeline.
 
     The first video stream is taken that is no attached picture.
 
@@ -63,71 +66,45 @@ def open_video(path: str | os.PathLike[str], *, threads: int = 1) -> "Video":
         The open video; close it, or use it in a `with` block.
 
     Raises:
-        VideoError: The file is not there, cannot be read, is no video, or has no frame that can
-            be decoded. Damage further on may show only when frames are read.
+        VideoError: The file is not there, cannot be read, is no video, or has no frame. Damage
+            further on may show only when frames are read.
         ValueError: `threads` is negative.
     """
     if threads < 0:
         raise ValueError(f"threads is {threads}. Give 0 (FFmpeg chooses) or more.")
     file = check_is_file(path)
-    rows, facts = _read_packets(file)
-    stamps = shown_stamps(rows) if table_is_clean(rows) else []
-    by_pts = bool(stamps)
-    reader = InOrderReader(file, threads=threads)
+    container, stream = open_stream(file, threads=threads)
     try:
-        with video_errors(file, "its first frame cannot be decoded"):
-            first = reader.peek()
-        if first is None:
-            raise VideoError(f"{file}: no frame of it can be decoded. {REENCODE}")
-        if by_pts and first.pts != stamps[0].pts:
-            # A recording that begins in mid-stream: its first packets lead to no frame.
-            by_pts = False
-        if not by_pts:
-            stamps = _decode_stamps(file, threads=threads)
-        orientation = Orientation.of(first)
-        across, down = first.width, first.height
+        facts = _StreamFacts.of(container, stream)
+        rows, packets = _read_packets(file, container, stream)
     except BaseException:
-        reader.close()
+        container.close()
         raise
-    pts_s = presentation_times_s(
-        [stamp.pts for stamp in stamps], time_base=facts.time_base, rate_fps=facts.rate_fps
-    )
-    fps = average_rate_fps(pts_s, rate_fps=facts.rate_fps)
-    return Video(
-        file,
-        pts_s=pts_s,
-        duration_s=end_s(
-            pts_s, last_duration=stamps[-1].duration, time_base=facts.time_base, fps=fps
-        ),
-        fps=fps,
-        height=across if orientation.transpose else down,
-        width=down if orientation.transpose else across,
-        orientation=orientation,
-        has_audio=facts.has_audio,
-        pts=[stamp.pts for stamp in stamps] if by_pts else None,
-        reader=reader,
-        threads=threads,
-    )
+    planned: PlannedReader | None = None
+    if table_is_clean(rows) and starts_whole(rows):
+        planned = PlannedReader(container, stream, rows, packets)
+        stamps = shown_stamps(rows)
+    else:
+        container.close()
+        stamps = _decode_stamps(file, threads=threads)
+    if not stamps:
+        raise VideoError(f"{file}: no frame of it can be decoded. {REENCODE}")
+    return Video(file, facts=facts, stamps=stamps, rows=rows, planned=planned, threads=threads)
 
 
 class Video:
     """One open video file; made by `open_video`.
 
-    Reading forward continues where the last call ended; a frame further back starts again from
-    the first. Not for use by several threads at once.
+    Not for use by several threads at once.
 
     Attributes:
         path: The file.
         num_frames: Frames that can be asked for, counted, not believed from the header.
         duration_s: From the first frame's display to the end of the last one's, seconds.
-        width: Pixels across, upright.
-        height: Pixels down, upright.
         fps: Average rate over the timeline, frames a second; the stream's nominal rate where
             all frames share one instant.
         pts_s: (num_frames,) float64, when each frame is shown, seconds; the first 0, never
             decreasing. Read-only.
-        rotation: Degrees clockwise the stored picture was turned to stand upright: 0, 90, 180
-            or 270. A mirror flag is followed too.
         has_audio: Whether the file has a sound track.
     """
 
@@ -135,47 +112,77 @@ class Video:
         self,
         path: Path,
         *,
-        pts_s: NDArray[np.float64],
-        duration_s: float,
-        fps: float,
-        height: int,
-        width: int,
-        orientation: Orientation,
-        has_audio: bool,
-        pts: Sequence[int | None] | None,
-        reader: InOrderReader,
+        facts: "_StreamFacts",
+        stamps: Sequence[FrameStamp],
+        rows: Sequence[PacketRow],
+        planned: PlannedReader | None,
         threads: int,
     ) -> None:
-        pts_s.flags.writeable = False
         self.path = path
-        self.num_frames = len(pts_s)
-        self.duration_s = duration_s
-        self.width = width
-        self.height = height
-        self.fps = fps
-        self.pts_s = pts_s
-        self.rotation = orientation.rotation
-        self.has_audio = has_audio
-        self._index_by_pts = None if pts is None else {stamp: i for i, stamp in enumerate(pts)}
-        self._pictures = PictureMaker(orientation)
+        self.pts_s = presentation_times_s(
+            [stamp.pts for stamp in stamps], time_base=facts.time_base, rate_fps=facts.rate_fps
+        )
+        self.pts_s.flags.writeable = False
+        self.num_frames = len(stamps)
+        self.fps = average_rate_fps(self.pts_s, rate_fps=facts.rate_fps)
+        self.duration_s = end_s(
+            self.pts_s,
+            last_duration=stamps[-1].duration,
+            time_base=facts.time_base,
+            fps=self.fps,
+        )
+        self.has_audio = facts.has_audio
         self._threads = threads
-        self._reader: InOrderReader | None = reader
-        self._num_passed = 0  # frames below this index may already have left the reader
-        self._num_decoded = 0  # frames that have left the reader
+        self._rows = rows
+        self._planned = planned
+        # By pts: the index of each stamp, and the packet that holds it. By number: neither.
+        self._index_by_pts: dict[int | None, int] | None = None
+        if planned is not None:
+            self._index_by_pts = {stamp.pts: index for index, stamp in enumerate(stamps)}
+            position_by_pts = {row.pts: position for position, row in enumerate(rows)}
+            self._positions = [position_by_pts[stamp.pts] for stamp in stamps]
+        self._in_order: InOrderReader | None = None
+        self._num_decoded = 0  # frames that have left the in-order reader
+        self._pictures: PictureMaker | None = None
         self._is_closed = False
+
+    @property
+    def width(self) -> int:
+        """Pixels across, upright."""
+        return self._seen().width
+
+    @property
+    def height(self) -> int:
+        """Pixels down, upright."""
+        return self._seen().height
+
+    @property
+    def rotation(self) -> int:
+        """Degrees clockwise the stored picture is turned to stand upright: 0, 90, 180 or 270.
+
+        A mirror flag is followed too.
+        """
+        return self._seen().orientation.rotation
+
+    def _seen(self) -> PictureMaker:
+        """What only a frame itself tells for sure: its size and which way is up."""
+        if self._pictures is None:
+            self.frames_at([0])
+        assert self._pictures is not None
+        return self._pictures
 
     def frames_at(
         self, indices: Sequence[int], *, size: tuple[int, int] | None = None
     ) -> NDArray[np.uint8]:
         """Read frames by index, exactly, in the order asked.
 
-        Decodes once in order up to the last wanted frame and converts only wanted ones; memory
-        is the returned array and one frame. Colour and resizing: see the module `picture`.
+        Decodes what the wanted frames need and converts only them, straight to the size; see
+        the modules `plan` and `picture`.
 
         Args:
             indices: N frame numbers, 0..num_frames - 1, in any order, repeats allowed.
             size: (height, width) to resize to; None keeps the video's. A frame of another size
-                than the first, in a stream that changes midway, is resized to the first's.
+                than the first read, in a stream that changes midway, is resized to that one's.
 
         Returns:
             (N, height, width, 3) uint8 RGB, upright.
@@ -186,8 +193,7 @@ class Video:
         """
         if self._is_closed:
             raise ValueError(f"{self.path}: the video is closed. Open it again to read frames.")
-        height, width = (self.height, self.width) if size is None else size
-        if height < 1 or width < 1:
+        if size is not None and min(size) < 1:
             raise ValueError(f"size is {size}. Give (height, width) of 1 pixel or more.")
         places: dict[int, list[int]] = {}
         for place, index in enumerate(map(as_int, indices)):
@@ -197,63 +203,82 @@ class Video:
                     f"Ask for 0 to {self.num_frames - 1}."
                 )
             places.setdefault(index, []).append(place)
-        frames = np.empty((sum(map(len, places.values())), height, width, 3), np.uint8)
+        num_places = sum(map(len, places.values()))
         if not places:
-            return frames
+            height, width = size or (self.height, self.width)
+            return np.empty((0, height, width, 3), np.uint8)
 
+        frames: NDArray[np.uint8] | None = None
         missing = set(places)
-        doing = f"frame {min(missing)} or one before it cannot be decoded or converted"
-        try:
-            with video_errors(self.path, doing):
-                if self._reader is None or min(missing) < self._num_passed:
-                    self._restart()
-                while missing and (found := self._next_frame()) is not None:
-                    number, frame = found
-                    if number in missing:
-                        missing.remove(number)
-                        frames[places[number]] = self._pictures.picture(
-                            frame, height=height, width=width
-                        )
-        except BaseException:
-            # After an error nobody knows where the decoder stands.
-            self._drop_reader()
-            raise
+        doing = f"frame {min(missing)} or one that it needs cannot be decoded or converted"
+        with video_errors(self.path, doing):
+            for index, frame in self._decoded(missing):
+                if self._pictures is None:
+                    self._pictures = PictureMaker(frame)
+                if frames is None:
+                    height, width = size or (self._pictures.height, self._pictures.width)
+                    frames = np.empty((num_places, height, width, 3), np.uint8)
+                first, *others = places[index]
+                self._pictures.write(frame, frames[first])
+                frames[others] = frames[first]
         if missing:
-            self._drop_reader()
             raise VideoError(
                 f"{self.path}: frame {min(missing)} of {self.num_frames} is listed but the "
                 f"decoder does not give it. {REENCODE}"
             )
+        assert frames is not None
         return frames
 
     def close(self) -> None:
-        """Close the file; reading afterwards is an error, the attributes stay."""
-        self._drop_reader()
+        """Close the file; reading afterwards is an error."""
+        if self._planned is not None:
+            self._planned.close()
+        self._drop_in_order()
         self._is_closed = True
 
-    def _next_frame(self) -> tuple[int | None, VideoFrame] | None:
-        """Decode one frame and say which it is: None for one that is not in the table."""
-        frame = None if self._reader is None else next(self._reader, None)
-        if frame is None:
-            return None
-        if self._index_by_pts is None:
-            index: int | None = self._num_decoded
-        else:
-            index = self._index_by_pts.get(frame.pts)
-        self._num_decoded += 1
-        if index is not None:
-            self._num_passed = max(self._num_passed, index + 1)
-        return index, frame
+    def _decoded(self, missing: set[int]) -> Iterator[tuple[int, VideoFrame]]:
+        """Give the frames of the indices in `missing`, each once, taking them out of it."""
+        if self._planned is not None:
+            assert self._index_by_pts is not None
+            for run in plan_runs(self._rows, [self._positions[index] for index in missing]):
+                left = len(run.wanted)
+                for frame in self._planned.frames(run):
+                    index = self._index_by_pts.get(frame.pts)
+                    if index in missing and not frame.is_corrupt:
+                        missing.remove(index)
+                        left -= 1
+                        yield index, frame
+                    if not left:
+                        break
+        if missing:
+            # A file whose key frames are none, or one read by number: every frame in order.
+            yield from self._decoded_in_order(missing)
 
-    def _restart(self) -> None:
-        self._drop_reader()
-        self._reader = InOrderReader(self.path, threads=self._threads)
+    def _decoded_in_order(self, missing: set[int]) -> Iterator[tuple[int, VideoFrame]]:
+        try:
+            # By pts nothing tells which frames have passed.
+            if self._in_order is None or self._planned or min(missing) < self._num_decoded:
+                self._drop_in_order()
+                self._in_order = InOrderReader(self.path, threads=self._threads)
+            while missing and (frame := next(self._in_order, None)) is not None:
+                index: int | None = self._num_decoded
+                if self._index_by_pts is not None:
+                    index = self._index_by_pts.get(frame.pts)
+                self._num_decoded += 1
+                if index in missing:
+                    missing.remove(index)
+                    yield index, frame
+        except BaseException:
+            # After an error nobody knows where the decoder stands.
+            self._drop_in_order()
+            raise
+        if missing:
+            self._drop_in_order()
 
-    def _drop_reader(self) -> None:
-        if self._reader is not None:
-            self._reader.close()
-        self._reader = None
-        self._num_decoded = self._num_passed = 0
+    def _drop_in_order(self) -> None:
+        if self._in_order is not None:
+            self._in_order.close()
+        self._in_order, self._num_decoded = None, 0
 
     def __enter__(self) -> Self:
         return self
@@ -267,10 +292,7 @@ class Video:
         self.close()
 
     def __repr__(self) -> str:
-        return (
-            f"Video({str(self.path)!r}, num_frames={self.num_frames}, "
-            f"{self.width}x{self.height}, {self.duration_s:.3f} s)"
-        )
+        return f"Video({str(self.path)!r}, num_frames={self.num_frames}, {self.duration_s:.3f} s)"
 
 
 @dataclass(frozen=True)
@@ -287,19 +309,29 @@ class _StreamFacts:
     rate_fps: float
     has_audio: bool
 
-
-def _read_packets(path: Path) -> tuple[list[PacketRow], _StreamFacts]:
-    """List the packets without decoding; no rows where container or codec make them worthless."""
-    with opened(path, threads=1) as (container, stream):
-        facts = _StreamFacts(
+    @classmethod
+    def of(cls, container: InputContainer, stream: VideoStream) -> Self:
+        """Read the facts of an open stream."""
+        return cls(
             time_base=_fraction(stream.time_base),
             rate_fps=_nominal_rate_fps(stream),
             has_audio=bool(container.streams.audio),
         )
-        if not _one_honest_packet_a_frame(container, stream):
-            return [], facts
-        with video_errors(path, "it is damaged or cut short"):
-            rows = [
+
+
+def _read_packets(
+    path: Path, container: InputContainer, stream: VideoStream
+) -> tuple[list[PacketRow], list[Packet] | None]:
+    """List the packets without decoding; no rows where container or codec make them worthless."""
+    if not _one_honest_packet_a_frame(container, stream):
+        return [], None
+    held: list[Packet] | None = [] if path.stat().st_size <= MOST_BYTES_HELD else None
+    rows = []
+    with video_errors(path, "it is damaged or cut short"):
+        for packet in container.demux(stream):
+            if not packet.size:  # the last one is empty: it tells a decoder to flush
+                continue
+            rows.append(
                 PacketRow(
                     packet.pts,
                     packet.dts,
@@ -308,10 +340,10 @@ def _read_packets(path: Path) -> tuple[list[PacketRow], _StreamFacts]:
                     packet.is_discard,
                     packet.is_corrupt,
                 )
-                for packet in container.demux(stream)
-                if packet.size  # the last one is empty: it tells a decoder to flush
-            ]
-    return rows, facts
+            )
+            if held is not None:
+                held.append(packet)
+    return rows, held
 
 
 def _decode_stamps(path: Path, *, threads: int) -> list[FrameStamp]:
