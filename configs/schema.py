@@ -46,11 +46,13 @@ class DataConfig:
     Args:
         frames: Frames in a clip (T); a shorter video gives fewer.
         size: Frame size fed to the network, 112 or 128x171 (height first).
-        sampling: How frames are chosen: uniform over the clip, or at a fixed rate.
+        sampling: How frames are chosen: uniform over the clip (one of each of T equal segments), at
+            a fixed rate, or dense: T in a row, every stride-th.
         rate_fps: Frames per second for sampling rate.
+        stride: Steps from frame to frame for sampling dense; 1 takes every frame.
         augment: Augmentation of training clips.
         flip: Mirror half of the training clips; switch off where labels have a left and a right.
-        fold: Official fold to use (UCF101 lists).
+        fold: Official fold to use (lists of UCF101 or HMDB51).
         group_regex: Regular expression that finds the group in a file's path; its first bracket.
         kind: Layout of DATA on disk.
         val_share: Share of the training clips held out for validation, by whole groups.
@@ -61,13 +63,16 @@ class DataConfig:
 
     frames: int = 16
     size: str | int = "112"
-    sampling: Literal["uniform", "rate"] = "uniform"
+    sampling: Literal["uniform", "rate", "dense"] = "uniform"
     rate_fps: float = 8.0
+    stride: int = 1
     augment: Literal["none", "light", "strong"] = "light"
     flip: bool = True
     fold: int = 1
     group_regex: str | None = None
-    kind: Literal["auto", "folder", "ucf101", "manifest"] = "auto"
+    kind: Literal["auto", "folder", "split-folders", "ucf101", "hmdb51", "kinetics", "manifest"] = (
+        "auto"
+    )
     val_share: float = 0.15
     test_share: float = 0.2
     workers: int | Literal["auto"] = "auto"
@@ -78,6 +83,7 @@ class DataConfig:
         parse_size(self.size)
         _require(self.frames, self.frames >= 1, "data.frames", "1 or more")
         _require(self.rate_fps, self.rate_fps > 0, "data.rate_fps", "a rate above 0")
+        _require(self.stride, self.stride >= 1, "data.stride", "1 or more")
         _require(self.fold, self.fold >= 1, "data.fold", "1 or more")
         for key in ("val_share", "test_share"):
             value = getattr(self, key)

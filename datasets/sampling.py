@@ -16,19 +16,25 @@ from cliptide.configs.errors import VideoError
 TOLERANCE_S = 1e-6
 
 
+SamplingKind = Literal["uniform", "rate", "dense"]
+
+
 @dataclass(frozen=True)
 class SamplingRule:
     """How the frames of a clip are chosen.
 
     Attributes:
-        kind: `uniform` (spread over the whole clip) or `rate` (at a fixed rate).
+        kind: `uniform` (spread over the whole clip), `rate` (at a fixed rate) or `dense` (in a
+            row).
         frames: T, frames in a clip at most.
         rate_fps: Frames per second, for `rate`.
+        stride: Steps from frame to frame, for `dense`.
     """
 
-    kind: Literal["uniform", "rate"]
+    kind: SamplingKind
     frames: int
     rate_fps: float = 8.0
+    stride: int = 1
 
 
 def segment_bounds(
@@ -68,6 +74,9 @@ def uniform_indices(
     rng: np.random.Generator | None = None,
 ) -> list[int]:
     """Cut the video into equal stretches and take one frame of each.
+
+    This is the segment sampling of TSN (Wang et al. 2016, Temporal Segment Networks, section 3.1)
+    with T segments: a random frame of each in training, the middle one in evaluation.
 
     Args:
         num_frames: Frames of the video, 1 or more.
@@ -121,6 +130,39 @@ def rate_indices(
     return [int(index) for index in np.unique(np.maximum(shown, 0))] or [0]
 
 
+def dense_indices(
+    *,
+    num_frames: int,
+    clip_frames: int,
+    stride: int,
+    view: int = 0,
+    num_views: int = 1,
+    rng: np.random.Generator | None = None,
+) -> list[int]:
+    """Take every stride-th frame of a window, as 3D networks do.
+
+    The T x tau sampling of SlowFast (Feichtenhofer et al. 2019, section 4), without repeats.
+
+    Args:
+        num_frames: Frames of the video, 1 or more.
+        clip_frames: T, the frames wanted.
+        stride: Steps from frame to frame, 1 or more.
+        view: Which of several windows spread evenly over the video, 0..num_views-1.
+        num_views: How many there are; one alone takes the middle.
+        rng: Places the window at random instead (training).
+
+    Returns:
+        Rising indices `stride` apart: T, or as many as a shorter video has at that stride.
+    """
+    count = min(clip_frames, (num_frames - 1) // stride + 1)
+    last_start = num_frames - 1 - (count - 1) * stride
+    if rng is not None:
+        start = int(rng.integers(last_start + 1))
+    else:
+        start = last_start * (2 * view + 1) // (2 * num_views)
+    return list(range(start, start + (count - 1) * stride + 1, stride))
+
+
 def choose_indices(
     pts_s: NDArray[np.float64],
     rule: SamplingRule,
@@ -135,6 +177,15 @@ def choose_indices(
             pts_s,
             rate_fps=rule.rate_fps,
             clip_frames=rule.frames,
+            view=view,
+            num_views=num_views,
+            rng=rng,
+        )
+    if rule.kind == "dense":
+        return dense_indices(
+            num_frames=len(pts_s),
+            clip_frames=rule.frames,
+            stride=rule.stride,
             view=view,
             num_views=num_views,
             rng=rng,

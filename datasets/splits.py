@@ -17,6 +17,7 @@ from typing import Literal, NamedTuple
 
 from cliptide.configs.errors import ConfigError, SplitError
 from cliptide.datasets.catalog import Catalog
+from cliptide.datasets.catalog.catalog import SplitOrigin
 from cliptide.datasets.catalog.wording import counted, did_you_mean, some
 from cliptide.datasets.records import SPLITS, SampleRecord, Split
 
@@ -37,8 +38,8 @@ class SplitPlan:
 
     Attributes:
         records: Sorted by name, each with a split.
-        origin: Who made the test split: the data set's authors (`official`), the user
-            (`manifest`), or this module (`made`).
+        origin: Who made the test split: the data set's authors (`official`), the user with a
+            manifest (`manifest`) or with folders (`folders`), or this module (`made`).
         torn_groups: Groups with clips in test and in train or val; not empty means leaky.
         fingerprint: 12 hexadecimal digits over every clip's name, label and split; the same
             wherever the data set lies.
@@ -47,7 +48,7 @@ class SplitPlan:
     """
 
     records: tuple[SampleRecord, ...]
-    origin: Literal["official", "manifest", "made"]
+    origin: SplitOrigin | Literal["made"]
     torn_groups: tuple[str, ...]
     fingerprint: str
     groups_known: bool
@@ -201,10 +202,16 @@ def _require_train_and_test(records: Sequence[SampleRecord], catalog: Catalog) -
     present = _splits_present(records)
     for wanted in ("train", "test"):
         if wanted not in present:
+            mend = (
+                f"Add the folder {wanted!r} with its class folders (validation may be left out), "
+                "or give one split's folder alone to have a split made."
+                if catalog.split_origin == "folders"
+                else "Mark some clips as it (validation may be left out), or leave the split "
+                "column empty to have a split made."
+            )
             raise SplitError(
                 f"{catalog.root} has no clip in split {wanted!r}, only in: {', '.join(present)}. "
-                "Mark some clips as it (validation may be left out), or leave the split column "
-                "empty to have a split made."
+                f"{mend}"
             )
 
 

@@ -33,11 +33,12 @@ class ModelInfo:
         size: (height, width) of the frames fed to the network.
         mean: RGB mean of the normalisation (0 to 1), which happens inside the network.
         std: RGB standard deviation, likewise.
-        sampling: The rule that chose the frames: `uniform` or `rate`.
+        sampling: The rule that chose the frames: `uniform`, `rate` or `dense`.
         frames: The frame budget of a clip.
         rate_fps: Frames used per second of video in training (median), the rate to stream at.
         context_s: Seconds a clip of that many frames spans at that rate.
         split_fingerprint: Which clips the model was trained, validated and tested on.
+        stride: Steps from frame to frame, for `dense`; files without it mean 1.
         run: The other sections of the run's config (data, eval, seed), for the same split again.
         metrics: Figures on validation and test as they become known.
         versions: Library versions at training.
@@ -55,6 +56,7 @@ class ModelInfo:
     rate_fps: float
     context_s: float
     split_fingerprint: str
+    stride: int = 1
     run: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)

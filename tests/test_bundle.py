@@ -100,6 +100,13 @@ def test_a_description_is_read_without_the_weights(model: Path) -> None:
     assert info.task == "single"
 
 
+def test_files_from_before_there_was_a_stride_mean_one(model: Path) -> None:
+    raw = asdict(read_info(model))
+    del raw["stride"]
+    save_file(load_file(model), model, metadata={METADATA_KEY: json.dumps(raw)})
+    assert read_info(model).stride == 1
+
+
 def test_saving_replaces_the_model_and_leaves_nothing_beside_it(model: Path) -> None:
     network, info = make_model()
     save_model(model, network, replace(info, split_fingerprint="another"))

@@ -224,8 +224,8 @@ def test_videos_without_class_folders_are_refused_with_what_to_do(tmp_path: Path
 
 def test_split_folders_are_not_taken_for_classes(tmp_path: Path) -> None:
     make_files(tmp_path, "Train/walk/1.mp4", "Train/run/2.mp4", "test/walk/3.mp4")
-    with pytest.raises(DataError, match=r"Train, test .*look like splits.*path,label,split"):
-        read_catalog(tmp_path)
+    with pytest.raises(DataError, match=r"Train, test .*look like splits.*kind 'split-folders'"):
+        read_catalog(tmp_path, kind="folder")
 
 
 @pytest.mark.skipif(os.name == "nt" or not hasattr(os, "geteuid"), reason="needs POSIX rights")

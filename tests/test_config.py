@@ -49,6 +49,7 @@ def test_a_size_that_is_none_is_refused_with_examples(text):
         (lambda: DataConfig(frames=True), "data.frames is True. Use a whole number."),
         (lambda: DataConfig(flip="no"), "data.flip is 'no'. Use true or false."),
         (lambda: DataConfig(rate_fps=0), "data.rate_fps is 0. Use a rate above 0."),
+        (lambda: DataConfig(stride=0), "data.stride is 0. Use 1 or more."),
         (lambda: DataConfig(rate_fps=math.inf), "data.rate_fps is inf. Use a number."),
         (lambda: DataConfig(workers=-1), "data.workers is -1. Use auto, 0 or more."),
         (lambda: DataConfig(workers="all"), "data.workers is 'all'. Use a whole number or auto."),

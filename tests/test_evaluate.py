@@ -213,7 +213,10 @@ def test_settings_of_another_version_in_the_model_file_do_not_stop_it(
     [
         (["--eval.clips", "0"], ["eval.clips is 0", "Use 1 or more"]),
         (["--data.workers", "-1"], ["data.workers is -1", "Use auto, 0 or more"]),
-        (["--data.kind", "ucf"], ["data.kind is 'ucf'", "one of: auto, folder, ucf101, manifest"]),
+        (
+            ["--data.kind", "ucf"],
+            ["data.kind is 'ucf'", "one of: auto, folder, split-folders, ucf101"],
+        ),
         (["--data.fold", "7"], ["Fold 7", "Use one of: 1."]),
         (["--device", "cuda:99"], ["'cuda:99'", "--device cpu"]),
         (["--seed", "-1"], ["seed is -1", "from 0"]),

@@ -18,7 +18,8 @@ from cliptide.app import load
 from cliptide.app.evaluation.predictions import read_predictions
 from cliptide.app.inference.terminal import track
 from cliptide.app.predict import expand_sources
-from cliptide.configs.errors import ConfigError, InputError, VideoError
+from cliptide.configs.errors import ConfigError, InputError, ModelFileError, VideoError
+from cliptide.datasets.video import open_video
 from cliptide.models.bundle import load_model, save_model
 
 
@@ -268,6 +269,23 @@ def test_a_model_of_another_size_and_rule_takes_its_own(small_model, clip, tmp_p
     save_model(tmp_path / "rate.safetensors", network, changed)
     prediction = load(tmp_path / "rate.safetensors", device="cpu").predict(clip, clips=1)
     assert prediction.frames_used == math.ceil(prediction.duration_s * 4)
+
+
+def test_a_model_takes_every_stride_th_frame_if_it_learnt_so(small_model, clip, tmp_path):
+    network, info = load_model(small_model)
+    changed = replace(info, sampling="dense", frames=500, stride=3)
+    save_model(tmp_path / "dense.safetensors", network, changed)
+    with open_video(clip) as video:
+        expected = math.ceil(video.num_frames / 3)
+    prediction = load(tmp_path / "dense.safetensors", device="cpu").predict(clip, clips=1)
+    assert prediction.frames_used == expected
+
+
+def test_a_rule_of_a_later_release_asks_for_an_upgrade(small_model, clip, tmp_path):
+    network, info = load_model(small_model)
+    save_model(tmp_path / "odd.safetensors", network, replace(info, sampling="clever"))
+    with pytest.raises(ModelFileError, match=r"sampling is 'clever'.*pip install --upgrade"):
+        load(tmp_path / "odd.safetensors", device="cpu").predict(clip)
 
 
 def test_progress_is_plain_lines_where_no_terminal_is(capsys, monkeypatch):

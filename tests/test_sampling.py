@@ -12,6 +12,7 @@ from cliptide.configs.errors import VideoError
 from cliptide.datasets.sampling import (
     SamplingRule,
     choose_indices,
+    dense_indices,
     rate_indices,
     segment_bounds,
     uniform_indices,
@@ -203,6 +204,77 @@ class TestRate:
         assert {index for indices in drawn for index in indices} >= set(range(49))
 
 
+class TestDense:
+    @patient
+    @given(st.integers(1, 3000), st.integers(1, 64), st.integers(1, 40), views, seeds)
+    def test_gives_frames_of_the_video_one_stride_apart_as_many_as_there_can_be(
+        self,
+        num_frames: int,
+        clip_frames: int,
+        stride: int,
+        view: tuple[int, int],
+        seed: int | None,
+    ) -> None:
+        chosen = dense_indices(
+            num_frames=num_frames,
+            clip_frames=clip_frames,
+            stride=stride,
+            view=view[0],
+            num_views=view[1],
+            rng=draw_of(seed),
+        )
+        assert len(chosen) == min(clip_frames, len(range(0, num_frames, stride)))
+        assert set(np.diff(chosen).tolist()) <= {stride}
+        assert 0 <= chosen[0] <= chosen[-1] < num_frames
+
+    @patient
+    @given(st.integers(1, 300), st.integers(1, 16), st.integers(1, 9), st.integers(2, 6))
+    def test_views_never_go_back_and_mirror_each_other(
+        self, num_frames: int, clip_frames: int, stride: int, num_views: int
+    ) -> None:
+        starts = [
+            dense_indices(
+                num_frames=num_frames,
+                clip_frames=clip_frames,
+                stride=stride,
+                view=view,
+                num_views=num_views,
+            )
+            for view in range(num_views)
+        ]
+        assert starts == sorted(starts)
+        before, after = starts[0][0], num_frames - 1 - starts[-1][-1]
+        assert before <= after <= before + 1
+
+    def test_one_view_takes_the_middle(self) -> None:
+        assert dense_indices(num_frames=100, clip_frames=4, stride=1) == [48, 49, 50, 51]
+        assert dense_indices(num_frames=101, clip_frames=3, stride=10) == [40, 50, 60]
+
+    def test_views_are_windows_spread_evenly(self) -> None:
+        chosen = [
+            dense_indices(num_frames=64, clip_frames=4, stride=1, view=view, num_views=3)
+            for view in range(3)
+        ]
+        assert [indices[0] for indices in chosen] == [10, 30, 50]
+
+    @pytest.mark.parametrize(("num_frames", "stride"), [(40, 1), (40, 4), (5, 7), (1, 3)])
+    def test_training_draws_windows_over_the_whole_video(
+        self, num_frames: int, stride: int
+    ) -> None:
+        rng = np.random.default_rng(0)
+        seen = {
+            index
+            for _ in range(500)
+            for index in dense_indices(num_frames=num_frames, clip_frames=4, stride=stride, rng=rng)
+        }
+        assert seen == set(range(num_frames))
+
+    def test_a_short_video_gives_fewer_frames(self) -> None:
+        assert dense_indices(num_frames=5, clip_frames=16, stride=1) == [0, 1, 2, 3, 4]
+        assert dense_indices(num_frames=5, clip_frames=16, stride=2) == [0, 2, 4]
+        assert dense_indices(num_frames=1, clip_frames=16, stride=8) == [0]
+
+
 class TestSegment:
     pts_s = np.arange(50) / 10
 
@@ -257,5 +329,7 @@ def test_a_rule_chooses_its_kind() -> None:
     pts_s = even(100, 10.0)
     uniform = choose_indices(pts_s, SamplingRule("uniform", frames=4))
     rate = choose_indices(pts_s, SamplingRule("rate", frames=4, rate_fps=5.0))
+    dense = choose_indices(pts_s, SamplingRule("dense", frames=4, stride=3))
     assert uniform == [12, 37, 62, 87]
+    assert np.diff(dense).tolist() == [3, 3, 3]
     assert np.diff(rate).tolist() == [2, 2, 2]

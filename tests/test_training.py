@@ -13,11 +13,13 @@ import torch
 import yaml
 
 from cliptide.app.cli import main
+from cliptide.app.inference.recognise import sampling_rule
 from cliptide.app.training.config_file import read_config_file
 from cliptide.app.training.module import parameter_groups, warmup_cosine
-from cliptide.app.training.run import train
+from cliptide.app.training.run import config_from_model, train
 from cliptide.configs.errors import ConfigError, DataError, InputError, ModelFileError
 from cliptide.configs.schema import DataConfig, EvalConfig, ModelConfig, RunConfig, TrainConfig
+from cliptide.datasets.sampling import SamplingRule
 from cliptide.datasets.synthetic import CLASS_NAMES, write_dataset
 from cliptide.models.bundle import read_info, read_tensors
 
@@ -309,6 +311,15 @@ def test_sampling_by_rate_stores_its_rate(data, tmp_path):
     config = with_data(with_train(TINY, epochs=1), sampling="rate", rate_fps=6.0)
     info = read_info(train(data, config=config, out=tmp_path / "run").model)
     assert (info.sampling, info.rate_fps, info.context_s) == ("rate", 6.0, 1.0)
+
+
+def test_dense_sampling_stores_its_stride_and_scores_with_it(data, tmp_path):
+    config = with_data(with_train(TINY, epochs=1), sampling="dense", stride=2)
+    run = train(data, config=config, out=tmp_path / "run")
+    info = read_info(run.model)
+    assert (info.sampling, info.stride) == ("dense", 2)
+    assert sampling_rule(info) == SamplingRule("dense", config.data.frames, info.rate_fps, 2)
+    assert config_from_model(run.model).data.stride == 2
 
 
 def test_fp16_on_a_cpu_is_refused(data, tmp_path):

@@ -33,6 +33,7 @@ _UNDEFINED = "\N{EN DASH}"
 _ORIGINS = {
     "official": "the data set's official split",
     "manifest": "the split given with the data",
+    "folders": "the split given by the folders' names",
     "made": "a split made by cliptide, groups kept whole",
     "": "not known",
 }
@@ -100,7 +101,7 @@ class Report:
     config_yaml: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
     split_table: Sequence[tuple[str, int, int, int]] = ()
-    split_origin: Literal["official", "manifest", "made", ""] = ""
+    split_origin: Literal["official", "manifest", "folders", "made", ""] = ""
     fingerprint: str = ""
     torn_groups: Sequence[str] = ()
     groups_known: bool = False

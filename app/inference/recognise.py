@@ -5,18 +5,18 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 
 from cliptide.app.inference.device import resolve_device
 from cliptide.app.inference.scoring import VideoScores, score_videos
-from cliptide.configs.errors import VideoError
+from cliptide.configs.errors import ModelFileError, VideoError
 from cliptide.configs.schema import DataConfig, EvalConfig
 from cliptide.datasets.clips import ClipDataset
 from cliptide.datasets.loaders import make_loader
 from cliptide.datasets.records import SampleRecord
-from cliptide.datasets.sampling import SamplingRule
+from cliptide.datasets.sampling import SamplingKind, SamplingRule
 from cliptide.models.bundle import ModelInfo, load_model
 from cliptide.models.recognizer import Recognizer
 
@@ -193,10 +193,18 @@ class ActionRecognizer:
 
 
 def sampling_rule(info: ModelInfo) -> SamplingRule:
-    """How a model wants frames chosen."""
-    return SamplingRule(
-        "rate" if info.sampling == "rate" else "uniform", info.frames, info.rate_fps
-    )
+    """How a model wants frames chosen.
+
+    Raises:
+        ModelFileError: The model was trained with a rule that this release does not have.
+    """
+    kind = next((known for known in get_args(SamplingKind) if known == info.sampling), None)
+    if kind is None:
+        raise ModelFileError(
+            f"The model's sampling is {info.sampling!r}, which this cliptide does not have. "
+            "Upgrade with: pip install --upgrade cliptide"
+        )
+    return SamplingRule(kind, info.frames, info.rate_fps, info.stride)
 
 
 def load(path: str | os.PathLike[str], *, device: str = "auto") -> ActionRecognizer:

@@ -86,7 +86,7 @@ def config_from_model(path: Path) -> RunConfig:
     stored = {
         key: value
         for key, value in info.run.get("data", {}).items()
-        if key in ("frames", "size", "sampling", "rate_fps", "augment", "flip")
+        if key in ("frames", "size", "sampling", "rate_fps", "stride", "augment", "flip")
     }
     # The whole network's weights come from the file: the encoder needs none of its own.
     model = info.model | {"pretrained": False, "encoder_weights": None}
@@ -249,7 +249,12 @@ class _Run:
             resumed,
         )
         self.size = parse_size(config.data.size)
-        self.rule = SamplingRule(config.data.sampling, config.data.frames, config.data.rate_fps)
+        self.rule = SamplingRule(
+            config.data.sampling,
+            config.data.frames,
+            config.data.rate_fps,
+            config.data.stride,
+        )
         where = str(catalog.root)
         self.train_records = require_split(plan.records, "train", where=where)
         self.val_records = require_split(plan.records, "val", where=where)
@@ -433,6 +438,7 @@ class _Run:
             rate_fps=rate_fps,
             context_s=self.rule.frames / rate_fps,
             split_fingerprint=self.plan.fingerprint,
+            stride=self.rule.stride,
             run={"data": asdict(config.data), "eval": asdict(config.eval), "seed": config.seed},
             metrics={
                 "val": {"top1": row["val_top1"], "loss": row["val_loss"], "epoch": row["epoch"]}

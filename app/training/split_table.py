@@ -8,7 +8,12 @@ from cliptide.datasets.splits import SplitPlan, split_counts
 
 # A table of hundreds of classes scrolls everything else away.
 MOST_ROWS = 30
-ORIGINS = {"official": "official", "manifest": "from the manifest", "made": "made by groups"}
+ORIGINS = {
+    "official": "official",
+    "manifest": "from the manifest",
+    "folders": "from the folders",
+    "made": "made by groups",
+}
 
 
 def show_split(catalog: Catalog, plan: SplitPlan) -> None:

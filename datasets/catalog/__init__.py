@@ -11,7 +11,10 @@ from typing import Literal
 from cliptide.configs.errors import ConfigError, DataError
 from cliptide.datasets.catalog.catalog import Catalog, Kind
 from cliptide.datasets.catalog.folder import read_folder
+from cliptide.datasets.catalog.hmdb51 import find_hmdb51_lists, read_hmdb51
+from cliptide.datasets.catalog.kinetics import has_kinetics_header, read_kinetics
 from cliptide.datasets.catalog.manifest import read_manifest
+from cliptide.datasets.catalog.split_folders import are_split_folders, read_split_folders
 from cliptide.datasets.catalog.ucf101 import find_lists, read_ucf101
 from cliptide.datasets.catalog.videos import VIDEO_SUFFIXES, find_videos
 from cliptide.datasets.catalog.wording import did_you_mean
@@ -20,7 +23,10 @@ __all__ = ["KINDS", "VIDEO_SUFFIXES", "Catalog", "Kind", "find_videos", "read_ca
 
 _READERS: dict[Kind, Callable[..., Catalog]] = {
     "folder": read_folder,
+    "split-folders": read_split_folders,
     "ucf101": read_ucf101,
+    "hmdb51": read_hmdb51,
+    "kinetics": read_kinetics,
     "manifest": read_manifest,
 }
 
@@ -32,17 +38,20 @@ _MANIFEST_SUFFIXES = frozenset({".csv", ".tsv"})
 def read_catalog(
     data: str | PathLike[str],
     *,
-    kind: Literal["auto", "folder", "ucf101", "manifest"] = "auto",
+    kind: Literal[
+        "auto", "folder", "split-folders", "ucf101", "hmdb51", "kinetics", "manifest"
+    ] = "auto",
     fold: int = 1,
     group_regex: str | None = None,
 ) -> Catalog:
     """Read what a data set holds, without opening a video.
 
     Args:
-        data: A class-per-folder tree, a UCF101-style folder, or a manifest CSV.
-        kind: The layout; `auto` takes a file for a manifest, and a folder with
-            `ucfTrainTestlist` inside or beside it for UCF101.
-        fold: The official fold of a UCF101-style folder, counted from 1.
+        data: A class-per-folder tree, such trees in folders named for their splits, a folder in
+            the style of UCF101 or HMDB51, a manifest CSV or one in the style of Kinetics.
+        kind: The layout; `auto` tells a folder by the official lists inside or beside it or by
+            its folders' names, and a file by its header.
+        fold: The official fold of UCF101 or HMDB51, counted from 1.
         group_regex: Finds a clip's group in its relative path (its first capturing group, else
             the whole match); wins over every other source of groups.
 
@@ -64,14 +73,19 @@ def read_catalog(
 
 def _detect(path: Path) -> Kind:
     if path.is_dir():
-        return "ucf101" if find_lists(path) else "folder"
+        if find_lists(path):
+            return "ucf101"
+        if find_hmdb51_lists(path):
+            return "hmdb51"
+        return "split-folders" if are_split_folders(path) else "folder"
     suffix = path.suffix.lower()
     if suffix not in _MANIFEST_SUFFIXES and suffix not in VIDEO_SUFFIXES:
         raise DataError(
             f"{path} is neither a folder nor a CSV. Give a folder with one folder for each class, "
             "or a CSV with path,label."
         )
-    return "manifest"
+    csv = suffix in _MANIFEST_SUFFIXES
+    return "kinetics" if csv and has_kinetics_header(path) else "manifest"
 
 
 def _not_there(path: Path) -> str:

@@ -8,7 +8,10 @@ from typing import Literal
 from cliptide.configs.errors import DataError
 from cliptide.datasets.records import SampleRecord
 
-Kind = Literal["folder", "ucf101", "manifest"]
+Kind = Literal["folder", "split-folders", "ucf101", "hmdb51", "kinetics", "manifest"]
+
+# Who made a split; see Catalog.
+SplitOrigin = Literal["official", "manifest", "folders"]
 
 
 @dataclass(frozen=True)
@@ -21,7 +24,7 @@ class Catalog:
         records: Every clip, sorted by name; `split` is None where no split was given.
         class_names: In the order of `classInd.txt` for UCF101, sorted otherwise.
         split_origin: Who made the split: the data set's authors (`official`), the user
-            (`manifest`), or nobody yet (None).
+            with a manifest (`manifest`) or with folders (`folders`), or nobody yet (None).
         fold: The official fold, counted from 1; None where there are no folds.
         groups_known: Whether groups come from names, a column or a pattern. If not, each video
             is a group of its own, and like clips may stand in train and test.
@@ -32,7 +35,7 @@ class Catalog:
     kind: Kind
     records: tuple[SampleRecord, ...]
     class_names: tuple[str, ...]
-    split_origin: Literal["official", "manifest"] | None
+    split_origin: SplitOrigin | None
     fold: int | None
     groups_known: bool
     notes: tuple[str, ...]

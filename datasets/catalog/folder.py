@@ -14,13 +14,10 @@ from pathlib import Path
 from cliptide.configs.errors import DataError
 from cliptide.datasets.catalog.catalog import Catalog, require_classes
 from cliptide.datasets.catalog.groups import find_groups
+from cliptide.datasets.catalog.split_words import SPLIT_WORDS
 from cliptide.datasets.catalog.videos import find_videos, is_ignored
 from cliptide.datasets.catalog.wording import counted, nfc, relative_name, some
 from cliptide.datasets.records import SampleRecord
-
-_SPLIT_FOLDERS = frozenset(
-    {"train", "training", "val", "valid", "validation", "dev", "test", "testing"}
-)
 
 
 def read_folder(data: Path, *, fold: int, group_regex: str | None) -> Catalog:
@@ -108,10 +105,10 @@ def _require_class_folders(
         # DATA/walk/x.mp4 was passed through in the hope of classes below it: walk is the class.
         require_classes(["/".join(parts[0][:depth])] if depth else classes, where=data)
     # Silently training a recogniser of "train" against "test" would be the worse answer.
-    if {name.casefold() for name in classes} <= _SPLIT_FOLDERS:
+    if {name.casefold() for name in classes} <= SPLIT_WORDS.keys():
         raise DataError(
-            f"The folders {some(classes)} in {data} look like splits, not classes. Give a CSV "
-            "with path,label,split instead, or rename them if they are classes."
+            f"The folders {some(classes)} in {data} look like splits, not classes. Use kind "
+            "'split-folders' or 'auto', or rename them if they are classes."
         )
 
 

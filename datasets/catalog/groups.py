@@ -32,6 +32,7 @@ def find_groups(
     *,
     group_regex: str | None = None,
     column: Sequence[str | None] | None = None,
+    missing: str = "the manifest gives no group",
 ) -> Groups:
     """Find each clip's group: by the user's pattern, else a column, else `_gNN_` in the name.
 
@@ -42,7 +43,9 @@ def find_groups(
         videos: The video of each clip, relative to the data set, with `/`.
         group_regex: Searched in each of `videos`; its first capturing group that took part, or
             the whole match, is the group.
-        column: The groups a manifest gives, None where a row has none.
+        column: The groups the layout gives, such as a manifest's column; None where a clip has
+            none.
+        missing: What to say of those that have none.
 
     Raises:
         ConfigError: `group_regex` does not compile, or matches nothing.
@@ -50,7 +53,7 @@ def find_groups(
     if group_regex is not None:
         return _by_pattern(videos, group_regex)
     if column is not None and any(column):
-        return _by_column(videos, column)
+        return _by_column(videos, column, missing=missing)
     found = [_search(_UCF_GROUP, video) for video in videos]
     if not any(found):
         return Groups(names=tuple(videos), known=False)
@@ -74,11 +77,11 @@ def _by_pattern(videos: Sequence[str], group_regex: str) -> Groups:
     return _fill(videos, found, missing=f"group_regex {group_regex!r} does not match")
 
 
-def _by_column(videos: Sequence[str], column: Sequence[str | None]) -> Groups:
+def _by_column(videos: Sequence[str], column: Sequence[str | None], *, missing: str) -> Groups:
     # A video with a group in one row has it in all its rows, or an empty cell would tear it.
     of_video = {video: group for video, group in zip(videos, column, strict=True) if group}
     filled = [group or of_video.get(video) for video, group in zip(videos, column, strict=True)]
-    return _fill(videos, filled, missing="the manifest gives no group")
+    return _fill(videos, filled, missing=missing)
 
 
 def _fill(videos: Sequence[str], found: Sequence[str | None], *, missing: str) -> Groups:

@@ -10,13 +10,13 @@ The class of a clip is its folder's name; the number in the train list must agre
 """
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from cliptide.configs.errors import DataError, SplitError
 from cliptide.datasets.catalog.catalog import Catalog, require_classes
 from cliptide.datasets.catalog.groups import find_groups
+from cliptide.datasets.catalog.listed import ListedClip, match_files
 from cliptide.datasets.catalog.videos import find_videos
 from cliptide.datasets.catalog.wording import (
     counted,
@@ -31,17 +31,6 @@ from cliptide.datasets.records import SampleRecord, Split
 LISTS_FOLDER = "ucfTrainTestlist"
 
 _LIST_NAME = re.compile(r"(train|test)list0*(\d+)\.txt", re.IGNORECASE)
-
-
-@dataclass(frozen=True)
-class ListedClip:
-    """One line of a list: `Archery/v_Archery_g08_c01.avi 1`."""
-
-    class_name: str
-    file_name: str
-
-    def __str__(self) -> str:
-        return f"{self.class_name}/{self.file_name}"
 
 
 def find_lists(data: Path) -> Path | None:
@@ -108,7 +97,7 @@ def read_ucf101(data: Path, *, fold: int, group_regex: str | None) -> Catalog:
     videos = find_videos(data)
     if not videos:
         raise DataError(f"{data} holds no videos. Put the class folders of UCF101 there.")
-    files = _match(listed, videos, data=data, lists=lists)
+    files = match_files(listed, videos, data=data, lists=lists)
     with_clips = {clip.class_name for clip in listed}
     class_names = [name for name in names_by_number.values() if name in with_clips]
     require_classes(class_names, where=data)
@@ -215,44 +204,3 @@ def _read_list(path: Path, names_by_number: Mapping[int, str]) -> list[ListedCli
             )
         clips.append(clip)
     return clips
-
-
-def _match(
-    listed: Mapping[ListedClip, Split], videos: Sequence[Path], *, data: Path, lists: Path
-) -> dict[ListedClip, Path]:
-    """Find the file of each listed clip; a re-encoded one may have another ending."""
-    exact: dict[tuple[str, str], list[Path]] = {}
-    by_stem: dict[tuple[str, str], list[Path]] = {}
-    for path in videos:
-        folder = nfc(path.parent.name)
-        exact.setdefault((folder, nfc(path.name)), []).append(path)
-        by_stem.setdefault((folder, nfc(path.stem)), []).append(path)
-    files: dict[ListedClip, Path] = {}
-    missing: list[str] = []
-    for clip in listed:
-        stem = PurePosixPath(clip.file_name).stem
-        found = exact.get((clip.class_name, clip.file_name)) or by_stem.get((clip.class_name, stem))
-        if not found:
-            missing.append(str(clip))
-        elif len(found) > 1:
-            raise DataError(
-                f"{clip} of the lists may be any of "
-                f"{some([relative_name(path, data) for path in found])}. Keep one of them."
-            )
-        else:
-            files[clip] = found[0]
-    if missing:
-        raise DataError(
-            f"{len(missing)} of {counted(len(listed), 'clip')} listed in {lists} are missing in "
-            f"{data} ({some(missing)}). Add them, take them out of the lists, or use kind 'folder'."
-        )
-    if len(set(files.values())) < len(files):
-        taken: dict[Path, ListedClip] = {}
-        for clip, path in files.items():
-            if path in taken:
-                raise SplitError(
-                    f"{taken[path]} and {clip} of the lists are the same file on disk, {path.name}."
-                    " Take one of them out of the lists."
-                )
-            taken[path] = clip
-    return files

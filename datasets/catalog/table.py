@@ -1,0 +1,252 @@
+"""CSV files with one clip in each row: reading them, and the columns that layouts share.
+
+A comma, a semicolon or a tab parts the cells; columns stand in any order.
+"""
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cliptide.configs.errors import DataError, SplitError
+from cliptide.datasets.catalog.split_words import SPLIT_WORDS
+from cliptide.datasets.catalog.wording import did_you_mean, nfc, read_utf8, some
+from cliptide.datasets.records import Split
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the CSV: the cells as text, stripped."""
+
+    line: int
+    cells: Mapping[str, str]
+
+
+def read_rows(
+    data: Path,
+    *,
+    columns: Sequence[str],
+    required: Sequence[str],
+    header: str,
+    optional: str,
+) -> tuple[list[Row], list[str]]:
+    """Read a CSV into its rows.
+
+    Args:
+        data: An existing file.
+        columns: Every column that is read; others are ignored with a note.
+        required: Those of them that must be there.
+        header: What to advise as the first line.
+        optional: What else may stand in it.
+
+    Returns:
+        The rows, each with a cell for each of `columns` ("" where it is empty or missing), and
+        notes on what is ignored.
+
+    Raises:
+        DataError: The file is no CSV, is empty or lacks a column.
+    """
+    text = read_utf8(data)
+    head = next((line for line in text.splitlines() if line.strip()), "")
+    # Spreadsheets write semicolons where the comma is the decimal sign.
+    delimiter = max(",;\t", key=head.count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    names: list[str] = []
+    rows: list[Row] = []
+    try:
+        for cells in reader:
+            cells = [cell.strip() for cell in cells]
+            if not any(cells):
+                continue
+            if not names:
+                names = [cell.casefold() for cell in cells]
+                _require_columns(
+                    data,
+                    names,
+                    columns=columns,
+                    required=required,
+                    header=header,
+                    optional=optional,
+                )
+                continue
+            if len(cells) > len(names) and any(cells[len(names) :]):
+                raise DataError(
+                    f"{data}, line {reader.line_num} has {len(cells)} cells, the header "
+                    f"{len(names)}. Put a text that holds a {delimiter!r} into double quotes."
+                )
+            found = dict(zip(names, cells, strict=False))
+            rows.append(Row(reader.line_num, {name: found.get(name, "") for name in columns}))
+    except csv.Error as error:
+        raise DataError(
+            f"{data}, line {reader.line_num} is no CSV: {error}. Mend the quotes in that line."
+        ) from error
+    if not rows:
+        raise DataError(
+            f"{data} is empty: it lists no clip. Write the header {header} and a line for each "
+            "clip."
+        )
+    notes = []
+    for name in names:
+        if name and name not in columns:
+            free = [column for column in columns if column not in names]
+            notes.append(f"Column {name!r} is ignored.{did_you_mean(name, free)}")
+    return rows, notes
+
+
+def _require_columns(
+    data: Path,
+    names: Sequence[str],
+    *,
+    columns: Sequence[str],
+    required: Sequence[str],
+    header: str,
+    optional: str,
+) -> None:
+    missing = [name for name in required if name not in names]
+    if missing:
+        raise DataError(
+            f"{data} lacks the column {' and '.join(map(repr, missing))}; its first line reads: "
+            f"{some(names, limit=8)}. Make the first line {header} (and, if you like, {optional})."
+        )
+    twice = [name for name in columns if names.count(name) > 1]
+    if twice:
+        raise DataError(f"{data} has the column {twice[0]!r} twice. Rename or remove one of them.")
+
+
+def lines_of(rows: Iterable[Row]) -> str:
+    """Name the lines of rows: `line 3`, `lines 3, 4`."""
+    numbers = [str(row.line) for row in rows]
+    return f"line{'s' if len(numbers) > 1 else ''} {some(numbers)}"
+
+
+def _seconds(data: Path, row: Row, column: str) -> float | None:
+    text = row.cells[column]
+    if not text:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value) or value < 0:
+        raise DataError(
+            f"{data}, line {row.line}: {column} {text!r} is no number of seconds from 0 up. "
+            "Write it like 12.5."
+        )
+    return value
+
+
+def labels_of(data: Path, rows: Sequence[Row]) -> list[str]:
+    """Read the column `label`.
+
+    Raises:
+        DataError: A label is empty or holds several.
+    """
+    empty = [row for row in rows if not row.cells["label"]]
+    if empty:
+        raise DataError(
+            f"{data} has an empty label in {lines_of(empty)}. Write the class there or remove the "
+            f"line{'s' if len(empty) > 1 else ''}."
+        )
+    several = [row for row in rows if "|" in row.cells["label"]]
+    if several:
+        raise DataError(
+            f"{data} has a label with '|' in {lines_of(several)}, which stands for several labels. "
+            "A clip has one label here: write one, or another sign than '|'."
+        )
+    return [nfc(row.cells["label"]) for row in rows]
+
+
+def segments_of(
+    data: Path, rows: Sequence[Row], *, start: str = "start_s", end: str = "end_s"
+) -> list[tuple[float, float | None]]:
+    """Read where each clip begins and ends in its video, seconds; no end means the video's.
+
+    Args:
+        data: The file, for the messages.
+        rows: What `read_rows` gave.
+        start: The column with the beginnings.
+        end: The column with the ends.
+
+    Raises:
+        DataError: A cell is no time, or an end is not after its beginning.
+    """
+    segments = []
+    for row in rows:
+        start_s = _seconds(data, row, start) or 0.0
+        end_s = _seconds(data, row, end)
+        if end_s is not None and end_s <= start_s:
+            raise DataError(
+                f"{data}, line {row.line}: {end} {end_s:g} is not after {start} {start_s:g}. Write "
+                f"both in seconds from the video's beginning, or leave {end} empty for its end."
+            )
+        segments.append((start_s, end_s))
+    return segments
+
+
+def splits_of(data: Path, rows: Sequence[Row]) -> list[Split | None]:
+    """Read the column `split`, all of it or none.
+
+    Raises:
+        SplitError: A split is unknown, or some rows have none.
+    """
+    splits: list[Split | None] = []
+    for row in rows:
+        word = row.cells["split"].casefold()
+        if word and word not in SPLIT_WORDS:
+            raise SplitError(
+                f"Split {row.cells['split']!r} in line {row.line} of {data} is unknown."
+                f"{did_you_mean(word, SPLIT_WORDS)} Use one of: train, val, test."
+            )
+        splits.append(SPLIT_WORDS[word] if word else None)
+    without = [row for row, split in zip(rows, splits, strict=True) if split is None]
+    if without and len(without) < len(rows):
+        raise SplitError(
+            f"{data} gives a split in some rows, but none in {lines_of(without)}. Fill the column "
+            "in every row, or leave it empty in all to have a split made."
+        )
+    return splits
+
+
+def segment_name(start_s: float, end_s: float | None) -> str:
+    """Write what follows a video's name for a clip inside it: `@1.5-3`, or nothing."""
+    if start_s == 0 and end_s is None:
+        return ""
+    return f"@{_plain(start_s)}-{'' if end_s is None else _plain(end_s)}"
+
+
+def _plain(seconds: float) -> str:
+    return f"{seconds:.6f}".rstrip("0").rstrip(".")
+
+
+def refuse_repeats(
+    data: Path,
+    rows: Sequence[Row],
+    *,
+    names: Sequence[str],
+    labels: Sequence[str],
+    splits: Sequence[Split | None],
+) -> None:
+    """Refuse clips that stand in more than one row.
+
+    Raises:
+        SplitError: They differ in their split.
+        DataError: They differ in their label, or in nothing.
+    """
+    first: dict[str, int] = {}
+    for i, name in enumerate(names):
+        j = first.setdefault(name, i)
+        if i == j:
+            continue
+        lines = f"lines {rows[j].line} and {rows[i].line} of {data}"
+        if splits[i] != splits[j]:
+            raise SplitError(
+                f"{name!r} stands in {splits[j]} and in {splits[i]}, {lines}. Keep it in one split."
+            )
+        if labels[i] != labels[j]:
+            raise DataError(
+                f"{name!r} is listed as {labels[j]!r} and as {labels[i]!r}, {lines}. Keep one "
+                "label for each clip."
+            )
+        raise DataError(f"{name!r} is listed twice, {lines}. Remove one of them.")
