@@ -148,6 +148,42 @@ def test_any_indices_in_any_order_give_the_frames_of_reading_in_order(
                 np.testing.assert_array_equal(frame, reference[index])
 
 
+SHORT_GROUPS = [
+    Kind("closed.mp4", "libx264", {"gop_size": 8}),
+    Kind("open.mp4", "libx264", {"gop_size": 8, "codec_options": {"x264-params": "open-gop=1"}}),
+    Kind("open.mkv", "libx264", {"gop_size": 6, "codec_options": {"x264-params": "open-gop=1"}}),
+    Kind("hevc.mp4", "libx265", {"gop_size": 8, "codec_options": {"x265-params": "log-level=0"}}),
+    Kind("groups.webm", "libvpx-vp9", {"gop_size": 8}),
+    Kind("refresh.mp4", "libx264", {"codec_options": {"x264-params": "intra-refresh=1:keyint=8"}}),
+]
+
+
+@pytest.mark.parametrize("kind", SHORT_GROUPS, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("held", [True, False], ids=["held", "read again"])
+@settings(
+    max_examples=15,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(indices=st.lists(st.integers(0, COUNT - 1), min_size=1, max_size=5))
+def test_groups_that_are_skipped_change_no_pixel(
+    kind: Kind,
+    held: bool,
+    indices: list[int],
+    write_kind: Callable[[Kind], Path],
+) -> None:
+    """Whether the packets are held in memory or, of a large file, sought and read again."""
+    path = write_kind(kind)
+    with pytest.MonkeyPatch.context() as patch:
+        if not held:
+            patch.setattr("cliptide.datasets.video.video.MOST_BYTES_HELD", 0)
+        with open_video(path) as video:
+            frames = video.frames_at(indices)
+            again = video.frames_at(indices[::-1])
+    np.testing.assert_array_equal(frames, np.stack(in_order(path))[indices])
+    np.testing.assert_array_equal(again, frames[::-1])
+
+
 @pytest.mark.parametrize("threads", [0, 2])
 def test_decoder_threads_change_no_pixel(threads: int, clip: Path) -> None:
     with open_video(clip, threads=threads) as video:

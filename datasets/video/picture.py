@@ -93,7 +93,7 @@ class PictureMaker:
             interpolation="BILINEAR" if own_size else "AREA",
             threads=1,  # loader workers would multiply the converter's own
         )
-        plane = converted.planes[0]
+        plane: Any = converted.planes[0]  # a buffer, which PyAV's stub does not say
         rows = np.frombuffer(plane, np.uint8).reshape(height, plane.line_size)
         rgb = rows[:, : width * 3].reshape(height, width, 3)
         picture[:] = self.orientation.apply(rgb)

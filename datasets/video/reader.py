@@ -33,12 +33,13 @@ class PlannedReader:
         container: InputContainer,
         stream: VideoStream,
         rows: Sequence[PacketRow],
-        packets: Sequence[Packet] | None,
+        packets: "Sequence[Packet[VideoStream]] | None",
     ) -> None:
         self._container, self._stream = container, stream
         self._rows, self._packets = rows, packets
         self._used = False
-        self._skip = ""
+        self._decodes_all = True
+        stream.codec_context.skip_frame = "DEFAULT"
 
     def frames(self, run: Run) -> Iterator[VideoFrame]:
         """Decode a run and give every frame that leaves the decoder, wanted or not."""
@@ -47,13 +48,13 @@ class PlannedReader:
             context.flush_buffers()
         self._used = True
         for position, packet in enumerate(self._sent(run), start=run.start):
-            skip = "DEFAULT" if position in run.wanted else "NONREF"
-            if skip != self._skip:  # setting it costs more than comparing
-                context.skip_frame = self._skip = skip
+            if (position in run.wanted) != self._decodes_all:  # setting it costs more
+                self._decodes_all = not self._decodes_all
+                context.skip_frame = "DEFAULT" if self._decodes_all else "NONREF"
             yield from context.decode(packet)
         yield from context.decode(None)
 
-    def _sent(self, run: Run) -> Iterator[Packet]:
+    def _sent(self, run: Run) -> "Iterator[Packet[VideoStream]]":
         if self._packets is not None:
             yield from self._packets[run.start : run.stop]
             return

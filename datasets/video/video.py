@@ -321,11 +321,11 @@ class _StreamFacts:
 
 def _read_packets(
     path: Path, container: InputContainer, stream: VideoStream
-) -> tuple[list[PacketRow], list[Packet] | None]:
+) -> tuple[list[PacketRow], "list[Packet[VideoStream]] | None"]:
     """List the packets without decoding; no rows where container or codec make them worthless."""
     if not _one_honest_packet_a_frame(container, stream):
         return [], None
-    held: list[Packet] | None = [] if path.stat().st_size <= MOST_BYTES_HELD else None
+    held: list[Packet[VideoStream]] | None = [] if path.stat().st_size <= MOST_BYTES_HELD else None
     rows = []
     with video_errors(path, "it is damaged or cut short"):
         for packet in container.demux(stream):
