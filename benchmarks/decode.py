@@ -124,26 +124,27 @@ def readers() -> dict[str, Reader]:
     return found
 
 
-def moving_picture(height: int, width: int, number: int, rng: np.random.Generator) -> np.ndarray:
-    """A drifting soft texture with a little noise: neither trivial nor impossible to code."""
-    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
-    waves = [
-        np.sin((x + 3 * number) / (23 + 7 * k)) + np.cos((y - 2 * number) / (17 + 5 * k))
-        for k in range(3)
-    ]
-    noise = rng.integers(0, 12, (height, width, 1))
-    return (120 + 45 * np.stack(waves, axis=-1) + noise).clip(0, 255).astype(np.uint8)
+def moving_pictures(height: int, width: int, count: int) -> Iterator[np.ndarray]:
+    """A soft texture that drifts, under a little noise: neither trivial nor impossible to code."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[0 : height + 2 * count, 0 : width + 3 * count].astype(np.float32)
+    waves = [np.sin(x / (23 + 7 * k)) + np.cos(y / (17 + 5 * k)) for k in range(3)]
+    texture = (120 + 45 * np.stack(waves, axis=-1)).astype(np.uint8)
+    noise = rng.integers(0, 12, (height + 64, width + 64, 1), dtype=np.uint8)
+    for number in range(count):
+        top, left = rng.integers(0, 64, 2)
+        part = texture[2 * number :][:height][:, 3 * number :][:, :width]
+        yield part + noise[top : top + height, left : left + width]
 
 
 def write(path: Path, codec: str, size: tuple[int, int], options: dict[str, str]) -> Path:
-    rng = np.random.default_rng(0)
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=Fraction(25), options=options)
         stream.height, stream.width, stream.pix_fmt = *size, "yuv420p"
         if "g" in options:
             stream.codec_context.gop_size = int(options["g"])
-        for number in range(200):
-            frame = av.VideoFrame.from_ndarray(moving_picture(*size, number, rng), format="rgb24")
+        for picture in moving_pictures(*size, 200):
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return path
