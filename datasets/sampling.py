@@ -11,10 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cliptide.configs.errors import VideoError
-
-# Finer than any clock in use: a time computed as 0.1999999999 means the frame at 0.2.
-TOLERANCE_S = 1e-6
-
+from cliptide.datasets.video.timeline import TOLERANCE_S
 
 SamplingKind = Literal["uniform", "rate", "dense"]
 

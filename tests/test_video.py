@@ -176,7 +176,7 @@ def test_groups_that_are_skipped_change_no_pixel(
     path = write_kind(kind)
     with pytest.MonkeyPatch.context() as patch:
         if not held:
-            patch.setattr("cliptide.datasets.video.video.MOST_BYTES_HELD", 0)
+            patch.setattr("cliptide.datasets.video.listing.MOST_BYTES_HELD", 0)
         with open_video(path) as video:
             frames = video.frames_at(indices)
             again = video.frames_at(indices[::-1])

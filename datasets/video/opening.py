@@ -6,17 +6,24 @@ error of PyAV or the operating system passes through `video_errors` on its way o
 
 import os
 import stat
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Self
 
 import av
+from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from cliptide.configs.errors import VideoError
+from cliptide.datasets.video.timeline import DEFAULT_RATE_FPS
+
+Device = Literal["cpu", "cuda"]
 
 REENCODE = "Replace it, or try to save what is whole: ffmpeg -i IN -c:v libx264 OUT.mp4"
 
@@ -71,16 +78,20 @@ _OPTIONS: dict[str, Any] = (
 
 
 @contextmanager
-def opened(path: Path, *, threads: int) -> Iterator[tuple[InputContainer, VideoStream]]:
+def opened(
+    path: Path, *, threads: int, device: Device = "cpu"
+) -> Iterator[tuple[InputContainer, VideoStream]]:
     """Open a file's video stream for a `with` block; see `open_stream`."""
-    container, stream = open_stream(path, threads=threads)
+    container, stream = open_stream(path, threads=threads, device=device)
     try:
         yield container, stream
     finally:
         container.close()
 
 
-def open_stream(path: Path, *, threads: int) -> tuple[InputContainer, VideoStream]:
+def open_stream(
+    path: Path, *, threads: int, device: Device = "cpu"
+) -> tuple[InputContainer, VideoStream]:
     """Open the first video stream of a file that is no attached picture.
 
     Opening decodes nothing: FFmpeg would decode up to dozens of frames to guess what only the
@@ -89,6 +100,7 @@ def open_stream(path: Path, *, threads: int) -> tuple[InputContainer, VideoStrea
     Args:
         path: The file.
         threads: FFmpeg's decoding threads; 0 lets FFmpeg choose.
+        device: What decodes; "cuda" falls back to the CPU with one warning a process.
 
     Returns:
         The container, which the caller closes, and its stream, ready to decode.
@@ -98,7 +110,7 @@ def open_stream(path: Path, *, threads: int) -> tuple[InputContainer, VideoStrea
     """
     with video_errors(path, "is not a video FFmpeg can open, or it is damaged or cut short"):
         # FFmpeg would take "a:b.mp4" for a protocol; an absolute path has no such beginning.
-        container = av.open(str(path.absolute()), "r", options={"skip_frame": "all"}, **_OPTIONS)
+        container = _opened_container(path, device)
     try:
         # FFmpeg lists the cover of a song as a video stream of one frame.
         pictures = [s for s in container.streams.video if Disposition.attached_pic in s.disposition]
@@ -124,6 +136,73 @@ def open_stream(path: Path, *, threads: int) -> tuple[InputContainer, VideoStrea
         container.close()
         raise
     return container, stream
+
+
+_missing_devices: set[str] = set()
+
+
+def _opened_container(path: Path, device: Device) -> InputContainer:
+    # FFmpeg would take "a:b.mp4" for a protocol; an absolute path has no such beginning.
+    name = str(path.absolute())
+    options: dict[str, Any] = {"options": {"skip_frame": "all"}, **_OPTIONS}
+    container: InputContainer
+    if device == "cpu" or device in _missing_devices:
+        container = av.open(name, "r", **options)
+        return container
+    try:
+        # A codec or format that the hardware does not know is decoded by the CPU.
+        hardware = HWAccel(device_type=device, allow_software_fallback=True)
+        container = av.open(name, "r", hwaccel=hardware, **options)
+    except (av.FFmpegError, OSError, RuntimeError, ValueError) as error:
+        container = av.open(name, "r", **options)
+        # The file is good, so it was the device.
+        _missing_devices.add(device)
+        warnings.warn(
+            f"No video can be decoded on {device!r} here ({_cause(error)}); the CPU decodes "
+            'instead. Pass device="cpu" to silence this.',
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    return container
+
+
+@dataclass(frozen=True)
+class StreamFacts:
+    """What the header tells and cannot well lie about.
+
+    Attributes:
+        time_base: Seconds in one unit of the time stamps.
+        rate_fps: The nominal rate, for where time stamps say nothing.
+        has_audio: Whether there is a sound track.
+    """
+
+    time_base: Fraction
+    rate_fps: float
+    has_audio: bool
+
+    @classmethod
+    def of(cls, container: InputContainer, stream: VideoStream) -> Self:
+        """Read the facts of an open stream."""
+        return cls(
+            time_base=_fraction(stream.time_base),
+            rate_fps=_nominal_rate_fps(stream),
+            has_audio=bool(container.streams.audio),
+        )
+
+
+def _fraction(time_base: Fraction | None) -> Fraction:
+    """Make a Python fraction of PyAV's time base, of its own type from 19 on; 1/1000 for none."""
+    if time_base is None:
+        return Fraction(1, 1000)
+    return Fraction(time_base.numerator, time_base.denominator)
+
+
+def _nominal_rate_fps(stream: VideoStream) -> float:
+    for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate):
+        # PyAV 19 gives 0/0 for an unknown rate, earlier ones None.
+        if rate is not None and rate.numerator > 0 and rate.denominator > 0:
+            return float(rate)
+    return DEFAULT_RATE_FPS
 
 
 def _cause(error: Exception) -> str:

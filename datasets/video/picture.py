@@ -7,15 +7,33 @@ curves are not tone-mapped. Alpha is dropped: the RGB that stands behind it is r
 are taken as square: the sample aspect ratio does not stretch the picture.
 """
 
+from fractions import Fraction
 from typing import Any, NamedTuple, Self
 
 import numpy as np
+from av.filter import Graph
 from av.sidedata.sidedata import Type
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 Picture = NDArray[np.uint8]
+
+
+class Crop(NamedTuple):
+    """A part of the upright picture, in pixels of the video.
+
+    Attributes:
+        top: First row.
+        left: First column.
+        height: Rows.
+        width: Columns.
+    """
+
+    top: int
+    left: int
+    height: int
+    width: int
 
 
 class Orientation(NamedTuple):
@@ -48,6 +66,17 @@ class Orientation(NamedTuple):
             return 90 if self.flip_x else 270
         return 180 if self.flip_x and self.flip_y else 0
 
+    def stored(self, crop: Crop, *, height: int, width: int) -> Crop:
+        """Where a crop of the upright picture (height, width) lies in the stored one."""
+        top, left, crop_height, crop_width = crop
+        if self.flip_y:
+            top = height - top - crop_height
+        if self.flip_x:
+            left = width - left - crop_width
+        if self.transpose:
+            return Crop(left, top, crop_width, crop_height)
+        return Crop(top, left, crop_height, crop_width)
+
     def apply(self, picture: Picture) -> Picture:
         """Return an upright view of an (H, W) plane or an (H, W, 3) picture."""
         if self.transpose:
@@ -72,14 +101,24 @@ class PictureMaker:
         self.height, self.width = frame.height, frame.width
         if self.orientation.transpose:
             self.height, self.width = self.width, self.height
+        self._stored_size = (frame.height, frame.width)
         self._reformatter = VideoReformatter()
+        self._cropper: _Cropper | None = None
 
-    def write(self, frame: VideoFrame, picture: Picture) -> None:
+    def write(self, frame: VideoFrame, picture: Picture, *, crop: Crop | None = None) -> None:
         """Convert a frame into an (H, W, 3) uint8 RGB picture, upright, in one pass.
 
         At its own size the pixels are the ones `frame.to_ndarray(format="rgb24")` gives. At
         another, FFmpeg averages over area where an axis shrinks and interpolates where it grows.
+
+        Args:
+            frame: A decoded frame.
+            picture: Written to.
+            crop: The part of the upright picture to convert; None for all of it. A frame of
+                another size than the first is taken whole to that size before.
         """
+        if crop is not None:
+            frame = self._cropped(frame, crop)
         height, width = picture.shape[:2]
         if self.orientation.transpose:
             height, width = width, height
@@ -92,6 +131,17 @@ class PictureMaker:
         green, blue, red = self._planes(frame, height, width, format="gbrp", interpolation="AREA")
         for channel, plane in enumerate((red, green, blue)):
             picture[:, :, channel] = self.orientation.apply(plane)
+
+    def _cropped(self, frame: VideoFrame, crop: Crop) -> VideoFrame:
+        height, width = self._stored_size
+        if (frame.height, frame.width) != self._stored_size:
+            frame = self._reformatter.reformat(
+                frame, width=width, height=height, interpolation="AREA", threads=1
+            )
+        part = self.orientation.stored(crop, height=self.height, width=self.width)
+        if self._cropper is None or not self._cropper.fits(frame, part):
+            self._cropper = _Cropper(frame, part)
+        return self._cropper.crop(frame)
 
     def _planes(
         self, frame: VideoFrame, height: int, width: int, *, format: str, interpolation: str
@@ -112,3 +162,34 @@ class PictureMaker:
             ]
             for plane in planes
         ]
+
+
+class _Cropper:
+    """Cuts a part out of frames without copying: FFmpeg's filter moves the planes' beginnings."""
+
+    def __init__(self, frame: VideoFrame, crop: Crop) -> None:
+        self._made_for = (frame.format.name, frame.height, frame.width, crop)
+        self._graph = Graph()
+        self._graph.threads = 1
+        source = self._graph.add_buffer(
+            width=frame.width,
+            height=frame.height,
+            format=frame.format,
+            time_base=frame.time_base or Fraction(1, 1000),
+        )
+        # Without exact, odd corners would be rounded where chroma is halved.
+        top, left, height, width = crop
+        cut = self._graph.add("crop", f"w={width}:h={height}:x={left}:y={top}:exact=1")
+        sink = self._graph.add("buffersink")
+        source.link_to(cut)
+        cut.link_to(sink)
+        self._graph.configure()
+
+    def fits(self, frame: VideoFrame, crop: Crop) -> bool:
+        return self._made_for == (frame.format.name, frame.height, frame.width, crop)
+
+    def crop(self, frame: VideoFrame) -> VideoFrame:
+        self._graph.push(frame)
+        cropped = self._graph.pull()
+        assert isinstance(cropped, VideoFrame)
+        return cropped

@@ -42,26 +42,36 @@ def starts_whole(rows: Sequence[PacketRow]) -> bool:
     return first.is_key and all(row.pts >= first.pts for row in rows)  # type: ignore[operator]
 
 
-def plan_runs(rows: Sequence[PacketRow], wanted: Iterable[int]) -> list[Run]:
+def key_positions(rows: Sequence[PacketRow]) -> list[int]:
+    """Positions of the packets at which a decoder can begin."""
+    return [position for position, row in enumerate(rows) if row.is_key]
+
+
+def plan_runs(
+    rows: Sequence[PacketRow], wanted: Iterable[int], *, keys: Sequence[int] | None = None
+) -> list[Run]:
     """Plan how to decode some frames of a clean table.
 
     Args:
         rows: The packets in decode order; see `timeline.table_is_clean` and `starts_whole`.
         wanted: Positions in `rows` of the packets whose frames are wanted.
+        keys: `key_positions(rows)`, where that is known already.
 
     Returns:
         Runs in decode order that share no packet; each begins at a key frame.
     """
-    keys = [position for position, row in enumerate(rows) if row.is_key]
-    runs: list[Run] = []
+    keys = key_positions(rows) if keys is None else keys
+    runs: list[tuple[int, int, list[int]]] = []
     for position in sorted(set(wanted)):
-        run = Run(_entry(rows, keys, position), position + 1, frozenset({position}))
+        start, members = _entry(rows, keys, position), [position]
         # A frame that leads an open group begins before the run of its key frame.
-        while runs and run.start < runs[-1].stop:
-            last = runs.pop()
-            run = Run(min(last.start, run.start), run.stop, last.wanted | run.wanted)
-        runs.append(run)
-    return runs
+        while runs and start < runs[-1][1]:
+            before, _, earlier = runs.pop()
+            start = min(before, start)
+            earlier.extend(members)
+            members = earlier
+        runs.append((start, position + 1, members))
+    return [Run(start, stop, frozenset(members)) for start, stop, members in runs]
 
 
 def _entry(rows: Sequence[PacketRow], keys: Sequence[int], position: int) -> int:

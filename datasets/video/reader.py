@@ -1,6 +1,6 @@
 """Decoding: planned stretches of packets, or every frame in display order."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Self
 
@@ -9,12 +9,10 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from cliptide.datasets.video.opening import open_stream
+from cliptide.datasets.video.opening import Device, open_stream, opened, video_errors
 from cliptide.datasets.video.plan import Run
-from cliptide.datasets.video.timeline import PacketRow
-
-# Packets of a file up to this size stay in memory; those of a larger one are read again.
-MOST_BYTES_HELD = 64 * 2**20
+from cliptide.datasets.video.table import PacketTable
+from cliptide.datasets.video.timeline import FrameStamp
 
 
 class PlannedReader:
@@ -23,65 +21,87 @@ class PlannedReader:
     Args:
         container: The open file; closed with this reader.
         stream: Its video stream.
-        rows: The packet table.
-        packets: The table's packets, where they are held in memory.
+        table: Its packets.
     """
 
-    def __init__(
-        self,
-        container: InputContainer,
-        stream: VideoStream,
-        rows: Sequence[PacketRow],
-        packets: "Sequence[Packet[VideoStream]] | None",
-    ) -> None:
-        self._container, self._stream = container, stream
-        self._rows, self._packets = rows, packets
+    def __init__(self, container: InputContainer, stream: VideoStream, table: PacketTable) -> None:
+        self._container, self._stream, self._table = container, stream, table
+        self._demuxed: Iterator[Packet[VideoStream]] | None = None
+        self._next = -1  # position of the packet that comes next out of `_demuxed`
         self._used = False
         self._decodes_all = True
         stream.codec_context.skip_frame = "DEFAULT"
 
-    def frames(self, run: Run) -> Iterator[VideoFrame]:
+    def frames(self, indices: Iterable[int]) -> Iterator[tuple[int, VideoFrame]]:
+        """Give (index, frame) of each wanted frame as it leaves the decoder.
+
+        One that the decoder does not give whole is left out.
+
+        Raises:
+            TableIsWrong: The table does not hold what it promised.
+        """
+        wanted = set(indices)
+        for run in self._table.runs(wanted, self._fetch):
+            left = len(run.wanted)
+            for frame in self._decoded(run):
+                index = self._table.index_by_pts.get(frame.pts)
+                if index in wanted and not frame.is_corrupt:
+                    wanted.remove(index)
+                    left -= 1
+                    yield index, frame
+                    if not left:
+                        break
+
+    def _decoded(self, run: Run) -> Iterator[VideoFrame]:
         """Decode a run and give every frame that leaves the decoder, wanted or not."""
         context = self._stream.codec_context
         if self._used:
             context.flush_buffers()
         self._used = True
-        for position, packet in enumerate(self._sent(run), start=run.start):
+        packets = self._table.held(run.start, run.stop)
+        if packets is None:
+            packets = self._fetch(run.start, run.stop)  # type: ignore[assignment]
+        for position, packet in enumerate(packets, start=run.start):  # type: ignore[arg-type]
             if (position in run.wanted) != self._decodes_all:  # setting it costs more
                 self._decodes_all = not self._decodes_all
                 context.skip_frame = "DEFAULT" if self._decodes_all else "NONREF"
             yield from context.decode(packet)
         yield from context.decode(None)
 
-    def _sent(self, run: Run) -> "Iterator[Packet[VideoStream]]":
-        if self._packets is not None:
-            yield from self._packets[run.start : run.stop]
-            return
-        key = self._rows[run.start]
-        left = run.stop - run.start
-        assert key.pts is not None
-        self._container.seek(key.pts, stream=self._stream, backward=True)
-        found = False
-        for packet in self._container.demux(self._stream):
-            # A seek may land on a key frame before the one asked for.
-            found = found or (packet.pts, packet.dts) == (key.pts, key.dts)
-            if found and packet.size:
-                yield packet
-                left -= 1
-                if not left:
+    def _fetch(self, start: int, stop: int) -> "Iterator[Packet[VideoStream]]":
+        """Read the packets from a key frame's on; fewer where the container does not find it."""
+        key = self._table.rows[start]
+        if self._demuxed is None or self._next != start:
+            seek_pts = self._table.seek_pts(start)
+            self._container.seek(seek_pts, stream=self._stream, backward=True)
+            self._demuxed, self._next = self._container.demux(self._stream), -1
+        for packet in self._demuxed:
+            if not packet.size:
+                continue
+            if self._next < 0:
+                # A seek may land on a key frame before the one asked for, but never behind it.
+                if packet.dts is not None and key.dts is not None and packet.dts > key.dts:
                     return
+                if packet.dts != key.dts or key.pts not in (packet.pts, None):
+                    continue
+                self._next = start
+            self._next += 1
+            yield packet
+            if self._next == stop:
+                return
+        self._demuxed = None
 
     def close(self) -> None:
         """Close the file."""
-        self._packets = None
+        self._demuxed = None
         self._container.close()
 
 
 class InOrderReader:
     """An iterator over a file's frames from the first on, as its decoder gives them."""
 
-    def __init__(self, path: Path, *, threads: int) -> None:
-        self._container, stream = open_stream(path, threads=threads)
+    def __init__(self, path: Path, *, threads: int, device: Device = "cpu") -> None:
+        self._container, stream = open_stream(path, threads=threads, device=device)
         self._frames = self._container.decode(stream)
 
     def __iter__(self) -> Self:
@@ -93,3 +113,16 @@ class InOrderReader:
     def close(self) -> None:
         """Close the file."""
         self._container.close()
+
+
+def decode_stamps(path: Path, *, threads: int) -> list[FrameStamp]:
+    """Decode the whole file once, in order, for the stamps of its frames."""
+    stamps: list[FrameStamp] = []
+    with opened(path, threads=threads) as (container, stream):
+        frames = container.decode(stream)
+        while True:
+            with video_errors(path, f"it is damaged or cut short behind frame {len(stamps)}"):
+                frame = next(frames, None)
+            if frame is None:
+                return stamps
+            stamps.append(FrameStamp(frame.pts, frame.duration or 0))

@@ -25,6 +25,8 @@ DEFAULT_RATE_FPS = 25.0
 # B-frames stamped in the wrong order are out by a few frames; a joined recording by far more.
 MAX_FALL_S = 1.0
 MAX_FALL_FRAMES = 16
+# Finer than any clock in use: a time computed as 0.1999999999 means the frame at 0.2.
+TOLERANCE_S = 1e-6
 
 
 class PacketRow(NamedTuple):

@@ -1,59 +1,60 @@
 """One open video: its true timeline, and exact frames by index.
 
-Headers are not believed. How many frames there are and when each is shown comes from one pass
-over the packets where container and codec are known for one honest packet a frame (`by pts`),
-and from decoding everything once where they are not (`by number`):
+Headers are not believed. How many frames there are and when each is shown comes from the table
+of packets where container and codec are known for an honest one (`by pts`; see `table`), and
+from decoding everything once where they are not (`by number`):
 
     by pts      frame i is the decoded frame whose stamp is the i-th of the sorted packet table
     by number   frame i is the i-th frame that leaves the decoder
 
-Old AVIs (UCF101's own among them) hold two pictures in one packet and a stamp for neither, raw
-streams have no stamps at all, VP8 and MPEG-4 have packets that show nothing: all go by number.
+Raw streams have no stamps at all, old AVIs of other codecs than MPEG-4 doubtful ones: by number.
 """
 
 import os
 from collections.abc import Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass
-from fractions import Fraction
 from operator import index as as_int
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, get_args
 
 import numpy as np
-from av.container import InputContainer
-from av.packet import Packet
 from av.video.frame import VideoFrame
-from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from cliptide.configs.errors import VideoError
+from cliptide.datasets.video.ahead import read_ahead
+from cliptide.datasets.video.listing import read_table
 from cliptide.datasets.video.opening import (
     REENCODE,
+    Device,
+    StreamFacts,
     check_is_file,
     open_stream,
-    opened,
     video_errors,
 )
-from cliptide.datasets.video.picture import PictureMaker
-from cliptide.datasets.video.plan import plan_runs, starts_whole
-from cliptide.datasets.video.reader import MOST_BYTES_HELD, InOrderReader, PlannedReader
+from cliptide.datasets.video.picture import Crop, Picture, PictureMaker
+from cliptide.datasets.video.reader import InOrderReader, PlannedReader, decode_stamps
+from cliptide.datasets.video.table import PacketTable, TableIsWrong
 from cliptide.datasets.video.timeline import (
-    DEFAULT_RATE_FPS,
+    TOLERANCE_S,
     FrameStamp,
-    PacketRow,
     average_rate_fps,
     end_s,
     presentation_times_s,
-    shown_stamps,
-    table_is_clean,
 )
 
-HONEST_CONTAINERS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "mpegts", "gif")
-ONE_FRAME_A_PACKET = ("h264", "hevc", "av1", "vp9", "gif", "mjpeg", "png", "prores", "ffv1")
+# Pictures read ahead by `Video.frames`: enough to smooth over a slow group, few enough for 8K.
+MOST_AHEAD = 16
+MOST_BYTES_AHEAD = 64 * 2**20
+# No codec shows a frame later than 16 others that were decoded behind it.
+MOST_EARLY = 16
 
 
-def open_video(path: str | os.PathLike[str], *, threads: int = 1) -> "Video":
+def open_video(
+    path: str | os.PathLike[str], *, threads: int = 1, device: Device = "cpu"
+) -> "Video":
     """Open a video file and measure its timeline.
 
     The first video stream is taken that is no attached picture.
@@ -61,6 +62,9 @@ def open_video(path: str | os.PathLike[str], *, threads: int = 1) -> "Video":
     Args:
         path: A regular file.
         threads: FFmpeg's decoding threads; 0 lets FFmpeg choose. Keep 1 in loader workers.
+        device: What decodes, "cpu" or "cuda". Where there is no such hardware, or it does not
+            know the codec, the CPU does; the former is said in one warning a process. Frames
+            are the CPU's up to rounding in the chroma.
 
     Returns:
         The open video; close it, or use it in a `with` block.
@@ -68,28 +72,29 @@ def open_video(path: str | os.PathLike[str], *, threads: int = 1) -> "Video":
     Raises:
         VideoError: The file is not there, cannot be read, is no video, or has no frame. Damage
             further on may show only when frames are read.
-        ValueError: `threads` is negative.
+        ValueError: `threads` is negative, or `device` is unknown.
     """
     if threads < 0:
         raise ValueError(f"threads is {threads}. Give 0 (FFmpeg chooses) or more.")
+    if device not in get_args(Device):
+        raise ValueError(f"device is {device!r}. Use one of: {', '.join(get_args(Device))}.")
     file = check_is_file(path)
-    container, stream = open_stream(file, threads=threads)
-    try:
-        facts = _StreamFacts.of(container, stream)
-        rows, packets = _read_packets(file, container, stream)
-    except BaseException:
-        container.close()
-        raise
-    planned: PlannedReader | None = None
-    if table_is_clean(rows) and starts_whole(rows):
-        planned = PlannedReader(container, stream, rows, packets)
-        stamps = shown_stamps(rows)
-    else:
-        container.close()
-        stamps = _decode_stamps(file, threads=threads)
-    if not stamps:
-        raise VideoError(f"{file}: no frame of it can be decoded. {REENCODE}")
-    return Video(file, facts=facts, stamps=stamps, rows=rows, planned=planned, threads=threads)
+    return Video(file, threads=threads, device=device)
+
+
+@dataclass(frozen=True)
+class TimedFrame:
+    """One frame of `Video.frames`.
+
+    Attributes:
+        index: Its number in the video.
+        time_s: When it is shown, seconds from the first frame.
+        picture: (height, width, 3) uint8 RGB.
+    """
+
+    index: int
+    time_s: float
+    picture: Picture
 
 
 class Video:
@@ -108,17 +113,36 @@ class Video:
         has_audio: Whether the file has a sound track.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        *,
-        facts: "_StreamFacts",
-        stamps: Sequence[FrameStamp],
-        rows: Sequence[PacketRow],
-        planned: PlannedReader | None,
-        threads: int,
-    ) -> None:
+    def __init__(self, path: Path, *, threads: int, device: Device) -> None:
         self.path = path
+        self._threads, self._device = threads, device
+        self._planned: PlannedReader | None = None
+        self._in_order: InOrderReader | None = None
+        self._num_decoded = 0  # frames that have left the in-order reader
+        self._pictures: PictureMaker | None = None
+        self._is_closed = False
+        self._measure(by_index=True)
+
+    def _measure(self, *, by_index: bool) -> None:
+        """Open the file and set the timeline."""
+        container, stream = open_stream(self.path, threads=self._threads, device=self._device)
+        try:
+            facts = StreamFacts.of(container, stream)
+            table = read_table(self.path, container, stream, by_index=by_index)
+        except BaseException:
+            container.close()
+            raise
+        self._table: PacketTable | None = table
+        self._planned = None
+        stamps: Sequence[FrameStamp]
+        if table is not None:
+            self._planned = PlannedReader(container, stream, table)
+            stamps = table.stamps
+        else:
+            container.close()
+            stamps = decode_stamps(self.path, threads=self._threads)
+        if not stamps:
+            raise VideoError(f"{self.path}: no frame of it can be decoded. {REENCODE}")
         self.pts_s = presentation_times_s(
             [stamp.pts for stamp in stamps], time_base=facts.time_base, rate_fps=facts.rate_fps
         )
@@ -132,19 +156,6 @@ class Video:
             fps=self.fps,
         )
         self.has_audio = facts.has_audio
-        self._threads = threads
-        self._rows = rows
-        self._planned = planned
-        # By pts: the index of each stamp, and the packet that holds it. By number: neither.
-        self._index_by_pts: dict[int | None, int] | None = None
-        if planned is not None:
-            self._index_by_pts = {stamp.pts: index for index, stamp in enumerate(stamps)}
-            position_by_pts = {row.pts: position for position, row in enumerate(rows)}
-            self._positions = [position_by_pts[stamp.pts] for stamp in stamps]
-        self._in_order: InOrderReader | None = None
-        self._num_decoded = 0  # frames that have left the in-order reader
-        self._pictures: PictureMaker | None = None
-        self._is_closed = False
 
     @property
     def width(self) -> int:
@@ -172,7 +183,11 @@ class Video:
         return self._pictures
 
     def frames_at(
-        self, indices: Sequence[int], *, size: tuple[int, int] | None = None
+        self,
+        indices: Sequence[int],
+        *,
+        size: tuple[int, int] | None = None,
+        crop: tuple[int, int, int, int] | None = None,
     ) -> NDArray[np.uint8]:
         """Read frames by index, exactly, in the order asked.
 
@@ -181,20 +196,23 @@ class Video:
 
         Args:
             indices: N frame numbers, 0..num_frames - 1, in any order, repeats allowed.
-            size: (height, width) to resize to; None keeps the video's. A frame of another size
-                than the first read, in a stream that changes midway, is resized to that one's.
+            size: (height, width) to resize to; None keeps the video's or the crop's. A frame of
+                another size than the first read, in a stream that changes midway, is resized to
+                that one's.
+            crop: (top, left, height, width) of the part to take, in pixels of the upright
+                video; nothing else is converted. Where chroma is stored at half the resolution,
+                an odd corner shifts it by half a pixel.
 
         Returns:
             (N, height, width, 3) uint8 RGB, upright.
 
         Raises:
-            ValueError: An index or the size is out of range, or the video is closed.
+            ValueError: An index, the size or the crop is out of range, or the video is closed.
             VideoError: A wanted frame cannot be decoded.
         """
-        if self._is_closed:
-            raise ValueError(f"{self.path}: the video is closed. Open it again to read frames.")
-        if size is not None and min(size) < 1:
-            raise ValueError(f"size is {size}. Give (height, width) of 1 pixel or more.")
+        self._check_is_open()
+        _check_size(size)
+        part = self._checked_crop(crop)
         places: dict[int, list[int]] = {}
         for place, index in enumerate(map(as_int, indices)):
             if not 0 <= index < self.num_frames:
@@ -203,31 +221,95 @@ class Video:
                     f"Ask for 0 to {self.num_frames - 1}."
                 )
             places.setdefault(index, []).append(place)
-        num_places = sum(map(len, places.values()))
         if not places:
-            height, width = size or (self.height, self.width)
-            return np.empty((0, height, width, 3), np.uint8)
+            return np.empty((0, *self._picture_size(size, part), 3), np.uint8)
 
         frames: NDArray[np.uint8] | None = None
         missing = set(places)
-        doing = f"frame {min(missing)} or one that it needs cannot be decoded or converted"
-        with video_errors(self.path, doing):
+        num_places = sum(map(len, places.values()))
+        with video_errors(self.path, _failing(min(missing))):
             for index, frame in self._decoded(missing):
                 if self._pictures is None:
                     self._pictures = PictureMaker(frame)
                 if frames is None:
-                    height, width = size or (self._pictures.height, self._pictures.width)
+                    height, width = self._picture_size(size, part)
                     frames = np.empty((num_places, height, width, 3), np.uint8)
                 first, *others = places[index]
-                self._pictures.write(frame, frames[first])
+                self._pictures.write(frame, frames[first], crop=part)
                 frames[others] = frames[first]
         if missing:
-            raise VideoError(
-                f"{self.path}: frame {min(missing)} of {self.num_frames} is listed but the "
-                f"decoder does not give it. {REENCODE}"
-            )
+            raise self._left_out(min(missing))
         assert frames is not None
         return frames
+
+    def frames(
+        self, *, every_s: float | None = None, size: tuple[int, int] | None = None
+    ) -> Iterator[TimedFrame]:
+        """Go through the video in order, in constant memory, reading ahead in a thread.
+
+        The iterator has a decoder of its own: this video can be read from or closed meanwhile.
+
+        Args:
+            every_s: Take the frame on show every so many seconds, each at most once; None takes
+                every frame. What lies between is not converted, and not decoded where nothing
+                wanted depends on it.
+            size: (height, width) to resize to; None keeps the video's.
+
+        Yields:
+            The frames with their numbers and times, rising.
+
+        Raises:
+            ValueError: `every_s` or the size is out of range, or the video is closed.
+            VideoError: A frame cannot be decoded; all before it have been given.
+        """
+        self._check_is_open()
+        _check_size(size)
+        chosen = np.arange(self.num_frames)
+        if every_s is not None:
+            if not 0 < every_s < float("inf"):
+                raise ValueError(f"every_s is {every_s}. Give seconds above 0.")
+            times_s = np.arange(0, self.duration_s - TOLERANCE_S, every_s) + TOLERANCE_S
+            chosen = np.unique(np.searchsorted(self.pts_s, times_s, side="right") - 1)
+        height, width = size or (self.height, self.width)
+        depth = max(1, min(MOST_AHEAD, MOST_BYTES_AHEAD // (height * width * 3)))
+        return read_ahead(self._streamed(chosen.tolist(), (height, width)), depth=depth)
+
+    def _streamed(self, chosen: list[int], size: tuple[int, int]) -> Iterator[TimedFrame]:
+        """Read rising indices through a reader of their own."""
+        again = copy(self)
+        again._in_order, again._num_decoded, again._planned = None, 0, None
+        if self._table is not None:
+            container, stream = open_stream(self.path, threads=self._threads, device=self._device)
+            again._table = self._table.copy()
+            again._planned = PlannedReader(container, stream, again._table)
+        pictures: PictureMaker | None = None
+        with again:
+            frames = again._rising(chosen)
+            for index in chosen:
+                with video_errors(self.path, _failing(index)):
+                    found, frame = next(frames, (-1, None))
+                    if frame is None or found != index:
+                        raise self._left_out(index)
+                    pictures = pictures or PictureMaker(frame)
+                    picture = np.empty((*size, 3), np.uint8)
+                    pictures.write(frame, picture)
+                yield TimedFrame(index, float(self.pts_s[index]), picture)
+
+    def _rising(self, chosen: Sequence[int]) -> Iterator[tuple[int, VideoFrame]]:
+        """Give (index, frame) of rising indices in order, holding few frames at a time."""
+        num_given = 0
+        for chunk in self._table.chunks(chosen) if self._table is not None else ():
+            early: dict[int, VideoFrame] = {}
+            for index, frame in self._planned_frames(set(chunk)):
+                early[index] = frame
+                while num_given < len(chosen) and chosen[num_given] in early:
+                    yield chosen[num_given], early.pop(chosen[num_given])
+                    num_given += 1
+                if len(early) > MOST_EARLY:
+                    break
+            if early or (num_given < len(chosen) and chosen[num_given] <= chunk[-1]):
+                break  # one was not given: see whether reading in order gives it
+        yield from self._decoded_in_order(set(chosen[num_given:]))
 
     def close(self) -> None:
         """Close the file; reading afterwards is an error."""
@@ -236,43 +318,87 @@ class Video:
         self._drop_in_order()
         self._is_closed = True
 
+    def _check_is_open(self) -> None:
+        if self._is_closed:
+            raise ValueError(f"{self.path}: the video is closed. Open it again to read frames.")
+
+    def _checked_crop(self, crop: tuple[int, int, int, int] | None) -> Crop | None:
+        if crop is None:
+            return None
+        top, left, height, width = map(as_int, crop)
+        inside = top >= 0 and left >= 0 and height >= 1 and width >= 1
+        if not inside or top + height > self.height or left + width > self.width:
+            raise ValueError(
+                f"crop is {tuple(crop)}. Give (top, left, height, width) within "
+                f"{self.height} x {self.width} pixels, height first."
+            )
+        return Crop(top, left, height, width)
+
+    def _picture_size(self, size: tuple[int, int] | None, crop: Crop | None) -> tuple[int, int]:
+        own = (crop.height, crop.width) if crop else None
+        return size or own or (self.height, self.width)
+
+    def _left_out(self, index: int) -> VideoError:
+        return VideoError(
+            f"{self.path}: frame {index} of {self.num_frames} is listed but the decoder does not "
+            f"give it. {REENCODE}"
+        )
+
     def _decoded(self, missing: set[int]) -> Iterator[tuple[int, VideoFrame]]:
         """Give the frames of the indices in `missing`, each once, taking them out of it."""
-        if self._planned is not None:
-            assert self._index_by_pts is not None
-            for run in plan_runs(self._rows, [self._positions[index] for index in missing]):
-                left = len(run.wanted)
-                for frame in self._planned.frames(run):
-                    index = self._index_by_pts.get(frame.pts)
-                    if index in missing and not frame.is_corrupt:
-                        missing.remove(index)
-                        left -= 1
-                        yield index, frame
-                    if not left:
-                        break
+        for index, frame in self._planned_frames(missing):
+            missing.remove(index)
+            yield index, frame
         if missing:
-            # A file whose key frames are none, or one read by number: every frame in order.
-            yield from self._decoded_in_order(missing)
+            # The decoder left some out, or the video is read by number.
+            for index, frame in self._decoded_in_order(missing):
+                missing.remove(index)
+                yield index, frame
 
-    def _decoded_in_order(self, missing: set[int]) -> Iterator[tuple[int, VideoFrame]]:
+    def _planned_frames(self, wanted: set[int]) -> Iterator[tuple[int, VideoFrame]]:
+        if self._planned is None:
+            return
+        try:
+            yield from self._planned.frames(wanted)
+        except TableIsWrong:
+            # Raised before the first frame: the index of a long file promised other packets.
+            self._planned.close()
+            promised = self.num_frames
+            self._measure(by_index=False)
+            if self.num_frames != promised:
+                raise VideoError(
+                    f"{self.path}: has {self.num_frames} frames where its index lists {promised}. "
+                    "Write it anew: ffmpeg -i IN -c copy OUT.mp4"
+                ) from None
+            yield from self._planned_frames(wanted)
+
+    def _decoded_in_order(self, wanted: set[int]) -> Iterator[tuple[int, VideoFrame]]:
+        """Decode from the first frame on, or from where the last call stopped."""
+        wanted = set(wanted)
+        if not wanted:
+            return
+        by_pts = self._table is not None and self._table.keeps_pts
         try:
             # By pts nothing tells which frames have passed.
-            if self._in_order is None or self._planned or min(missing) < self._num_decoded:
+            if self._in_order is None or by_pts or min(wanted) < self._num_decoded:
                 self._drop_in_order()
-                self._in_order = InOrderReader(self.path, threads=self._threads)
-            while missing and (frame := next(self._in_order, None)) is not None:
+                self._in_order = InOrderReader(
+                    self.path, threads=self._threads, device=self._device
+                )
+            while wanted and (frame := next(self._in_order, None)) is not None:
                 index: int | None = self._num_decoded
-                if self._index_by_pts is not None:
-                    index = self._index_by_pts.get(frame.pts)
+                if by_pts:
+                    assert self._table is not None
+                    index = self._table.index_by_pts.get(frame.pts)
                 self._num_decoded += 1
-                if index in missing:
-                    missing.remove(index)
+                if index in wanted:
+                    wanted.remove(index)
                     yield index, frame
         except BaseException:
             # After an error nobody knows where the decoder stands.
             self._drop_in_order()
             raise
-        if missing:
+        if wanted:
             self._drop_in_order()
 
     def _drop_in_order(self) -> None:
@@ -295,87 +421,10 @@ class Video:
         return f"Video({str(self.path)!r}, num_frames={self.num_frames}, {self.duration_s:.3f} s)"
 
 
-@dataclass(frozen=True)
-class _StreamFacts:
-    """What the header tells and cannot well lie about.
-
-    Attributes:
-        time_base: Seconds in one unit of the time stamps.
-        rate_fps: The nominal rate, for where time stamps say nothing.
-        has_audio: Whether there is a sound track.
-    """
-
-    time_base: Fraction
-    rate_fps: float
-    has_audio: bool
-
-    @classmethod
-    def of(cls, container: InputContainer, stream: VideoStream) -> Self:
-        """Read the facts of an open stream."""
-        return cls(
-            time_base=_fraction(stream.time_base),
-            rate_fps=_nominal_rate_fps(stream),
-            has_audio=bool(container.streams.audio),
-        )
+def _check_size(size: tuple[int, int] | None) -> None:
+    if size is not None and min(size) < 1:
+        raise ValueError(f"size is {size}. Give (height, width) of 1 pixel or more.")
 
 
-def _read_packets(
-    path: Path, container: InputContainer, stream: VideoStream
-) -> tuple[list[PacketRow], "list[Packet[VideoStream]] | None"]:
-    """List the packets without decoding; no rows where container or codec make them worthless."""
-    if not _one_honest_packet_a_frame(container, stream):
-        return [], None
-    held: list[Packet[VideoStream]] | None = [] if path.stat().st_size <= MOST_BYTES_HELD else None
-    rows = []
-    with video_errors(path, "it is damaged or cut short"):
-        for packet in container.demux(stream):
-            if not packet.size:  # the last one is empty: it tells a decoder to flush
-                continue
-            rows.append(
-                PacketRow(
-                    packet.pts,
-                    packet.dts,
-                    packet.duration or 0,
-                    packet.is_keyframe,
-                    packet.is_discard,
-                    packet.is_corrupt,
-                )
-            )
-            if held is not None:
-                held.append(packet)
-    return rows, held
-
-
-def _decode_stamps(path: Path, *, threads: int) -> list[FrameStamp]:
-    """Decode the whole file once, in order, for the stamps of its frames."""
-    stamps: list[FrameStamp] = []
-    with opened(path, threads=threads) as (container, stream):
-        frames = container.decode(stream)
-        while True:
-            with video_errors(path, f"it is damaged or cut short behind frame {len(stamps)}"):
-                frame = next(frames, None)
-            if frame is None:
-                return stamps
-            stamps.append(FrameStamp(frame.pts, frame.duration or 0))
-
-
-def _one_honest_packet_a_frame(container: InputContainer, stream: VideoStream) -> bool:
-    return (
-        container.format.name in HONEST_CONTAINERS
-        and stream.codec_context.codec.canonical_name in ONE_FRAME_A_PACKET
-    )
-
-
-def _fraction(time_base: Fraction | None) -> Fraction:
-    """Make a Python fraction of PyAV's time base, of its own type from 19 on; 1/1000 for none."""
-    if time_base is None:
-        return Fraction(1, 1000)
-    return Fraction(time_base.numerator, time_base.denominator)
-
-
-def _nominal_rate_fps(stream: VideoStream) -> float:
-    for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate):
-        # PyAV 19 gives 0/0 for an unknown rate, earlier ones None.
-        if rate is not None and rate.numerator > 0 and rate.denominator > 0:
-            return float(rate)
-    return DEFAULT_RATE_FPS
+def _failing(index: int) -> str:
+    return f"frame {index} or one that it needs cannot be decoded or converted"

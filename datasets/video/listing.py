@@ -1,0 +1,222 @@
+"""Making the packet table of a file that was just opened.
+
+    whole     every packet listed by one pass through the file, without decoding
+    by index  of a long file only the container's index, read when it was opened; the packets of
+              a group are listed when a frame of it is wanted
+
+Neither is made where container and codec are not known for an honest table: old MPEG-4 is taken
+at its own word (see `mpeg4`), everything else doubtful has no table and is read in order.
+"""
+
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.stream import VideoStream
+
+from cliptide.datasets.video.mpeg4 import (
+    Layer,
+    Vop,
+    display_order,
+    parts_in_decode_order,
+    read_layer,
+    read_vops,
+)
+from cliptide.datasets.video.opening import video_errors
+from cliptide.datasets.video.plan import key_positions, starts_whole
+from cliptide.datasets.video.table import MOST_BYTES_HELD, IndexTable, PacketTable, row_of
+from cliptide.datasets.video.timeline import FrameStamp, PacketRow, table_is_clean
+
+# From here on listing every packet is felt: 2,000 take 10 ms, an hour's half a second and a
+# pass through the whole file.
+LONG_FROM_PACKETS = 2_000
+
+MP4 = "mov,mp4,m4a,3gp,3g2,mj2"
+HONEST_CONTAINERS = (MP4, "matroska,webm", "mpegts", "gif")
+ONE_FRAME_A_PACKET = ("h264", "hevc", "av1", "vp9", "gif", "mjpeg", "png", "prores", "ffv1")
+# AVI has decode stamps alone, which are enough where pictures are shown as they come.
+HONEST_IN_AVI = ("mjpeg", "png", "ffv1")
+
+
+def read_table(
+    path: Path, container: InputContainer, stream: VideoStream, *, by_index: bool = True
+) -> PacketTable | None:
+    """Make the packet table of an open stream.
+
+    Args:
+        path: The file, to name in errors.
+        container: It, open, at its start.
+        stream: Its video stream.
+        by_index: Whether the container's index will do for a long file.
+
+    Returns:
+        The table; None where it cannot be trusted, or does not start with a whole group.
+
+    Raises:
+        VideoError: The file is damaged or cut short.
+    """
+    codec = stream.codec_context.codec.canonical_name
+    in_avi = container.format.name == "avi"
+    if container.format.name not in HONEST_CONTAINERS and not in_avi:
+        return None
+    keeps_pts = True
+    with video_errors(path, "it is damaged or cut short"):
+        if codec == "mpeg4":
+            rows, packets, keeps_pts = _mpeg4_packets(path, container, stream)
+        elif codec == "vp8" and not in_avi:
+            rows, packets = _vp8_packets(path, container, stream)
+        elif codec in (HONEST_IN_AVI if in_avi else ONE_FRAME_A_PACKET):
+            if by_index and (table := _index_table(path, container, stream)):
+                return table
+            rows, packets = _listed(path, container, stream)
+        else:
+            return None
+    if not (table_is_clean(rows) and starts_whole(rows)):
+        return None
+    return PacketTable(rows, packets, keeps_pts=keeps_pts)
+
+
+def _listed(
+    path: Path,
+    container: InputContainer,
+    stream: VideoStream,
+    look: "Callable[[Packet[VideoStream]], None] | None" = None,
+) -> "tuple[list[PacketRow], list[Packet[VideoStream]] | None]":
+    """Demux everything; hold the packets of a file that is not too large."""
+    held: list[Packet[VideoStream]] | None = [] if path.stat().st_size <= MOST_BYTES_HELD else None
+    rows = []
+    for packet in container.demux(stream):
+        if not packet.size:  # the last one is empty: it tells a decoder to flush
+            continue
+        rows.append(row_of(packet))
+        if look is not None:
+            look(packet)
+        if held is not None:
+            held.append(packet)
+    return rows, held
+
+
+def _vp8_packets(
+    path: Path, container: InputContainer, stream: VideoStream
+) -> "tuple[list[PacketRow], list[Packet[VideoStream]] | None]":
+    """List VP8, some of whose packets are for reference only (RFC 6386, section 9.1)."""
+    shown: list[bool] = []
+    rows, packets = _listed(
+        path, container, stream, lambda packet: shown.append(bool(bytes(packet)[0] & 0x10))
+    )
+    return [
+        row._replace(is_discarded=row.is_discarded or not is_shown)
+        for row, is_shown in zip(rows, shown, strict=True)
+    ], packets
+
+
+def _mpeg4_packets(
+    path: Path, container: InputContainer, stream: VideoStream
+) -> "tuple[list[PacketRow], list[Packet[VideoStream]] | None, bool]":
+    """List MPEG-4 by its own picture headers; no rows where they do not add up.
+
+    The packets' stamps, sorted, are dealt to the pictures in display order. The third value tells
+    whether each got its own.
+    """
+    layer: Layer | None = None
+    vops: list[list[Vop] | None] = []
+
+    def look(packet: "Packet[VideoStream]") -> None:
+        nonlocal layer
+        data = bytes(packet)
+        if not vops:
+            layer = read_layer((stream.codec_context.extradata or b"") + data)
+        vops.append(read_vops(data, layer) if layer is not None else None)
+
+    rows, held = _listed(path, container, stream, look)
+    whole = [found for found in vops if found is not None]
+    parts = parts_in_decode_order(whole) if len(whole) == len(vops) else None
+    stamps = [row.pts for row in rows]
+    if parts is None or not table_is_clean(rows):
+        return [], None, True
+
+    made = [rows[p.packet] for p in parts]
+    shown = [at for at, part in enumerate(parts) if part.is_shown]
+    places = display_order([parts[at].kind for at in shown])
+    stamps = sorted(made[at].pts for at in shown)  # type: ignore[type-var]
+    dealt = {at: stamps[place] for at, place in zip(shown, places, strict=True)}
+    table = [
+        row._replace(
+            pts=dealt.get(at, row.pts),
+            is_key=part.kind == "I" and part.is_shown,
+            is_discarded=row.is_discarded or not part.is_shown,
+        )
+        for at, (row, part) in enumerate(zip(made, parts, strict=True))
+    ]
+    untouched = all((p.source, p.start, p.stop) == (at, 0, None) for at, p in enumerate(parts))
+    keeps_pts = untouched and [row.pts for row in table] == [row.pts for row in rows]
+    if held is None:
+        # Read again, packets come as they are in the file.
+        return (table, None, True) if keeps_pts else ([], None, True)
+    packets = []
+    for row, part in zip(table, parts, strict=True):
+        packet = held[part.packet]
+        if (part.source, part.start, part.stop) != (part.packet, 0, None):
+            packet = _made(bytes(held[part.source])[part.start : part.stop])
+            packet.time_base, packet.dts = held[part.source].time_base, row.dts
+        packet.pts = row.pts
+        packets.append(packet)
+    return table, packets, keeps_pts
+
+
+def _made(data: bytes) -> "Packet[VideoStream]":
+    # Allocated by FFmpeg: decoders read a few bytes past the end, which must be zeros.
+    packet: Packet[Any] = Packet(len(data))
+    packet.update(data)
+    return packet
+
+
+def _index_table(path: Path, container: InputContainer, stream: VideoStream) -> IndexTable | None:
+    """Make the table of a long MP4 from its index; None where the index does not tell enough."""
+    entries = stream.index_entries if container.format.name == MP4 else ()
+    num_bytes = path.stat().st_size
+    # A count other than the header's: an edit list repeats frames or leaves some out.
+    if len(entries) != stream.frames or not entries:
+        return None
+    if len(entries) < LONG_FROM_PACKETS and num_bytes <= MOST_BYTES_HELD:
+        return None
+    rows, sizes = [], []
+    for entry in entries:
+        if entry.is_discard or entry.pos + entry.size > num_bytes:
+            return None
+        rows.append(PacketRow(None, entry.timestamp, 0, entry.is_keyframe, False, False))
+        sizes.append(entry.size)
+    decode_stamps = [entry.dts for entry in rows]
+    gaps = {b - a for a, b in itertools.pairwise(decode_stamps)}  # type: ignore[operator]
+    first = _first_group(container, stream, next(iter(key_positions(rows)[1:]), len(rows)))
+    if min(gaps, default=0) < 1 or not first or not starts_whole(first):
+        return None
+    if len(gaps) == 1:
+        (gap,) = gaps
+        start = first[0].pts
+        assert start is not None
+        stamps = [FrameStamp(start + gap * index, gap) for index in range(len(rows))]
+    elif all(row.pts == row.dts for row in first):
+        # The delay that shows frames out of order would stand between them from the start.
+        stamps = [FrameStamp(pts, 0) for pts in decode_stamps]
+    else:
+        return None
+    return IndexTable(rows, sizes, stamps)
+
+
+def _first_group(
+    container: InputContainer, stream: VideoStream, num_packets: int
+) -> list[PacketRow]:
+    rows: list[PacketRow] = []
+    for packet in container.demux(stream):
+        if packet.size:
+            rows.append(row_of(packet))
+        if len(rows) == num_packets:
+            break
+    clean = bool(rows) and len(rows) == num_packets and table_is_clean(rows)
+    # From the start again, should a pass through all packets follow.
+    container.seek(min(0, rows[0].dts or 0) if rows else 0, stream=stream, backward=True)
+    return rows if clean else []
