@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cliptide.datasets.video.plan import plan_runs, starts_whole
+from cliptide.datasets.video.plan import key_positions, plan_runs, starts_whole
 from cliptide.datasets.video.timeline import PacketRow, table_is_clean
 
 
@@ -59,6 +59,10 @@ def rows_of(stream):
     return [PacketRow(c.pts, i, 1, c.is_key, False, False) for i, c in enumerate(stream)]
 
 
+def planned(rows, wanted):
+    return plan_runs(rows, wanted, keys=key_positions(rows))
+
+
 def decode(stream, run):
     """Give the positions that a fresh decoder decodes whole of a run."""
     referred_to = {ref for coded in stream for ref in coded.refers_to}
@@ -77,7 +81,7 @@ def test_every_wanted_frame_leaves_the_decoder_whole(stream, data):
     wanted = data.draw(st.lists(positions, max_size=12))
     rows = rows_of(stream)
     assert table_is_clean(rows) and starts_whole(rows)
-    runs = plan_runs(rows, wanted)
+    runs = planned(rows, wanted)
     assert {p for run in runs for p in run.wanted} == set(wanted)
     for run in runs:
         assert run.wanted <= decode(stream, run)
@@ -86,7 +90,7 @@ def test_every_wanted_frame_leaves_the_decoder_whole(stream, data):
 @given(streams(), st.data())
 def test_no_packet_is_sent_twice_and_none_behind_the_last_wanted(stream, data):
     wanted = data.draw(st.lists(st.integers(0, len(stream) - 1), min_size=1))
-    runs = plan_runs(rows_of(stream), wanted)
+    runs = planned(rows_of(stream), wanted)
     for run in runs:
         assert stream[run.start].is_key
         assert run.stop == max(run.wanted) + 1
@@ -97,7 +101,7 @@ def test_no_packet_is_sent_twice_and_none_behind_the_last_wanted(stream, data):
 def test_groups_without_a_wanted_frame_are_passed_over(stream, data):
     """One frame costs at most its own group, or the one before too when it leads an open group."""
     position = data.draw(st.integers(0, len(stream) - 1))
-    (run,) = plan_runs(rows_of(stream), [position])
+    (run,) = planned(rows_of(stream), [position])
     assert sum(stream[p].is_key for p in range(run.start, run.stop)) <= 2
 
 
@@ -107,8 +111,8 @@ def test_a_frame_that_leads_an_open_group_is_decoded_from_the_group_before():
         PacketRow(p, i, 1, k, False, False)
         for i, (p, k) in enumerate([(0, True), (3, False), (6, True), (5, False)])
     ]
-    assert plan_runs(rows, [3])[0].start == 0
-    assert plan_runs(rows, [2])[0].start == 2
+    assert planned(rows, [3])[0].start == 0
+    assert planned(rows, [2])[0].start == 2
 
 
 def test_a_recording_that_begins_in_mid_stream_is_not_planned():
@@ -121,4 +125,4 @@ def test_a_recording_that_begins_in_mid_stream_is_not_planned():
 
 
 def test_nothing_wanted_is_nothing_sent():
-    assert plan_runs([PacketRow(0, 0, 1, True, False, False)], []) == []
+    assert planned([PacketRow(0, 0, 1, True, False, False)], []) == []

@@ -8,8 +8,8 @@ Neither is made where container and codec are not known for an honest table: old
 at its own word (see `mpeg4`), everything else doubtful has no table and is read in order.
 """
 
-import itertools
-from collections.abc import Callable
+import operator
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +26,9 @@ from cliptide.datasets.video.mpeg4 import (
     read_vops,
 )
 from cliptide.datasets.video.opening import video_errors
-from cliptide.datasets.video.plan import key_positions, starts_whole
+from cliptide.datasets.video.plan import starts_whole
 from cliptide.datasets.video.table import MOST_BYTES_HELD, IndexTable, PacketTable, row_of
-from cliptide.datasets.video.timeline import FrameStamp, PacketRow, table_is_clean
+from cliptide.datasets.video.timeline import PacketRow, table_is_clean
 
 # From here on listing every packet is felt: 2,000 take 10 ms, an hour's half a second and a
 # pass through the whole file.
@@ -144,10 +144,13 @@ def _mpeg4_packets(
     stamps = sorted(made[at].pts for at in shown)  # type: ignore[type-var]
     dealt = {at: stamps[place] for at, place in zip(shown, places, strict=True)}
     table = [
-        row._replace(
-            pts=dealt.get(at, row.pts),
-            is_key=part.kind == "I" and part.is_shown,
-            is_discarded=row.is_discarded or not part.is_shown,
+        PacketRow(
+            dealt.get(at, row.pts),
+            row.dts,
+            row.duration,
+            part.kind == "I" and part.is_shown,
+            row.is_discarded or not part.is_shown,
+            row.is_corrupt,
         )
         for at, (row, part) in enumerate(zip(made, parts, strict=True))
     ]
@@ -183,28 +186,30 @@ def _index_table(path: Path, container: InputContainer, stream: VideoStream) -> 
         return None
     if len(entries) < LONG_FROM_PACKETS and num_bytes <= MOST_BYTES_HELD:
         return None
-    rows, sizes = [], []
-    for entry in entries:
+    dts, keys, sizes = [], [], []
+    for position, entry in enumerate(entries):
         if entry.is_discard or entry.pos + entry.size > num_bytes:
             return None
-        rows.append(PacketRow(None, entry.timestamp, 0, entry.is_keyframe, False, False))
+        dts.append(entry.timestamp)
         sizes.append(entry.size)
-    decode_stamps = [entry.dts for entry in rows]
-    gaps = {b - a for a, b in itertools.pairwise(decode_stamps)}  # type: ignore[operator]
-    first = _first_group(container, stream, next(iter(key_positions(rows)[1:]), len(rows)))
+        if entry.is_keyframe:
+            keys.append(position)
+    gaps = set(map(operator.sub, dts[1:], dts))
+    first = _first_group(container, stream, next(iter(keys[1:]), len(dts)))
     if min(gaps, default=0) < 1 or not first or not starts_whole(first):
         return None
+    pts: Sequence[int]
     if len(gaps) == 1:
         (gap,) = gaps
         start = first[0].pts
         assert start is not None
-        stamps = [FrameStamp(start + gap * index, gap) for index in range(len(rows))]
+        pts = range(start, start + gap * len(dts), gap)
     elif all(row.pts == row.dts for row in first):
         # The delay that shows frames out of order would stand between them from the start.
-        stamps = [FrameStamp(pts, 0) for pts in decode_stamps]
+        pts = dts
     else:
         return None
-    return IndexTable(rows, sizes, stamps)
+    return IndexTable(dts=dts, keys=keys, sizes=sizes, pts=pts)
 
 
 def _first_group(

@@ -115,19 +115,18 @@ def read_vops(data: bytes, layer: Layer) -> list[Vop] | None:
     vops: list[Vop] = []
     start = data.find(VOP_START)
     while start >= 0:
-        bits = _Bits(data[start + 4 : start + 16])
-        kind = KINDS[bits.take(2)]
-        seconds = 0
-        while bits.take(1):  # modulo_time_base
-            seconds += 1
-            if seconds > 60:
+        # As one number of 128 bits: this runs for every packet of a file.
+        header = int.from_bytes(data[start + 4 : start + 20].ljust(16, b"\0"), "big")
+        bit = 125
+        while header >> bit & 1:  # modulo_time_base: a one for each second passed
+            bit -= 1
+            if bit < 64:
                 return None
-        if not bits.take(1):  # marker
+        marker, second_marker = bit - 1, bit - 2 - layer.increment_bits
+        if not (header >> marker & 1 and header >> second_marker & 1):
             return None
-        bits.take(layer.increment_bits)
-        if not bits.take(1):  # marker
-            return None
-        vops.append(Vop(start, kind, bool(bits.take(1))))
+        is_coded = bool(header >> second_marker - 1 & 1)
+        vops.append(Vop(start, KINDS[header >> 126], is_coded))
         if not layer.is_packed:
             break
         start = data.find(VOP_START, start + 4)
@@ -161,8 +160,9 @@ def parts_in_decode_order(packets: Sequence[Sequence[Vop]]) -> list[Part] | None
             return None
         stop = second.start if second is not None else None
         parts.append(Part(packet, packet, 0, stop, first.kind, first.is_coded))
-    # An early picture in the last packet has none to take its turn: no decoder gives it.
-    return parts
+    # An early picture in the last packet has none to take its turn: no decoder gives it. An empty
+    # one at the very end makes FFmpeg give the last picture twice: not for us.
+    return parts if parts and parts[-1].is_shown else None
 
 
 def display_order(kinds: Sequence[str]) -> list[int]:

@@ -11,7 +11,7 @@ of a stretch is dropped until the next key frame that is needed.
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from cliptide.datasets.video.timeline import PacketRow
@@ -48,19 +48,22 @@ def key_positions(rows: Sequence[PacketRow]) -> list[int]:
 
 
 def plan_runs(
-    rows: Sequence[PacketRow], wanted: Iterable[int], *, keys: Sequence[int] | None = None
+    rows: Sequence[PacketRow] | Mapping[int, PacketRow],
+    wanted: Iterable[int],
+    *,
+    keys: Sequence[int],
 ) -> list[Run]:
     """Plan how to decode some frames of a clean table.
 
     Args:
-        rows: The packets in decode order; see `timeline.table_is_clean` and `starts_whole`.
+        rows: The packets in decode order; see `timeline.table_is_clean` and `starts_whole`. Of a
+            mapping only the wanted ones and the key frames before them are looked at.
         wanted: Positions in `rows` of the packets whose frames are wanted.
-        keys: `key_positions(rows)`, where that is known already.
+        keys: Positions of all key frames, see `key_positions`.
 
     Returns:
         Runs in decode order that share no packet; each begins at a key frame.
     """
-    keys = key_positions(rows) if keys is None else keys
     runs: list[tuple[int, int, list[int]]] = []
     for position in sorted(set(wanted)):
         start, members = _entry(rows, keys, position), [position]
@@ -74,7 +77,9 @@ def plan_runs(
     return [Run(start, stop, frozenset(members)) for start, stop, members in runs]
 
 
-def _entry(rows: Sequence[PacketRow], keys: Sequence[int], position: int) -> int:
+def _entry(
+    rows: Sequence[PacketRow] | Mapping[int, PacketRow], keys: Sequence[int], position: int
+) -> int:
     """The last key frame before a frame in decode order that is not shown after it."""
     pts = rows[position].pts
     at = bisect_right(keys, position) - 1

@@ -44,7 +44,7 @@ class PlannedReader:
         for run in self._table.runs(wanted, self._fetch):
             left = len(run.wanted)
             for frame in self._decoded(run):
-                index = self._table.index_by_pts.get(frame.pts)
+                index = self._table.index_of(frame.pts)
                 if index in wanted and not frame.is_corrupt:
                     wanted.remove(index)
                     left -= 1
@@ -70,10 +70,9 @@ class PlannedReader:
 
     def _fetch(self, start: int, stop: int) -> "Iterator[Packet[VideoStream]]":
         """Read the packets from a key frame's on; fewer where the container does not find it."""
-        key = self._table.rows[start]
+        key = self._table.landmark(start)
         if self._demuxed is None or self._next != start:
-            seek_pts = self._table.seek_pts(start)
-            self._container.seek(seek_pts, stream=self._stream, backward=True)
+            self._container.seek(key.seek, stream=self._stream, backward=True)
             self._demuxed, self._next = self._container.demux(self._stream), -1
         for packet in self._demuxed:
             if not packet.size:

@@ -1,13 +1,14 @@
 """The packet table of an open stream: what there is to send, and which frame comes of it."""
 
-from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from av.packet import Packet
 from av.video.stream import VideoStream
 
 from cliptide.datasets.video.plan import Run, key_positions, plan_runs
-from cliptide.datasets.video.timeline import FrameStamp, PacketRow, shown_stamps
+from cliptide.datasets.video.timeline import PacketRow, shown_stamps
 
 # Packets of a file up to this size stay in memory; those of a larger one are read again.
 MOST_BYTES_HELD = 64 * 2**20
@@ -37,8 +38,8 @@ class PacketTable:
     Attributes:
         rows: The packets.
         packets: The packets themselves, where they are held in memory.
-        stamps: The frames' stamps, in display order.
-        index_by_pts: The frame shown at each stamp.
+        pts: The frames' stamps, in display order.
+        last_duration: Of the last frame, 0 where it is not known.
         keeps_pts: Whether the stamps are the ones that the packets have in the file.
     """
 
@@ -49,15 +50,22 @@ class PacketTable:
         *,
         keeps_pts: bool = True,
     ) -> None:
-        self.rows, self.packets, self.keeps_pts = rows, packets, keeps_pts
-        self.stamps = shown_stamps(rows)
-        self.index_by_pts = {stamp.pts: index for index, stamp in enumerate(self.stamps)}
+        self.rows: Sequence[PacketRow] | Mapping[int, PacketRow] = rows
+        self.packets, self.keeps_pts = packets, keeps_pts
+        stamps = shown_stamps(rows)
+        self.pts: Sequence[int] = [stamp.pts for stamp in stamps]  # type: ignore[misc]
+        self.last_duration = stamps[-1].duration if stamps else 0
+        self._index_by_pts = {pts: index for index, pts in enumerate(self.pts)}
         self._position_by_pts = {row.pts: position for position, row in enumerate(rows)}
-        self._keys = key_positions(rows)
+        self._keys: Sequence[int] = key_positions(rows)
+
+    def index_of(self, pts: int | None) -> int | None:
+        """The number of the frame with a stamp."""
+        return self._index_by_pts.get(pts)  # type: ignore[arg-type]
 
     def runs(self, indices: Iterable[int], fetch: "Fetch") -> list[Run]:
         """Plan how to decode the frames of some indices; `fetch` reads packets where needed."""
-        positions = [self._position_by_pts[self.stamps[index].pts] for index in indices]
+        positions = [self._position_by_pts[self.pts[index]] for index in indices]
         return plan_runs(self.rows, positions, keys=self._keys)
 
     def chunks(self, indices: Sequence[int]) -> Iterator[Sequence[int]]:
@@ -72,11 +80,25 @@ class PacketTable:
         """The packets from `start` up to `stop`, where they are in memory."""
         return None if self.packets is None else self.packets[start:stop]
 
-    def seek_pts(self, key: int) -> int:
-        """The stamp by which the container finds the key frame at a position."""
-        pts = self.rows[key].pts
-        assert pts is not None
-        return pts
+    def landmark(self, key: int) -> "Landmark":
+        """How the container finds the key frame at a position."""
+        row = self.rows[key]
+        assert row.pts is not None
+        return Landmark(row.pts, row.dts, row.pts)
+
+
+class Landmark(NamedTuple):
+    """How to find a key frame's packet in the file.
+
+    Attributes:
+        seek: Stamp to seek to; the container may land before it.
+        dts: Decode stamp of the packet.
+        pts: Display stamp of the packet, where it is known.
+    """
+
+    seek: int
+    dts: int | None
+    pts: int | None
 
 
 # (start, stop) -> the packets at these positions, read from the file.
@@ -91,22 +113,34 @@ class IndexTable(PacketTable):
     when it is read.
 
     Args:
-        rows: A row a packet, without display stamps.
+        dts: Decode stamp of each packet, rising.
+        keys: Positions of the key frames.
         sizes: Bytes of each packet.
-        stamps: The frames' stamps, in display order.
+        pts: The frames' stamps, in display order; a range where one gap lies between all.
     """
 
     def __init__(
-        self, rows: list[PacketRow], sizes: Sequence[int], stamps: list[FrameStamp]
+        self,
+        *,
+        dts: Sequence[int],
+        keys: Sequence[int],
+        sizes: Sequence[int],
+        pts: Sequence[int],
     ) -> None:
-        self.rows, self.packets, self.keeps_pts = rows, None, True
-        self.stamps = stamps
-        self.index_by_pts = {stamp.pts: index for index, stamp in enumerate(stamps)}
-        self._position_by_pts: dict[int | None, int] = {}
-        self._keys = key_positions(rows)
-        self._sizes = sizes
+        self.rows: dict[int, PacketRow] = {}  # of the groups listed
+        self.pts, self.packets, self.keeps_pts = pts, None, True
+        self.last_duration = pts.step if isinstance(pts, range) else 0
+        self._dts, self._keys, self._sizes = dts, keys, sizes
+        self._position_by_pts = {}
         self._held: dict[int, Packet[VideoStream]] = {}
         self._held_bytes = 0
+
+    def index_of(self, pts: int | None) -> int | None:
+        """The number of the frame with a stamp."""
+        if pts is None:
+            return None
+        index = bisect_left(self.pts, pts)
+        return index if index < len(self.pts) and self.pts[index] == pts else None
 
     def runs(self, indices: Iterable[int], fetch: Fetch) -> list[Run]:
         """Plan how to decode the frames of some indices, listing their groups first.
@@ -134,8 +168,7 @@ class IndexTable(PacketTable):
 
     def copy(self) -> "IndexTable":
         """The table for another reader of the same file, without the packets held."""
-        rows = [row._replace(pts=None) for row in self.rows]
-        return IndexTable(rows, self._sizes, self.stamps)
+        return IndexTable(dts=self._dts, keys=self._keys, sizes=self._sizes, pts=self.pts)
 
     def held(self, start: int, stop: int) -> "Sequence[Packet[VideoStream]] | None":
         """The packets from `start` up to `stop`, where they are in memory."""
@@ -143,16 +176,13 @@ class IndexTable(PacketTable):
             return [self._held[position] for position in range(start, stop)]
         return None
 
-    def seek_pts(self, key: int) -> int:
-        """The stamp by which the container finds the key frame at a position."""
-        dts = self.rows[key].dts
-        assert dts is not None
-        return dts
+    def landmark(self, key: int) -> Landmark:
+        """How the container finds the key frame at a position."""
+        return Landmark(self._dts[key], self._dts[key], None)
 
     def _list_groups_of(self, index: int, fetch: Fetch) -> None:
         """List the group that holds a frame, and the one it is decoded from."""
-        pts = self.stamps[index].pts
-        assert pts is not None
+        pts = self.pts[index]
         group = bisect_right(self._keys, index) - 1
         # A frame shown before the key frame it follows stands in the next group.
         for candidate in (group, group + 1, group - 1):
@@ -172,8 +202,8 @@ class IndexTable(PacketTable):
 
     def _list_group(self, group: int, fetch: Fetch) -> None:
         start = self._keys[group]
-        stop = self._keys[group + 1] if group + 1 < len(self._keys) else len(self.rows)
-        if self.rows[start].pts is not None:
+        stop = self._keys[group + 1] if group + 1 < len(self._keys) else len(self._dts)
+        if start in self.rows:
             return
         num_bytes = sum(self._sizes[start:stop])
         if self._held_bytes + num_bytes > MOST_BYTES_HELD:
@@ -182,9 +212,9 @@ class IndexTable(PacketTable):
         position = start
         for packet in fetch(start, stop):
             row = row_of(packet)
-            promised = row.dts == self.rows[position].dts and row.pts in self.index_by_pts
-            if not promised or row.is_corrupt:
+            if row.dts != self._dts[position] or row.is_corrupt or self.index_of(row.pts) is None:
                 raise TableIsWrong
+            assert row.pts is not None
             self.rows[position] = row
             self._position_by_pts[row.pts] = position
             if hold:

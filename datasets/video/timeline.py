@@ -81,12 +81,14 @@ def presentation_times_s(
     Returns:
         (N,) float64 seconds, the first 0, never decreasing.
     """
-    known = np.array([i for i, stamp in enumerate(stamps) if stamp is not None], np.int64)
+    if not isinstance(stamps, range) and None in stamps:
+        known = np.array([i for i, stamp in enumerate(stamps) if stamp is not None], np.int64)
+    else:
+        known = np.arange(len(stamps))
     if known.size == 0:
         return np.arange(len(stamps), dtype=np.float64) / rate_fps
-    known_s = _known_times_s(
-        [stamp for stamp in stamps if stamp is not None], time_base=time_base, rate_fps=rate_fps
-    )
+    present = stamps if known.size == len(stamps) else [s for s in stamps if s is not None]
+    known_s = _known_times_s(present, time_base=time_base, rate_fps=rate_fps)  # type: ignore[arg-type]
     if known.size == len(stamps):
         return known_s
 
@@ -104,6 +106,9 @@ def _known_times_s(
     stamps: Sequence[int], *, time_base: Fraction, rate_fps: float
 ) -> NDArray[np.float64]:
     """Sort stamps within each recording, and set recordings that were joined behind each other."""
+    ticks = np.array(stamps, np.int64)
+    if np.all(ticks[1:] >= ticks[:-1]):
+        return _seconds(ticks, time_base)
     fall = max(MAX_FALL_S, MAX_FALL_FRAMES / rate_fps) / float(time_base)
     recordings: list[list[int]] = [[]]
     highest = stamps[0]
@@ -116,13 +121,17 @@ def _known_times_s(
 
     parts: list[NDArray[np.float64]] = []
     for recording in recordings:
-        ticks = np.sort(np.array(recording, np.int64))
-        # Integers until the end: the first stamp may be huge and the gaps small.
-        part_s = (ticks - ticks[0]) * time_base.numerator / time_base.denominator
+        part_s = _seconds(np.sort(np.array(recording, np.int64)), time_base)
         if parts:
             part_s += parts[-1][-1] + _usual_gap_s(np.diff(part_s), rate_fps=rate_fps)
         parts.append(part_s)
     return np.concatenate(parts)
+
+
+def _seconds(ticks: NDArray[np.int64], time_base: Fraction) -> NDArray[np.float64]:
+    # Integers until the end: the first stamp may be huge and the gaps small.
+    seconds: NDArray[np.float64] = (ticks - ticks[0]) * time_base.numerator / time_base.denominator
+    return seconds
 
 
 def _usual_gap_s(gaps_s: NDArray[np.float64], *, rate_fps: float) -> float:

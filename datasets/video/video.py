@@ -39,7 +39,6 @@ from cliptide.datasets.video.reader import InOrderReader, PlannedReader, decode_
 from cliptide.datasets.video.table import PacketTable, TableIsWrong
 from cliptide.datasets.video.timeline import (
     TOLERANCE_S,
-    FrameStamp,
     average_rate_fps,
     end_s,
     presentation_times_s,
@@ -134,24 +133,26 @@ class Video:
             raise
         self._table: PacketTable | None = table
         self._planned = None
-        stamps: Sequence[FrameStamp]
+        stamps: Sequence[int | None]
         if table is not None:
             self._planned = PlannedReader(container, stream, table)
-            stamps = table.stamps
+            stamps, last_duration = table.pts, table.last_duration
         else:
             container.close()
-            stamps = decode_stamps(self.path, threads=self._threads)
+            decoded = decode_stamps(self.path, threads=self._threads)
+            stamps = [stamp.pts for stamp in decoded]
+            last_duration = decoded[-1].duration if decoded else 0
         if not stamps:
             raise VideoError(f"{self.path}: no frame of it can be decoded. {REENCODE}")
         self.pts_s = presentation_times_s(
-            [stamp.pts for stamp in stamps], time_base=facts.time_base, rate_fps=facts.rate_fps
+            stamps, time_base=facts.time_base, rate_fps=facts.rate_fps
         )
         self.pts_s.flags.writeable = False
         self.num_frames = len(stamps)
         self.fps = average_rate_fps(self.pts_s, rate_fps=facts.rate_fps)
         self.duration_s = end_s(
             self.pts_s,
-            last_duration=stamps[-1].duration,
+            last_duration=last_duration,
             time_base=facts.time_base,
             fps=self.fps,
         )
@@ -389,7 +390,7 @@ class Video:
                 index: int | None = self._num_decoded
                 if by_pts:
                     assert self._table is not None
-                    index = self._table.index_by_pts.get(frame.pts)
+                    index = self._table.index_of(frame.pts)
                 self._num_decoded += 1
                 if index in wanted:
                     wanted.remove(index)
