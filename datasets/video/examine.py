@@ -21,7 +21,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from cliptide.configs.errors import VideoError
-from cliptide.datasets.video.file_signs import what_it_is, where_it_ends
+from cliptide.datasets.video.file_signs import begins_as_mp4, what_it_is, where_it_ends
 from cliptide.datasets.video.likeness import FrameHasher, FramesDigest, hashed_indices
 from cliptide.datasets.video.opening import check_is_file, opened
 from cliptide.datasets.video.picture import Orientation
@@ -199,10 +199,10 @@ class _Reading:
     frame_pts: list[int | None] = field(default_factory=list)
     last_duration: int = 0
     first_fault: tuple[int | None, int] | None = None
-    last_fault: int = -1
     num_faults: int = 0
     is_encrypted: bool = False
     ended_early: bool = False
+    first_complaint: str = ""
     orientation: Orientation | None = None
     size: tuple[int, int] = (0, 0)
     frames_hash: str = ""
@@ -211,7 +211,6 @@ class _Reading:
     def fault(self, pts: int | None) -> None:
         """Note damage at the packet read last."""
         self.first_fault = self.first_fault or (pts, self.num_packets - 1)
-        self.last_fault = self.num_packets - 1
         self.num_faults += 1
 
     def described(self, found: Examination) -> Examination:
@@ -281,6 +280,7 @@ def _read(file: Path, complaints: _Complaints) -> _Reading:
                 break
             _decode(reading, packet, pictures, stream, complaints)
         pictures.finish(reading)
+    reading.first_complaint = next(iter(complaints.said), "")
     reading.ended_early = complaints.heard(r"ended prematurely|partial file|[Tt]runcat")
     return reading
 
@@ -381,7 +381,9 @@ def _judged(file: Path, found: Examination, reading: _Reading) -> Examination:
     """Give a reading its status, problem and place."""
     frames = found.num_frames
     if not frames:
-        return replace(found, status="unreadable", problem="no frame of it can be decoded")
+        said = f" ({reading.first_complaint})" if reading.first_complaint else ""
+        problem = f"no frame of it can be decoded{said}"
+        return replace(found, status="unreadable", problem=problem)
     missing = max(0, reading.header_frames - reading.num_packets)
     short_s = reading.header_s - found.duration_s
     slack_s = max(_DURATION_SLACK_S, _DURATION_SLACK_SHARE * reading.header_s)
@@ -450,7 +452,7 @@ def _why_not_opened(file: Path, error: VideoError, complaints: _Complaints) -> s
         return end
     if kind := what_it_is(file):
         return kind
-    if complaints.heard("moov atom not found"):
+    if begins_as_mp4(file) and complaints.heard("moov atom not found"):
         return "its index (moov) is missing, so nothing of it can be read"
     return _in_short(error, file)
 

@@ -26,6 +26,12 @@ def what_it_is(file: Path) -> str:
     return "it is text, not a video"
 
 
+def begins_as_mp4(file: Path) -> bool:
+    """Whether the file was an MP4 or MOV once, whatever has become of the rest."""
+    with file.open("rb") as stream:
+        return stream.read(8)[4:] in _MP4_BEGINNINGS
+
+
 def where_it_ends(file: Path) -> str:
     """Tell an MP4 or MOV that ends inside one of its boxes; empty where it does not.
 
