@@ -388,7 +388,7 @@ COMMANDS = {
         _predict,
     ),
     "check": Command(
-        "Read every video of a data set: what is broken, doubled or leaks between splits",
+        "Read every video: what is broken, doubled or leaks between splits",
         "cliptide check DATA [--csv FILE] [--config F] [--KEY VALUE]",
         _check_arguments,
         _check,

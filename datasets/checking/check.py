@@ -11,8 +11,8 @@ from cliptide.datasets.catalog.wording import some
 from cliptide.datasets.checking.comparing import near_pairs, same_content
 from cliptide.datasets.checking.workers import Failure, Limits, in_workers
 from cliptide.datasets.records import SPLITS, SampleRecord
-from cliptide.datasets.sampling import TOLERANCE_S
 from cliptide.datasets.video.examine import Examination, examine
+from cliptide.datasets.video.timeline import TOLERANCE_S
 
 Item = TypeVar("Item")
 

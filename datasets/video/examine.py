@@ -7,22 +7,20 @@ read the way training reads it, which decides whether it is merely hurt or canno
 """
 
 import hashlib
-import re
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal
 
 import av
-import av.logging
 from av.container import InputContainer
 from av.packet import Packet
-from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from cliptide.configs.errors import VideoError
+from cliptide.datasets.video.complaints import Complaints
 from cliptide.datasets.video.file_signs import begins_as_mp4, what_it_is, where_it_ends
-from cliptide.datasets.video.likeness import FrameHasher, FramesDigest, hashed_indices
+from cliptide.datasets.video.likeness import PicturesSeen
 from cliptide.datasets.video.opening import check_is_file, opened
 from cliptide.datasets.video.picture import Orientation
 from cliptide.datasets.video.timeline import (
@@ -113,7 +111,7 @@ def examine(path: Path) -> Examination:
     except OSError as error:
         return replace(found, problem=f"it cannot be read to its end ({error.strerror or error})")
     found = replace(found, num_bytes=num_bytes, content_hash=content_hash)
-    with _Complaints() as complaints:
+    with Complaints() as complaints:
         try:
             reading = _read(file, complaints)
         except VideoError as error:
@@ -135,42 +133,6 @@ def _digest(file: Path) -> tuple[int, str]:
             num_bytes += len(chunk)
             digest.update(chunk)
     return num_bytes, digest.hexdigest()
-
-
-class _Complaints:
-    """FFmpeg's error messages within a `with` block."""
-
-    def __init__(self) -> None:
-        self.said: list[str] = []
-        self._num_said = 0
-
-    def __enter__(self) -> Self:
-        self._level = av.logging.get_level()
-        self._skips = av.logging.get_skip_repeated()
-        av.logging.set_level(av.logging.ERROR)
-        # A file is opened more than once, and the second complaint is the one that is placed.
-        av.logging.set_skip_repeated(False)
-        self._capture = av.logging.Capture(local=False)
-        self._logs: list[Any] = self._capture.__enter__()
-        return self
-
-    def __exit__(self, *what: Any) -> None:
-        self._capture.__exit__(*what)
-        av.logging.set_level(self._level)
-        av.logging.set_skip_repeated(self._skips)
-
-    def any_new(self) -> bool:
-        """Whether something was said since the last call."""
-        new = bool(self._logs)
-        if new and len(self.said) < 20:  # a broken stream complains without end
-            self.said += [str(message).strip() for _, _, message in self._logs[:20]]
-        self._logs.clear()
-        return new
-
-    def heard(self, pattern: str) -> bool:
-        """Whether one of the first messages matches."""
-        self.any_new()
-        return any(re.search(pattern, message) for message in self.said)
 
 
 @dataclass
@@ -256,7 +218,7 @@ class _Reading:
         return earlier, float((pts - min(self.packet_pts)) * self.time_base)
 
 
-def _read(file: Path, complaints: _Complaints) -> _Reading:
+def _read(file: Path, complaints: Complaints) -> _Reading:
     """Decode every packet in order; an error costs that packet, not the rest.
 
     Raises:
@@ -266,7 +228,7 @@ def _read(file: Path, complaints: _Complaints) -> _Reading:
     reading = _Reading()
     with opened(file, threads=1) as (container, stream):
         _read_header(reading, container, stream)
-        pictures = _Pictures(reading.header_frames or _count_packets(file))
+        pictures = PicturesSeen(reading.header_frames or _count_packets(file))
         complaints.any_new()  # opening may complain of what decoding then gets right
         packets = container.demux(stream)
         while True:
@@ -279,9 +241,10 @@ def _read(file: Path, complaints: _Complaints) -> _Reading:
             if packet is None:
                 break
             _decode(reading, packet, pictures, stream, complaints)
-        pictures.finish(reading)
+        reading.frames_hash, reading.looks = pictures.result()
+    complaints.any_new()
     reading.first_complaint = next(iter(complaints.said), "")
-    reading.ended_early = complaints.heard(r"ended prematurely|partial file|[Tt]runcat")
+    reading.ended_early = complaints.tell_of_early_end
     return reading
 
 
@@ -319,9 +282,9 @@ def _count_packets(file: Path) -> int:
 def _decode(
     reading: _Reading,
     packet: "Packet[VideoStream]",
-    pictures: "_Pictures",
+    pictures: PicturesSeen,
     stream: VideoStream,
-    complaints: _Complaints,
+    complaints: Complaints,
 ) -> None:
     # The last packet is empty and tells the decoder to flush; others stand for a repeated frame.
     if packet.size or packet.dts is not None:
@@ -351,30 +314,6 @@ def _decode(
         faulty = True
     if complaints.any_new() or faulty:
         reading.fault(pts)
-
-
-class _Pictures:
-    """Digest of all frames and the looks of a few."""
-
-    def __init__(self, expected_frames: int) -> None:
-        self._wanted = hashed_indices(max(expected_frames, 1))
-        self._looks: list[int | None] = []
-        self._digest, self._hasher = FramesDigest(), FrameHasher()
-        self._count = 0
-
-    def add(self, frame: VideoFrame) -> None:
-        self._digest.add(frame)
-        while (
-            len(self._looks) < len(self._wanted) and self._wanted[len(self._looks)] <= self._count
-        ):
-            self._looks.append(self._hasher.hash(frame))
-        self._count += 1
-
-    def finish(self, reading: _Reading) -> None:
-        if self._count:
-            reading.frames_hash = self._digest.hexdigest()
-            # Where the file ends early there is nothing to compare.
-            reading.looks = (*self._looks, *[None] * (len(self._wanted) - len(self._looks)))
 
 
 def _judged(file: Path, found: Examination, reading: _Reading) -> Examination:
@@ -442,7 +381,7 @@ def _refusal_of_training(file: Path) -> str:
     return ""
 
 
-def _why_not_opened(file: Path, error: VideoError, complaints: _Complaints) -> str:
+def _why_not_opened(file: Path, error: VideoError, complaints: Complaints) -> str:
     """Say more of a file that cannot be opened than FFmpeg does."""
     if isinstance(error.__cause__, PermissionError):
         return "no permission to read it"
@@ -452,7 +391,8 @@ def _why_not_opened(file: Path, error: VideoError, complaints: _Complaints) -> s
         return end
     if kind := what_it_is(file):
         return kind
-    if begins_as_mp4(file) and complaints.heard("moov atom not found"):
+    complaints.any_new()
+    if begins_as_mp4(file) and "moov atom not found" in complaints.said:
         return "its index (moov) is missing, so nothing of it can be read"
     return _in_short(error, file)
 

@@ -85,3 +85,34 @@ class FrameHasher:
 def hashed_indices(num_frames: int) -> list[int]:
     """The frames to hash: the middle of each of `HASHED_FRAMES` equal stretches."""
     return [(2 * part + 1) * num_frames // (2 * HASHED_FRAMES) for part in range(HASHED_FRAMES)]
+
+
+class PicturesSeen:
+    """Digest of all frames of a video and the looks of a few, fed frame by frame.
+
+    Args:
+        expected_frames: How many there should be, which places the few.
+    """
+
+    def __init__(self, expected_frames: int) -> None:
+        self._wanted = hashed_indices(max(expected_frames, 1))
+        self._looks: list[int | None] = []
+        self._digest, self._hasher = FramesDigest(), FrameHasher()
+        self._count = 0
+
+    def add(self, frame: VideoFrame) -> None:
+        """Take in the next frame."""
+        self._digest.add(frame)
+        while len(self._looks) < HASHED_FRAMES and self._wanted[len(self._looks)] <= self._count:
+            self._looks.append(self._hasher.hash(frame))
+        self._count += 1
+
+    def result(self) -> tuple[str, tuple[int | None, ...]]:
+        """The digest, empty where there was no frame, and the looks.
+
+        A look is None for a blank frame and for one behind an early end.
+        """
+        if not self._count:
+            return "", ()
+        missing = HASHED_FRAMES - len(self._looks)
+        return self._digest.hexdigest(), (*self._looks, *[None] * missing)
