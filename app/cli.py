@@ -21,7 +21,7 @@ from cliptide.app.allocator import keep_freed_memory
 from cliptide.app.parsing import Parser, configs_first, recipe_names, value_of
 from cliptide.configs.checks import nearest
 from cliptide.configs.errors import CliptideError, InputError
-from cliptide.configs.schema import RunConfig
+from cliptide.configs.schema import DataConfig, RunConfig
 
 EXIT_INTERRUPTED = 130
 
@@ -36,6 +36,7 @@ class Command:
         add_arguments: Puts its arguments into a parser.
         run: Takes the parser and the parsed arguments; returns the exit code.
         prepare: Puts the words in order before they are parsed.
+        details: What more its help says.
     """
 
     about: str
@@ -43,6 +44,7 @@ class Command:
     add_arguments: Callable[[Parser], None]
     run: Callable[[Parser, Namespace], int]
     prepare: Callable[[Parser, list[str]], list[str]] = Parser.flags_last
+    details: str = ""
 
 
 def _demo_arguments(parser: Parser) -> None:
@@ -280,6 +282,85 @@ def _predict(parser: Parser, args: Namespace) -> int:
     )
 
 
+def _check_arguments(parser: Parser) -> None:
+    parser.add_argument("DATA", help="Folder of videos, or manifest CSV.")
+    parser.add_argument(
+        "--csv", type=str, default="check.csv", help="File to write a row for each clip to."
+    )
+    parser.add_argument("--overwrite", action="store_true", help="Replace a --csv that is there.")
+    parser.add_argument(
+        "--config",
+        type=str | None,
+        default=None,
+        help="Config or recipe to take data.* and seed from, so that the split is that of train.",
+    )
+    data, run = DataConfig(), RunConfig()
+    for key, kind, default, about in (
+        ("data.kind", str, data.kind, "Layout of DATA on disk."),
+        ("data.fold", int, data.fold, "Official fold to use (lists of UCF101 or HMDB51)."),
+        ("data.group_regex", str | None, None, "Regular expression that finds the group."),
+        ("data.val_share", float, data.val_share, "Share of the training clips for validation."),
+        ("data.test_share", float, data.test_share, "Share of the clips for testing."),
+        ("seed", int, run.seed, "Seed of a split to be made."),
+    ):
+        parser.add_argument(f"--{key}", type=kind, default=default, help=about)
+    parser.add_argument(
+        "--workers",
+        type=int | Literal["auto"],
+        default="auto",
+        help="Processes that read, or auto for one a processor core.",
+    )
+    parser.add_argument(
+        "--time_limit_s",
+        type=float,
+        default=300.0,
+        help="Seconds that one file may take; one that takes longer counts as unreadable.",
+    )
+    parser.add_argument(
+        "--memory_limit_mb",
+        type=int,
+        default=2048,
+        help="Memory that one file may take; enforced on Linux alone.",
+    )
+
+
+def _prepare_check(parser: Parser, words: list[str]) -> list[str]:
+    words, from_files = configs_first(parser.flags_last(words))
+    # Of a whole run's config, what decides the split.
+    known = {action.dest for action in parser._actions}
+    values = _flat({key: value for key, value in from_files.items() if key in ("data", "seed")})
+    parser.set_defaults({key: value for key, value in values.items() if key in known})
+    words = [word for word in words if not word.startswith("--config=")]
+    if from_files.get("DATA") and not (words and not words[0].startswith("-")):
+        words.insert(0, str(from_files["DATA"]))
+    return words
+
+
+def _check(parser: Parser, args: Namespace) -> int:
+    _require_data(args.DATA)
+    from cliptide.app.check import check
+
+    config = RunConfig(
+        data=DataConfig(
+            kind=args.data.kind,
+            fold=args.data.fold,
+            group_regex=args.data.group_regex,
+            val_share=args.data.val_share,
+            test_share=args.data.test_share,
+        ),
+        seed=args.seed,
+    )
+    return check(
+        Path(args.DATA),
+        config=config,
+        csv_to=Path(args.csv),
+        overwrite=args.overwrite,
+        workers=args.workers,
+        time_limit_s=args.time_limit_s,
+        memory_limit_mb=args.memory_limit_mb,
+    )
+
+
 COMMANDS = {
     "demo": Command(
         "Make videos, train on them, evaluate and predict: everything once, in minutes",
@@ -305,6 +386,17 @@ COMMANDS = {
         "cliptide predict MODEL SOURCE... [--json FILE|-] [--csv F]",
         _predict_arguments,
         _predict,
+    ),
+    "check": Command(
+        "Read every video: what is broken, doubled or leaks between splits",
+        "cliptide check DATA [--csv FILE] [--config F] [--KEY VALUE]",
+        _check_arguments,
+        _check,
+        _prepare_check,
+        "Exit code 1: a clip is unreadable (training would leave it out), the same pictures stand "
+        "in two splits, or a group is torn between splits. Files cut short or damaged of which "
+        "every frame left can be read, copies within a split, and clips of two splits that look "
+        "alike are warnings.",
     ),
 }
 
@@ -346,7 +438,11 @@ def _dispatch(words: list[str]) -> int:
             "See cliptide --help."
         )
     command = COMMANDS[name]
-    parser = Parser(prog=f"cliptide {name}", usage=command.usage, description=command.about + ".")
+    parser = Parser(
+        prog=f"cliptide {name}",
+        usage=command.usage,
+        description=f"{command.about}. {command.details}".strip(),
+    )
     command.add_arguments(parser)
     args = parser.parse_args(command.prepare(parser, rest))
     keep_freed_memory()

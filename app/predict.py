@@ -13,6 +13,7 @@ from rich.table import Table
 from cliptide.app.evaluation.predictions import VideoPrediction, write_predictions
 from cliptide.app.inference.recognise import FailedVideo, Prediction, load
 from cliptide.app.inference.terminal import log, result_console, track, warn
+from cliptide.app.outputs import require_writable
 from cliptide.app.results import percent
 from cliptide.configs.errors import InputError
 from cliptide.configs.schema import DataConfig, EvalConfig
@@ -129,19 +130,7 @@ def _require_writable(files: Sequence[Path], *, overwrite: bool) -> None:
     if len(files) > 1 and files[0].resolve() == files[1].resolve():
         raise InputError(f"--json and --csv are both {files[0]}. Give each a file of its own.")
     for path in files:
-        if path.is_dir():
-            raise InputError(f"{path} is a folder. Give the name of a file in it.")
-        if path.exists() and not overwrite:
-            raise InputError(f"{path} exists. Give another name, or --overwrite to replace it.")
-        if not path.parent.is_dir():
-            raise InputError(
-                f"There is no folder {path.parent} to write {path.name} into. Make it, or write "
-                "elsewhere."
-            )
-        if not os.access(path if path.exists() else path.parent, os.W_OK):
-            raise InputError(
-                f"{path} may not be written. Mend its permissions, or write elsewhere."
-            )
+        require_writable(path, overwrite=overwrite)
 
 
 def _write_json(json_to: str, results: Sequence[Prediction | FailedVideo]) -> None:

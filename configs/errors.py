@@ -29,6 +29,10 @@ class SplitError(DataError):
     """A split, fold or grouping cannot be made or is not there."""
 
 
+class LeakError(SplitError):
+    """A data set's own lists put one clip into two splits."""
+
+
 class ModelFileError(InputError):
     """A model file is no model, is truncated, or is of a newer format."""
 

@@ -6,9 +6,7 @@ OpenCV and FFmpeg: threads multiplied by workers are slower than either.
 """
 
 import multiprocessing
-import multiprocessing.connection
 import os
-import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,6 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
 from cliptide.datasets.clips import ClipDataset, Sample
+from cliptide.datasets.processes import end_with_parent, usable_cores
 
 MAX_WORKERS = 8
 
@@ -105,22 +104,11 @@ class EpochSampler(Sampler[tuple[int, int]]):
         return self.num_samples
 
 
-def _end_with_parent() -> None:
-    """Wait for the training process to end, however it ends, and end with it.
-
-    torch's own watch asks for the parent's id, which is the server's that started the worker.
-    """
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        multiprocessing.connection.wait([parent.sentinel])
-        os._exit(1)
-
-
 def _start_worker(worker: int) -> None:
     import cv2
 
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
+    # torch's own watch asks for the parent's id, which is the server's that started the worker.
+    end_with_parent()
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
 
@@ -140,12 +128,8 @@ def worker_count(workers: int | str, *, num_samples: int) -> int:
     """Resolve `data.workers`: auto leaves one processor core to the training itself."""
     if workers != "auto":
         return int(workers)
-    if hasattr(os, "sched_getaffinity"):
-        cores = len(os.sched_getaffinity(0))
-    else:
-        cores = os.cpu_count() or 1
     # Starting processes costs more than reading a handful of clips.
-    return min(MAX_WORKERS, max(cores - 1, 1)) if num_samples > 32 else 0
+    return min(MAX_WORKERS, max(usable_cores() - 1, 1)) if num_samples > 32 else 0
 
 
 def make_loader(

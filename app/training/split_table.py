@@ -16,11 +16,16 @@ ORIGINS = {
 }
 
 
+def split_title(catalog: Catalog, plan: SplitPlan) -> str:
+    """What was split, by whom, and the fingerprint."""
+    fold = f", fold {catalog.fold}" if catalog.fold else ""
+    return f"{catalog.root}: split {ORIGINS[plan.origin]}{fold}, fingerprint {plan.fingerprint}"
+
+
 def show_split(catalog: Catalog, plan: SplitPlan) -> None:
     """Print class x split on stderr, the notes, and torn groups."""
     counts = split_counts(plan.records, catalog.class_names)
-    fold = f", fold {catalog.fold}" if catalog.fold else ""
-    title = f"{catalog.root}: split {ORIGINS[plan.origin]}{fold}, fingerprint {plan.fingerprint}"
+    title = split_title(catalog, plan)
     table = Table(title=title, title_justify="left", title_style="bold")
     table.add_column("class")
     for split in ("train", "val", "test"):

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cliptide.configs.errors import DataError, SplitError
+from cliptide.configs.errors import DataError, LeakError, SplitError
 from cliptide.datasets.catalog.split_words import SPLIT_WORDS
 from cliptide.datasets.catalog.wording import did_you_mean, nfc, read_utf8, some
 from cliptide.datasets.records import Split
@@ -231,7 +231,7 @@ def refuse_repeats(
     """Refuse clips that stand in more than one row.
 
     Raises:
-        SplitError: They differ in their split.
+        LeakError: They differ in their split.
         DataError: They differ in their label, or in nothing.
     """
     first: dict[str, int] = {}
@@ -241,7 +241,7 @@ def refuse_repeats(
             continue
         lines = f"lines {rows[j].line} and {rows[i].line} of {data}"
         if splits[i] != splits[j]:
-            raise SplitError(
+            raise LeakError(
                 f"{name!r} stands in {splits[j]} and in {splits[i]}, {lines}. Keep it in one split."
             )
         if labels[i] != labels[j]:

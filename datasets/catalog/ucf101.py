@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
-from cliptide.configs.errors import DataError, SplitError
+from cliptide.configs.errors import DataError, LeakError, SplitError
 from cliptide.datasets.catalog.catalog import Catalog, require_classes
 from cliptide.datasets.catalog.groups import find_groups
 from cliptide.datasets.catalog.listed import ListedClip, match_files
@@ -85,7 +85,7 @@ def read_ucf101(data: Path, *, fold: int, group_regex: str | None) -> Catalog:
         clips = _read_list(path, names_by_number)
         both = [str(clip) for clip in clips if clip in listed]
         if both:
-            raise SplitError(
+            raise LeakError(
                 f"In both {train_list.name} and {test_list.name} of {lists}: "
                 f"{counted(len(both), 'clip')} ({some(both)}). Take each out of one of the lists."
             )

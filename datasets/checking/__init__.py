@@ -1,0 +1,1 @@
+"""Checking a whole data set: every file read in guarded processes, then compared."""
