@@ -1,5 +1,6 @@
 """Every frame asked for is the one reading in order gives, and every bad file is a VideoError."""
 
+import contextlib
 import os
 import struct
 from collections.abc import Callable
@@ -604,15 +605,25 @@ def test_a_file_cut_short_gives_its_whole_frames_or_an_error(
     codec = {"mpeg4.avi": "mpeg4", "vp9.webm": "libvpx-vp9"}.get(kind, "libx264")
     options = {"movflags": "faststart"} if kind == "faststart.mp4" else {}
     path = write_video(tmp_path / kind, numbered_frames(60), codec=codec, container_options=options)
+    whole = in_order(path)
     data = path.read_bytes()
     path.write_bytes(data[: int(part * len(data))])
+    num_in_order = 0
+    with contextlib.suppress(av.FFmpegError, IndexError), av.open(str(path)) as container:
+        for _ in container.decode(video=0):
+            num_in_order += 1
     try:
         with open_video(path) as video:
             frames = all_frames(video)
     except VideoError as error:
         assert kind in str(error) and "Replace it" in str(error)
+        assert not num_in_order
     else:
-        np.testing.assert_array_equal(frames, in_order(path))
+        # Of the packet that is cut through, the decoder may make half a picture; it is left out.
+        assert len(frames) >= num_in_order - 1
+        numbers = read_numbers(frames)  # a B-frame may be cut off and the one behind it not
+        assert numbers == sorted(numbers)
+        np.testing.assert_array_equal(frames, [whole[number] for number in numbers])
 
 
 def damaged_tail(path: Path) -> Path:

@@ -96,6 +96,11 @@ def _listed(
             look(packet)
         if held is not None:
             held.append(packet)
+    if rows and rows[-1].is_corrupt and not any(row.is_corrupt for row in rows[:-1]):
+        # Where a file is cut short, its last packet is a part of one.
+        rows.pop()
+        if held is not None:
+            held.pop()
     return rows, held
 
 
@@ -109,7 +114,7 @@ def _vp8_packets(
     )
     return [
         row._replace(is_discarded=row.is_discarded or not is_shown)
-        for row, is_shown in zip(rows, shown, strict=True)
+        for row, is_shown in zip(rows, shown, strict=False)  # a packet cut short has no row
     ], packets
 
 
@@ -132,6 +137,7 @@ def _mpeg4_packets(
         vops.append(read_vops(data, layer) if layer is not None else None)
 
     rows, held = _listed(path, container, stream, look)
+    vops = vops[: len(rows)]
     whole = [found for found in vops if found is not None]
     parts = parts_in_decode_order(whole) if len(whole) == len(vops) else None
     stamps = [row.pts for row in rows]
