@@ -459,6 +459,86 @@ def test_one_pass_to_a_size_is_near_converting_first_and_then_averaging(
     assert difference.mean() <= 4 and difference.max() <= 40
 
 
+@settings(max_examples=25, deadline=None)
+@given(data=st.data())
+@pytest.mark.parametrize(
+    ("name", "pix_fmt", "rotation", "hflip"),
+    [
+        ("a.mp4", "yuv420p", 0, False),
+        ("b.mp4", "yuv444p", 90, False),
+        ("c.mp4", "yuv420p", 180, False),
+        ("d.mp4", "yuv422p", 270, True),
+        ("e.mp4", "yuv420p10le", 0, True),
+    ],
+)
+def test_a_crop_is_a_part_of_the_whole_picture(
+    name: str,
+    pix_fmt: str,
+    rotation: int,
+    hflip: bool,
+    data: st.DataObject,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    path = tmp_path_factory.getbasetemp() / f"crop_{name}"
+    if not path.exists():
+        frames = numbered_frames(3, 50, 70)
+        write_video(path, frames, pix_fmt=pix_fmt, rotation=rotation, hflip=hflip)
+    with open_video(path) as video:
+        top = data.draw(st.integers(0, video.height - 8))
+        left = data.draw(st.integers(0, video.width - 8))
+        height = data.draw(st.integers(8, video.height - top))
+        width = data.draw(st.integers(8, video.width - left))
+        crop = (top, left, height, width)
+        cropped = video.frames_at([2, 0], crop=crop)
+        part = video.frames_at([2, 0])[:, top : top + height, left : left + width]
+        assert cropped.shape == part.shape
+        assert cropped.shape == part.shape
+        # Rounding patterns begin at the corner; 10-bit chroma is interpolated across the edge.
+        assert np.abs(cropped.astype(int) - part).max() <= (64 if "10" in pix_fmt else 4)
+
+
+@pytest.mark.parametrize("crop", [(10, 20, 60, 80), (11, 21, 61, 79), (1, 1, 90, 120)])
+def test_a_crop_with_a_size_is_that_part_averaged(
+    crop: tuple[int, int, int, int], tmp_path: Path
+) -> None:
+    y, x = np.mgrid[0:96, 0:128]
+    wave = 128 + 60 * np.sin(x / 9) + 50 * np.cos(y / 7)
+    frames = np.stack([wave, 255 - wave, (x + y) % 256], axis=-1).astype(np.uint8)[None]
+    path = write_video(tmp_path / "a.mp4", frames)
+    top, left, height, width = crop
+    with open_video(path) as video:
+        (part,) = video.frames_at([0])[:, top : top + height, left : left + width]
+        (resized,) = video.frames_at([0], size=(24, 32), crop=crop)
+    expected = cv2.resize(part, (32, 24), interpolation=cv2.INTER_AREA)
+    assert np.abs(resized.astype(int) - expected).mean() < 4
+
+
+def test_a_crop_of_the_whole_picture_changes_nothing(clip: Path) -> None:
+    with open_video(clip) as video:
+        whole = video.frames_at([3], size=(24, 30))
+        np.testing.assert_array_equal(
+            video.frames_at([3], size=(24, 30), crop=(0, 0, 48, 64)), whole
+        )
+
+
+@pytest.mark.parametrize(
+    "crop", [(0, 0, 0, 4), (-1, 0, 4, 4), (0, 61, 4, 4), (45, 0, 4, 4), (0, 0, 4, -4)]
+)
+def test_a_crop_outside_the_picture_is_refused(crop: tuple[int, int, int, int], clip: Path) -> None:
+    with open_video(clip) as video, pytest.raises(ValueError, match=r"crop is .* 48 x 64 pixels"):
+        video.frames_at([0], crop=crop)
+
+
+def test_a_crop_of_a_stream_that_changes_size_is_of_the_first_size(tmp_path: Path) -> None:
+    frames = [numbered_frames(4, *size)[n] for n, size in enumerate([(48, 64), (96, 128)] * 2)]
+    path = write_mjpeg(tmp_path / "a.mkv", frames, pts=[0, 40, 80, 120])
+    with open_video(path) as video:
+        cropped = video.frames_at([0, 1, 2, 3], crop=(24, 0, 24, 64))
+        assert cropped.shape == (4, 24, 64, 3)
+        small = video.frames_at([0, 1, 2, 3])[:, 24:]
+        assert np.abs(cropped.astype(int) - small).mean() < 4
+
+
 def test_shrinking_averages_instead_of_skipping_pixels(tmp_path: Path) -> None:
     stripes = np.zeros((3, 48, 64, 3), np.uint8)
     stripes[:, :, ::2] = 200

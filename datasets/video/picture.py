@@ -114,34 +114,55 @@ class PictureMaker:
         Args:
             frame: A decoded frame.
             picture: Written to.
-            crop: The part of the upright picture to convert; None for all of it. A frame of
-                another size than the first is taken whole to that size before.
+            crop: The part of the upright picture to convert; None for all of it. Where it is
+                resized and chroma is stored at half the resolution, it may begin a pixel earlier.
+                A frame of another size than the first is taken whole to that size before.
         """
-        if crop is not None:
-            frame = self._cropped(frame, crop)
         height, width = picture.shape[:2]
         if self.orientation.transpose:
             height, width = width, height
-        if (height, width) == (frame.height, frame.width):
+        top = left = 0
+        if crop is not None:
+            own_size = (crop.height, crop.width) == picture.shape[:2]
+            frame, top, left = self._cropped(frame, crop, whole_chroma=own_size)
+        if (height, width) == (frame.height, frame.width) or (crop is not None and own_size):
             # BILINEAR, which PyAV's own conversion uses: chroma is upsampled by it.
-            (rgb,) = self._planes(frame, height, width, format="rgb24", interpolation="BILINEAR")
-            picture[:] = self.orientation.apply(rgb.reshape(height, width, 3))
+            (rgb,) = self._planes(
+                frame, frame.height, frame.width, format="rgb24", interpolation="BILINEAR"
+            )
+            rgb = rgb.reshape(frame.height, frame.width, 3)
+            picture[:] = self.orientation.apply(rgb[top : top + height, left : left + width])
             return
         # Planes, because FFmpeg scales into them two to three times as fast as into packed RGB.
         green, blue, red = self._planes(frame, height, width, format="gbrp", interpolation="AREA")
         for channel, plane in enumerate((red, green, blue)):
             picture[:, :, channel] = self.orientation.apply(plane)
 
-    def _cropped(self, frame: VideoFrame, crop: Crop) -> VideoFrame:
+    def _cropped(
+        self, frame: VideoFrame, crop: Crop, *, whole_chroma: bool
+    ) -> tuple[VideoFrame, int, int]:
+        """Cut a part out; gives also where in it the crop begins, for its corner is rounded.
+
+        With `whole_chroma` its end is rounded too, so that each pixel keeps its colour.
+        """
         height, width = self._stored_size
         if (frame.height, frame.width) != self._stored_size:
             frame = self._reformatter.reformat(
                 frame, width=width, height=height, interpolation="AREA", threads=1
             )
         part = self.orientation.stored(crop, height=self.height, width=self.width)
-        if self._cropper is None or not self._cropper.fits(frame, part):
-            self._cropper = _Cropper(frame, part)
-        return self._cropper.crop(frame)
+        # A corner between two chroma samples would shift the colours, and breaks 10 bit.
+        step_y = 64 // frame.format.chroma_height(64)
+        step_x = 64 // frame.format.chroma_width(64)
+        top, left = part.top - part.top % step_y, part.left - part.left % step_x
+        bottom, right = part.top + part.height, part.left + part.width
+        if whole_chroma:
+            bottom = min(height, -(-bottom // step_y) * step_y)
+            right = min(width, -(-right // step_x) * step_x)
+        grown = Crop(top, left, bottom - top, right - left)
+        if self._cropper is None or not self._cropper.fits(frame, grown):
+            self._cropper = _Cropper(frame, grown)
+        return self._cropper.crop(frame), part.top - top, part.left - left
 
     def _planes(
         self, frame: VideoFrame, height: int, width: int, *, format: str, interpolation: str
@@ -177,7 +198,7 @@ class _Cropper:
             format=frame.format,
             time_base=frame.time_base or Fraction(1, 1000),
         )
-        # Without exact, odd corners would be rounded where chroma is halved.
+        # Without exact, an odd height or width would be rounded where chroma is halved.
         top, left, height, width = crop
         cut = self._graph.add("crop", f"w={width}:h={height}:x={left}:y={top}:exact=1")
         sink = self._graph.add("buffersink")

@@ -201,8 +201,8 @@ class Video:
                 another size than the first read, in a stream that changes midway, is resized to
                 that one's.
             crop: (top, left, height, width) of the part to take, in pixels of the upright
-                video; nothing else is converted. Where chroma is stored at half the resolution,
-                an odd corner shifts it by half a pixel.
+                video; nothing else is converted. Where it is resized and chroma is stored at
+                half the resolution, an odd corner is rounded down to the even pixel before it.
 
         Returns:
             (N, height, width, 3) uint8 RGB, upright.
