@@ -21,7 +21,7 @@ from cliptide.configs.errors import VideoError
 from cliptide.datasets.video.complaints import Complaints
 from cliptide.datasets.video.file_signs import begins_as_mp4, what_it_is, where_it_ends
 from cliptide.datasets.video.likeness import PicturesSeen
-from cliptide.datasets.video.opening import check_is_file, opened
+from cliptide.datasets.video.opening import StreamFacts, check_is_file, is_encrypted, opened
 from cliptide.datasets.video.picture import Orientation
 from cliptide.datasets.video.timeline import (
     DEFAULT_RATE_FPS,
@@ -249,25 +249,15 @@ def _read(file: Path, complaints: Complaints) -> _Reading:
 
 
 def _read_header(reading: _Reading, container: InputContainer, stream: VideoStream) -> None:
-    reading.time_base = _time_base(stream)
-    for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate):
-        # PyAV 19 gives 0/0 for an unknown rate, earlier ones None.
-        if rate is not None and rate.numerator > 0 and rate.denominator > 0:
-            reading.rate_fps = float(rate)
-            break
+    facts = StreamFacts.of(container, stream)
+    reading.time_base, reading.rate_fps = facts.time_base, facts.rate_fps
+    reading.has_audio = facts.has_audio
     reading.header_frames = stream.frames
-    reading.has_audio = bool(container.streams.audio)
     reading.codec = stream.codec_context.codec.canonical_name
     if stream.duration:
         reading.header_s = float(stream.duration * reading.time_base)
     elif container.duration and not reading.has_audio:
         reading.header_s = container.duration / av.time_base
-
-
-def _time_base(stream: VideoStream) -> Fraction:
-    """Seconds in one unit of the time stamps, as Python's fraction: PyAV 19 has one of its own."""
-    base = stream.time_base
-    return Fraction(1, 1000) if base is None else Fraction(base.numerator, base.denominator)
 
 
 def _count_packets(file: Path) -> int:
@@ -294,11 +284,8 @@ def _decode(
             reading.packet_pts.append(packet.pts)
     faulty = packet.is_corrupt
     pts = packet.pts
-    if not reading.is_encrypted and reading.num_packets == 1:
-        reading.is_encrypted = any(
-            str(getattr(data, "data_type", "")) == "encryption_info"
-            for data in packet.iter_sidedata()
-        )
+    if reading.num_packets == 1:
+        reading.is_encrypted = is_encrypted(packet)
     try:
         for frame in stream.codec_context.decode(packet):
             if frame.is_corrupt:

@@ -17,6 +17,7 @@ from av.container import InputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
+from cliptide.configs.errors import VideoError
 from cliptide.datasets.video.mpeg4 import (
     Layer,
     Vop,
@@ -25,7 +26,7 @@ from cliptide.datasets.video.mpeg4 import (
     read_layer,
     read_vops,
 )
-from cliptide.datasets.video.opening import video_errors
+from cliptide.datasets.video.opening import is_encrypted, video_errors
 from cliptide.datasets.video.plan import starts_whole
 from cliptide.datasets.video.table import MOST_BYTES_HELD, IndexTable, PacketTable, row_of
 from cliptide.datasets.video.timeline import PacketRow, table_is_clean
@@ -86,11 +87,17 @@ def _listed(
     look: "Callable[[Packet[VideoStream]], None] | None" = None,
 ) -> "tuple[list[PacketRow], list[Packet[VideoStream]] | None]":
     """Demux everything; hold the packets of a file that is not too large."""
-    held: list[Packet[VideoStream]] | None = [] if path.stat().st_size <= MOST_BYTES_HELD else None
-    rows = []
+    # A file that is still being written may grow as fast as it is read.
+    num_bytes = path.stat().st_size
+    held: list[Packet[VideoStream]] | None = [] if num_bytes <= MOST_BYTES_HELD else None
+    rows: list[PacketRow] = []
     for packet in container.demux(stream):
         if not packet.size:  # the last one is empty: it tells a decoder to flush
             continue
+        if packet.pos is not None and packet.pos >= num_bytes:
+            break
+        if not rows and is_encrypted(packet):
+            raise VideoError(f"{path}: is encrypted. Decrypt it with its publisher's key first.")
         rows.append(row_of(packet))
         if look is not None:
             look(packet)

@@ -17,6 +17,7 @@ from typing import Any, Literal, Self
 import av
 from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
+from av.packet import Packet
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
@@ -24,6 +25,9 @@ from cliptide.configs.errors import VideoError
 from cliptide.datasets.video.timeline import DEFAULT_RATE_FPS
 
 Device = Literal["cpu", "cuda"]
+
+# 16K; FFmpeg itself ends at twice that. One such picture takes 400 MB in RGB.
+MOST_PIXELS = 2**27
 
 REENCODE = "Replace it, or try to save what is whole: ffmpeg -i IN -c:v libx264 OUT.mp4"
 
@@ -42,6 +46,8 @@ def video_errors(path: Path, doing: str) -> Iterator[None]:
         raise VideoError(
             f"{path}: no permission to read it. Change the file's permissions or owner."
         ) from error
+    except FileNotFoundError as error:
+        raise VideoError(f"{path}: vanished while it was read. Check where it went.") from error
     except (av.FFmpegError, OSError) as error:
         raise VideoError(f"{path}: {doing} ({_cause(error)}). {REENCODE}") from error
 
@@ -129,6 +135,12 @@ def open_stream(
                 f"{path}: no decoder for its video codec. "
                 "Re-encode it where it plays: ffmpeg -i IN -c:v libx264 OUT.mp4"
             )
+        width, height = stream.codec_context.width, stream.codec_context.height
+        if width * height > MOST_PIXELS:
+            raise VideoError(
+                f"{path}: its header says {width} x {height} pixels, which no video has; it is "
+                f"damaged. {REENCODE}"
+            )
         stream.codec_context.thread_count = threads
         if threads != 1:
             stream.codec_context.thread_type = "AUTO"
@@ -136,6 +148,13 @@ def open_stream(
         container.close()
         raise
     return container, stream
+
+
+def is_encrypted(packet: "Packet[VideoStream]") -> bool:
+    """Whether a packet says that its content is encrypted."""
+    return any(
+        str(getattr(data, "data_type", "")) == "encryption_info" for data in packet.iter_sidedata()
+    )
 
 
 _missing_devices: set[str] = set()

@@ -101,7 +101,7 @@ class InOrderReader:
 
     def __init__(self, path: Path, *, threads: int, device: Device = "cpu") -> None:
         self._container, stream = open_stream(path, threads=threads, device=device)
-        self._frames = self._container.decode(stream)
+        self._frames = _decoded_in_order(path, self._container, stream)
 
     def __iter__(self) -> Self:
         return self
@@ -114,11 +114,25 @@ class InOrderReader:
         self._container.close()
 
 
+def _decoded_in_order(
+    path: Path, container: InputContainer, stream: VideoStream
+) -> Iterator[VideoFrame]:
+    # A file that is still being written may grow as fast as it is read.
+    num_bytes = path.stat().st_size
+    for packet in container.demux(stream):
+        if packet.pos is not None and packet.pos >= num_bytes:
+            break
+        yield from packet.decode()
+    else:
+        return  # the last packet was empty, which tells the decoder to give what it holds
+    yield from stream.codec_context.decode(None)
+
+
 def decode_stamps(path: Path, *, threads: int) -> list[FrameStamp]:
     """Decode the whole file once, in order, for the stamps of its frames."""
     stamps: list[FrameStamp] = []
     with opened(path, threads=threads) as (container, stream):
-        frames = container.decode(stream)
+        frames = _decoded_in_order(path, container, stream)
         while True:
             with video_errors(path, f"it is damaged or cut short behind frame {len(stamps)}"):
                 frame = next(frames, None)
