@@ -1,7 +1,7 @@
 """How cliptide and others read frames of a video by index, each in its fairest configuration.
 
-Every reader has one thread, opens the file itself, and gives the asked frames, in ascending order, resized,
-as a (N, height, width, 3) or (N, 3, height, width) array of uint8 RGB.
+Every reader has one thread, opens the file itself, and gives the asked frames, ascending and
+resized, as a (N, height, width, 3) or (N, 3, height, width) array of uint8 RGB.
 
 TorchCodec needs the system's FFmpeg (`apt install ffmpeg`); it and decord come with the extra
 `bench`. A reader that is not installed is left out.
@@ -10,6 +10,7 @@ TorchCodec needs the system's FFmpeg (`apt install ffmpeg`); it and decord come 
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,15 +29,15 @@ def cliptide(path: Path, indices: Sequence[int], size: tuple[int, int]) -> Any:
         return video.frames_at(indices, size=size)
 
 
-def ceiling_s(path: Path, indices: Sequence[int]) -> tuple[float, float]:
-    """Seconds that cliptide's plan takes without any conversion: with opening, and without."""
-    began = time.perf_counter()
+def plan_cpu_s(path: Path, indices: Sequence[int]) -> tuple[float, float]:
+    """CPU seconds that cliptide's plan takes without any conversion: with opening, and without."""
+    began = time.process_time()
     with open_video(path) as video:
-        opened = time.perf_counter()
+        opened = time.process_time()
         for _ in video._decoded(set(indices)):
             pass
-        done = time.perf_counter()
-    return time.perf_counter() - began, done - opened
+        done = time.process_time()
+    return time.process_time() - began, done - opened
 
 
 def pyav_in_order(path: Path, indices: Sequence[int], size: tuple[int, int]) -> Any:
@@ -129,6 +130,22 @@ def peers() -> dict[str, Reader]:
     except ImportError as error:
         _left_out("decord", error)
     return found | {"OpenCV": opencv, "PyAV in order": pyav_in_order}
+
+
+def versions() -> str:
+    """What was measured with, in one line."""
+    found = [f"PyAV {av.__version__}", f"OpenCV {cv2.__version__}"]
+    with suppress(ImportError, RuntimeError):
+        import torchcodec
+        from torchcodec._core import get_ffmpeg_library_versions
+
+        ffmpeg = get_ffmpeg_library_versions()["ffmpeg_version"]
+        found.append(f"TorchCodec {torchcodec.__version__} (FFmpeg {ffmpeg})")
+    with suppress(ImportError):
+        import decord
+
+        found.append(f"decord {decord.__version__}")
+    return ", ".join(found)
 
 
 def as_pictures(frames: Any) -> NDArray[np.uint8]:

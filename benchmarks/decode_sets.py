@@ -1,4 +1,4 @@
-"""The videos of the decode benchmark: generated ones of every codec, and real ones where they lie."""
+"""The decode benchmark's videos: generated ones of every codec, and real ones if there."""
 
 import shutil
 import subprocess
