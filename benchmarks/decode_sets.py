@@ -35,6 +35,11 @@ class VideoSet:
     fastest: float
 
     @property
+    def everywhere(self) -> bool:
+        """Whether it is timed beyond the first table; large videos in short groups take long."""
+        return not (self.name.endswith("groups of 30") and "256p" not in self.name)
+
+    @property
     def kbit_s(self) -> tuple[int, int]:
         """The lowest and the highest bit rate of the video streams, kbit/s."""
         rates = [_kbit_s(path) for path in self.paths]
