@@ -195,7 +195,7 @@ def _gives(
         except Exception as error:  # every library has exceptions of its own
             print(f"{name}, {path.name}: {error}", file=sys.stderr)
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            result.failed[name] = f"{path.name}: {reason.split('] ')[-1][-90:]}"
+            result.failed[name] = f"{path.name}: {reason.split(': ', 1)[-1][:90]}"
             return False
         wrong += reference.wrong_frames(frames, indices)
     if wrong:
