@@ -159,4 +159,4 @@ def test_headers_of_an_encoder_are_read(tmp_path: Path) -> None:
 def test_nonsense_is_read_without_an_error(data: bytes) -> None:
     assert read_layer(b"\0\0\1\x20" + data) is None or data
     vops = read_vops(b"\0\0\1\xb6" + data, LAYER)
-    assert vops is None or vops[0].start == 0
+    assert not vops or vops[0].start == 0

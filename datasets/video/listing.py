@@ -20,6 +20,7 @@ from av.video.stream import VideoStream
 from cliptide.configs.errors import VideoError
 from cliptide.datasets.video.mpeg4 import (
     Layer,
+    Part,
     Vop,
     display_order,
     parts_in_decode_order,
@@ -134,53 +135,58 @@ def _mpeg4_packets(
     whether each got its own.
     """
     layer: Layer | None = None
-    vops: list[list[Vop] | None] = []
+    vops: list[list[Vop]] = []
 
     def look(packet: "Packet[VideoStream]") -> None:
         nonlocal layer
         data = bytes(packet)
         if not vops:
             layer = read_layer((stream.codec_context.extradata or b"") + data)
-        vops.append(read_vops(data, layer) if layer is not None else None)
+        vops.append(read_vops(data, layer) if layer is not None else [])
 
     rows, held = _listed(path, container, stream, look)
-    vops = vops[: len(rows)]
-    whole = [found for found in vops if found is not None]
-    parts = parts_in_decode_order(whole) if len(whole) == len(vops) else None
-    stamps = [row.pts for row in rows]
-    if parts is None or not table_is_clean(rows):
+    del vops[len(rows) :]  # a packet cut short has no row
+    if not table_is_clean(rows):
         return [], None, True
+    if all(len(found) == 1 and found[0].is_coded for found in vops):
+        kinds = [found[0].kind for found in vops]
+        table = [
+            row if row.is_key == (kind == "I") else row._replace(is_key=kind == "I")
+            for row, kind in zip(rows, kinds, strict=True)
+        ]
+        stamps = sorted(row.pts for row in rows)  # type: ignore[type-var]
+        if [stamps[place] for place in display_order(kinds)] == [row.pts for row in rows]:
+            return table, held, True
+    parts = parts_in_decode_order(vops)
+    # Read again, the packets of a large file come as they are in the file.
+    if parts is None or held is None:
+        return [], None, True
+    return *_dealt(rows, held, parts), False
 
-    made = [rows[p.packet] for p in parts]
+
+def _dealt(
+    rows: Sequence[PacketRow], held: "Sequence[Packet[VideoStream]]", parts: Sequence[Part]
+) -> "tuple[list[PacketRow], list[Packet[VideoStream]]]":
+    """Make a packet and a row for each part, with the stamps in display order."""
     shown = [at for at, part in enumerate(parts) if part.is_shown]
+    stamps = sorted(rows[parts[at].packet].pts for at in shown)  # type: ignore[type-var]
     places = display_order([parts[at].kind for at in shown])
-    stamps = sorted(made[at].pts for at in shown)  # type: ignore[type-var]
     dealt = {at: stamps[place] for at, place in zip(shown, places, strict=True)}
-    table = [
-        PacketRow(
-            dealt.get(at, row.pts),
-            row.dts,
-            row.duration,
-            part.kind == "I" and part.is_shown,
-            row.is_discarded or not part.is_shown,
-            row.is_corrupt,
+    table, packets = [], []
+    for at, part in enumerate(parts):
+        row, packet = rows[part.packet], held[part.packet]
+        row = row._replace(
+            pts=dealt.get(at, row.pts),
+            is_key=part.kind == "I" and part.is_shown,
+            is_discarded=row.is_discarded or not part.is_shown,
         )
-        for at, (row, part) in enumerate(zip(made, parts, strict=True))
-    ]
-    untouched = all((p.source, p.start, p.stop) == (at, 0, None) for at, p in enumerate(parts))
-    keeps_pts = untouched and [row.pts for row in table] == [row.pts for row in rows]
-    if held is None:
-        # Read again, packets come as they are in the file.
-        return (table, None, True) if keeps_pts else ([], None, True)
-    packets = []
-    for row, part in zip(table, parts, strict=True):
-        packet = held[part.packet]
         if (part.source, part.start, part.stop) != (part.packet, 0, None):
             packet = _made(bytes(held[part.source])[part.start : part.stop])
             packet.time_base, packet.dts = held[part.source].time_base, row.dts
         packet.pts = row.pts
+        table.append(row)
         packets.append(packet)
-    return table, packets, keeps_pts
+    return table, packets
 
 
 def _made(data: bytes) -> "Packet[VideoStream]":

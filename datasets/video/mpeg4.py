@@ -110,8 +110,8 @@ def read_layer(headers: bytes) -> Layer | None:
     return Layer(max(1, (resolution - 1).bit_length()), bool(PACKED_MARK.search(headers)))
 
 
-def read_vops(data: bytes, layer: Layer) -> list[Vop] | None:
-    """List the pictures of a packet that its decoder would look at; None where one is damaged."""
+def read_vops(data: bytes, layer: Layer) -> list[Vop]:
+    """List the pictures of a packet that its decoder would look at; none where one is damaged."""
     vops: list[Vop] = []
     start = data.find(VOP_START)
     while start >= 0:
@@ -121,10 +121,10 @@ def read_vops(data: bytes, layer: Layer) -> list[Vop] | None:
         while header >> bit & 1:  # modulo_time_base: a one for each second passed
             bit -= 1
             if bit < 64:
-                return None
+                return []
         marker, second_marker = bit - 1, bit - 2 - layer.increment_bits
         if not (header >> marker & 1 and header >> second_marker & 1):
-            return None
+            return []
         is_coded = bool(header >> second_marker - 1 & 1)
         vops.append(Vop(start, KINDS[header >> 126], is_coded))
         if not layer.is_packed:

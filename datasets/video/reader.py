@@ -14,6 +14,10 @@ from cliptide.datasets.video.plan import Run
 from cliptide.datasets.video.table import PacketTable
 from cliptide.datasets.video.timeline import FrameStamp
 
+# Codecs whose decoder can leave out frames that nothing refers to, from one packet to the next.
+# AV1's takes that as a setting for good, VP8's and VP9's do not know it.
+SKIP_UNREFERENCED = ("h264", "hevc", "mpeg4")
+
 
 class PlannedReader:
     """Executes plans on an open stream.
@@ -29,6 +33,7 @@ class PlannedReader:
         self._demuxed: Iterator[Packet[VideoStream]] | None = None
         self._next = -1  # position of the packet that comes next out of `_demuxed`
         self._used = False
+        self._skips = stream.codec_context.codec.canonical_name in SKIP_UNREFERENCED
         self._decodes_all = True
         stream.codec_context.skip_frame = "DEFAULT"
 
@@ -62,7 +67,7 @@ class PlannedReader:
         if packets is None:
             packets = self._fetch(run.start, run.stop)  # type: ignore[assignment]
         for position, packet in enumerate(packets, start=run.start):  # type: ignore[arg-type]
-            if (position in run.wanted) != self._decodes_all:  # setting it costs more
+            if self._skips and (position in run.wanted) != self._decodes_all:
                 self._decodes_all = not self._decodes_all
                 context.skip_frame = "DEFAULT" if self._decodes_all else "NONREF"
             yield from context.decode(packet)

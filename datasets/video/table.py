@@ -8,7 +8,7 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from cliptide.datasets.video.plan import Run, key_positions, plan_runs
-from cliptide.datasets.video.timeline import PacketRow, shown_stamps
+from cliptide.datasets.video.timeline import PacketRow
 
 # Packets of a file up to this size stay in memory; those of a larger one are read again.
 MOST_BYTES_HELD = 64 * 2**20
@@ -52,20 +52,25 @@ class PacketTable:
     ) -> None:
         self.rows: Sequence[PacketRow] | Mapping[int, PacketRow] = rows
         self.packets, self.keeps_pts = packets, keeps_pts
-        stamps = shown_stamps(rows)
-        self.pts: Sequence[int] = [stamp.pts for stamp in stamps]  # type: ignore[misc]
-        self.last_duration = stamps[-1].duration if stamps else 0
-        self._index_by_pts = {pts: index for index, pts in enumerate(self.pts)}
-        self._position_by_pts = {row.pts: position for position, row in enumerate(rows)}
+        # Packets that an edit list discards are decoded but never shown.
+        shown = [position for position, row in enumerate(rows) if not row.is_discarded]
+        stamps: list[int] = [row.pts for row in rows]  # type: ignore[misc]
+        shown.sort(key=stamps.__getitem__)
+        self._positions = shown
+        self.pts: Sequence[int] = [stamps[position] for position in shown]
+        self.last_duration = rows[shown[-1]].duration if shown else 0
         self._keys: Sequence[int] = key_positions(rows)
 
     def index_of(self, pts: int | None) -> int | None:
         """The number of the frame with a stamp."""
-        return self._index_by_pts.get(pts)  # type: ignore[arg-type]
+        if pts is None:
+            return None
+        index = bisect_left(self.pts, pts)
+        return index if index < len(self.pts) and self.pts[index] == pts else None
 
     def runs(self, indices: Iterable[int], fetch: "Fetch") -> list[Run]:
         """Plan how to decode the frames of some indices; `fetch` reads packets where needed."""
-        positions = [self._position_by_pts[self.pts[index]] for index in indices]
+        positions = [self._positions[index] for index in indices]
         return plan_runs(self.rows, positions, keys=self._keys)
 
     def chunks(self, indices: Sequence[int]) -> Iterator[Sequence[int]]:
@@ -131,16 +136,9 @@ class IndexTable(PacketTable):
         self.pts, self.packets, self.keeps_pts = pts, None, True
         self.last_duration = pts.step if isinstance(pts, range) else 0
         self._dts, self._keys, self._sizes = dts, keys, sizes
-        self._position_by_pts = {}
+        self._position_by_pts: dict[int, int] = {}
         self._held: dict[int, Packet[VideoStream]] = {}
         self._held_bytes = 0
-
-    def index_of(self, pts: int | None) -> int | None:
-        """The number of the frame with a stamp."""
-        if pts is None:
-            return None
-        index = bisect_left(self.pts, pts)
-        return index if index < len(self.pts) and self.pts[index] == pts else None
 
     def runs(self, indices: Iterable[int], fetch: Fetch) -> list[Run]:
         """Plan how to decode the frames of some indices, listing their groups first.
@@ -151,7 +149,8 @@ class IndexTable(PacketTable):
         wanted = sorted(set(indices))
         for index in wanted:
             self._list_groups_of(index, fetch)
-        return super().runs(wanted, fetch)
+        positions = [self._position_by_pts[self.pts[index]] for index in wanted]
+        return plan_runs(self.rows, positions, keys=self._keys)
 
     def chunks(self, indices: Sequence[int]) -> Iterator[Sequence[int]]:
         """Divide rising indices into parts that each fill whole groups."""

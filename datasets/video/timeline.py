@@ -59,15 +59,6 @@ def table_is_clean(rows: Sequence[PacketRow]) -> bool:
     return decode_stamps == sorted(decode_stamps)
 
 
-def shown_stamps(rows: Sequence[PacketRow]) -> list[FrameStamp]:
-    """Return the stamps of a clean table's frames in display order.
-
-    Packets that an edit list discards are decoded but never shown.
-    """
-    shown = (row for row in rows if not row.is_discarded)
-    return sorted(FrameStamp(row.pts, row.duration) for row in shown)
-
-
 def presentation_times_s(
     stamps: Sequence[int | None], *, time_base: Fraction, rate_fps: float
 ) -> NDArray[np.float64]:
