@@ -115,7 +115,7 @@ def read_vops(data: bytes, layer: Layer) -> list[Vop]:
     vops: list[Vop] = []
     start = data.find(VOP_START)
     while start >= 0:
-        # As one number of 128 bits: this runs for every packet of a file.
+        # As one number, because this runs for every packet of a file: 128 bits.
         header = int.from_bytes(data[start + 4 : start + 20].ljust(16, b"\0"), "big")
         bit = 125
         while header >> bit & 1:  # modulo_time_base: a one for each second passed
