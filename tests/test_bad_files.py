@@ -1,0 +1,132 @@
+"""Whatever a file holds, it is read or named, soon, and the next is read as if nothing happened."""
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from video_files import numbered_frames, read_numbers, write_mjpeg, write_video
+
+from cliptide.configs.errors import VideoError
+from cliptide.datasets.video import open_video
+
+COUNT = 60
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [
+        ("a.mp4", "libx264"),
+        ("b.mkv", "libx264"),
+        ("c.avi", "mpeg4"),
+        ("d.webm", "libvpx-vp9"),
+        ("e.ts", "mpeg2video"),
+        ("f.mp4", "libx265"),
+    ],
+)
+@pytest.mark.parametrize("seed", range(3))
+def test_random_bytes_in_the_middle_cost_no_more_than_the_file(
+    name: str, codec: str, seed: int, tmp_path: Path
+) -> None:
+    whole = write_video(tmp_path / f"whole_{name}", numbered_frames(COUNT), codec=codec)
+    data = bytearray(whole.read_bytes())
+    rng = np.random.default_rng(seed)
+    start = len(data) // 2 + int(rng.integers(len(data) // 8))
+    data[start : start + len(data) // 20] = rng.bytes(len(data) // 20)
+    path = tmp_path / name
+    path.write_bytes(data)
+    try:
+        with open_video(path) as video:
+            assert read_numbers(video.frames_at([2, 0])) == [2, 0]  # long before the damage
+            assert len(video.frames_at(range(video.num_frames))) == video.num_frames
+    except VideoError as error:
+        assert str(path) in str(error) and "Replace it" in str(error)
+    with open_video(whole) as video:
+        assert read_numbers(video.frames_at([50, 1])) == [50, 1]
+
+
+def test_an_encrypted_file_is_called_so(tmp_path: Path) -> None:
+    key = {"encryption_scheme": "cenc-aes-ctr", "encryption_key": "76" * 16}
+    path = write_video(
+        tmp_path / "a.mp4",
+        numbered_frames(COUNT),
+        container_options=key | {"encryption_kid": "a7" * 16},
+    )
+    with pytest.raises(VideoError, match=r"a\.mp4: is encrypted\. Decrypt it"):
+        open_video(path)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "said"),
+    [
+        (14_000, r"a\.webm: its header says 14000 x 14000 pixels.*Replace it"),
+        (20_000, r"a\.webm: frame 0 .*Replace it"),  # beyond what FFmpeg itself looks at
+    ],
+)
+def test_a_monstrous_size_in_the_header_is_refused(pixels: int, said: str, tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.webm", numbered_frames(3), codec="libvpx-vp9")
+    data = path.read_bytes()
+    # VP9's sync code, 4 bits of colour, then width and height less one in 16 bits each.
+    at = data.index(b"\x49\x83\x42") + 3
+    bits = int.from_bytes(data[at : at + 5], "big")
+    assert bits >> 4 & 0xFFFFFFFF == 63 << 16 | 47
+    bits = bits & ~(0xFFFFFFFF << 4) | ((pixels - 1) << 16 | (pixels - 1)) << 4
+    path.write_bytes(data[:at] + bits.to_bytes(5, "big") + data[at + 5 :])
+    with pytest.raises(VideoError, match=said), open_video(path) as video:
+        video.frames_at([0])
+
+
+def test_a_monstrous_size_in_the_pictures_is_refused_without_its_memory(tmp_path: Path) -> None:
+    path = write_mjpeg(tmp_path / "a.mkv", numbered_frames(3), pts=[0, 40, 80])
+    data = bytearray(path.read_bytes())
+    at = 0
+    while (at := data.find(b"\xff\xc0", at)) >= 0:
+        data[at + 5 : at + 9] = (20_000).to_bytes(2, "big") * 2
+        at += 4
+    path.write_bytes(data)
+    with pytest.raises(VideoError, match=r"a\.mkv: .*Replace it"), open_video(path) as video:
+        video.frames_at([0])
+
+
+def test_a_file_that_vanishes_is_named(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mpg", numbered_frames(COUNT), codec="mpeg2video")
+    with open_video(path) as video:  # read by number: opened again for its frames
+        path.unlink()
+        with pytest.raises(VideoError, match=r"a\.mpg: vanished while it was read"):
+            video.frames_at([3])
+
+
+@pytest.mark.parametrize(("name", "codec"), [("a.ts", "libx264"), ("b.ts", "mpeg2video")])
+def test_a_stream_that_never_ends_is_read_as_far_as_it_was_when_opened(
+    name: str, codec: str, tmp_path: Path
+) -> None:
+    path = write_video(tmp_path / name, numbered_frames(COUNT), codec=codec)
+    data = path.read_bytes()
+    stop = threading.Event()
+
+    def write_on() -> None:
+        with path.open("ab") as file:
+            for _ in range(2_000):  # far more than the reader would need to catch up
+                if stop.is_set():
+                    return
+                file.write(data)
+                file.flush()
+
+    writer = threading.Thread(target=write_on)
+    writer.start()
+    try:
+        with open_video(path) as video:
+            assert video.num_frames >= COUNT - 1
+            numbers = read_numbers(video.frames_at([3, 40]))
+        was_writing = writer.is_alive()
+    finally:
+        stop.set()
+        writer.join()
+    assert numbers == [3, 40]
+    assert was_writing
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="this system has no /dev/zero")
+def test_a_device_is_refused() -> None:
+    with pytest.raises(VideoError, match="/dev/zero: is a pipe or device"):
+        open_video("/dev/zero")
