@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import save_file
 
-from cliptide.app import cli
+from cliptide.app import commands
 from cliptide.models.bundle import METADATA_KEY, read_tensors
 
 
@@ -28,16 +28,16 @@ def test_without_arguments_the_commands_are_listed(cliptide):
     for words in ([], ["--help"], ["-h"], ["help"]):
         result = cliptide(*words)
         assert (result.code, result.err) == (0, "")
-        for name in cli.COMMANDS:
+        for name in commands.COMMANDS:
             assert f"\n  {name} " in result.out
 
 
-@pytest.mark.parametrize("command", cli.COMMANDS)
+@pytest.mark.parametrize("command", commands.COMMANDS)
 def test_each_command_explains_itself_without_type_noise(cliptide, command):
     result = cliptide(command, "--help")
     assert (result.code, result.err) == (0, "")
     assert result.out.startswith(f"usage: cliptide {command}")
-    assert cli.COMMANDS[command].about in result.out
+    assert commands.COMMANDS[command].about in result.out
     for noise in ("type:", "Literal[", "null", "NoneType", "--data CONFIG", "--model CONFIG"):
         assert noise not in result.out
 
