@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import save_file
 
-from cliptide.app import commands
+from cliptide.app import cli, commands
 from cliptide.models.bundle import METADATA_KEY, read_tensors
 
 
