@@ -294,7 +294,7 @@ class Video:
                     pictures = pictures or PictureMaker(frame)
                     picture = np.empty((*size, 3), np.uint8)
                     pictures.write(frame, picture)
-                yield TimedFrame(index, float(self.pts_s[index]), picture)
+                yield TimedFrame(index, float(again.pts_s[index]), picture)
 
     def _rising(self, chosen: Sequence[int]) -> Iterator[tuple[int, VideoFrame]]:
         """Give (index, frame) of rising indices in order, holding few frames at a time."""
