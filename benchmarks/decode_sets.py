@@ -148,12 +148,19 @@ def _texture(
     return np.clip(soft, 0, 255).astype(np.uint8)
 
 
-def write_video(path: Path, codec: str, size: tuple[int, int], options: dict[str, str]) -> Path:
+def write_video(
+    path: Path,
+    codec: str,
+    size: tuple[int, int],
+    options: dict[str, str],
+    *,
+    num_frames: int = NUM_FRAMES,
+) -> Path:
     """Encode moving pictures; the options are FFmpeg's."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=Fraction(RATE_FPS), options=options)
         stream.height, stream.width, stream.pix_fmt = *size, "yuv420p"
-        for picture in moving_pictures(*size, NUM_FRAMES):
+        for picture in moving_pictures(*size, num_frames):
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))

@@ -17,7 +17,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
-from decode import moving_pictures
+from decode_sets import write_video
 
 from cliptide.configs.errors import VideoError
 from cliptide.datasets.clips import ClipDataset
@@ -29,24 +29,10 @@ from cliptide.datasets.video import open_video
 GROUP = 250
 
 
-def write(
-    path: Path, codec: str, size: tuple[int, int], options: dict[str, str], *, count: int
-) -> Path:
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=Fraction(25), options=options)
-        stream.height, stream.width, stream.pix_fmt = *size, "yuv420p"
-        if "g" in options:
-            stream.codec_context.gop_size = int(options["g"])
-        for picture in moving_pictures(*size, count):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-        container.mux(stream.encode(None))
-    return path
-
-
 def repeated(path: Path, *, times: int) -> Path:
     """Write one clip's packets again and again, an hour without encoding an hour."""
     once = path.with_name("once.mp4")
-    write(once, "libx264", (360, 640), {"g": str(GROUP)}, count=GROUP)
+    write_video(once, "libx264", (360, 640), {"g": str(GROUP)}, num_frames=GROUP)
     with av.open(str(once)) as source, av.open(str(path), "w") as target:
         stream = source.streams.video[0]
         out = target.add_stream_from_template(stream)
@@ -108,9 +94,11 @@ def resident_mib() -> float:
 
 def openings(folder: Path, count: int) -> None:
     kinds = [
-        write(folder / "a.mp4", "libx264", (120, 160), {}, count=30),
-        write(folder / "b.avi", "mpeg4", (120, 160), {"g": "12", "bf": "2"}, count=30),
-        write(folder / "c.webm", "libvpx-vp9", (120, 160), {"deadline": "realtime"}, count=30),
+        write_video(folder / "a.mp4", "libx264", (120, 160), {}, num_frames=30),
+        write_video(folder / "b.avi", "mpeg4", (120, 160), {"g": "12", "bf": "2"}, num_frames=30),
+        write_video(
+            folder / "c.webm", "libvpx-vp9", (120, 160), {"deadline": "realtime"}, num_frames=30
+        ),
     ]
     damaged = folder / "d.mp4"
     damaged.write_bytes(kinds[0].read_bytes()[:2000])
@@ -133,7 +121,7 @@ def openings(folder: Path, count: int) -> None:
 
 
 def workers(folder: Path, count: int, hours: float) -> None:
-    clip = write(folder / "clip.mp4", "libx264", (120, 160), {}, count=50)
+    clip = write_video(folder / "clip.mp4", "libx264", (120, 160), {}, num_frames=50)
     records = [
         SampleRecord(source=clip, name=f"{i}.mp4", label="x", group=str(i))
         for i in range(round(hours * 1800))
