@@ -121,6 +121,23 @@ def test_a_stream_that_never_ends_is_read_as_far_as_it_was_when_opened(
         assert read_numbers(video.frames_at([3, 40])) == [3, 40]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ffconcat version 1.0\nfile {other}\n",
+        "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{other}\n#EXT-X-ENDLIST\n",
+    ],
+    ids=["concat", "hls"],
+)
+def test_a_list_of_other_files_is_no_video(text: str, tmp_path: Path) -> None:
+    """It would read whatever files and addresses it names, and wait for pipes among them."""
+    write_video(tmp_path / "other.ts", numbered_frames(4))
+    path = tmp_path / "list.mp4"
+    path.write_text(text.format(other="other.ts"))
+    with pytest.raises(VideoError, match=r"list\.mp4: is not a video"):
+        open_video(path)
+
+
 @pytest.mark.skipif(not Path("/dev/zero").exists(), reason="this system has no /dev/zero")
 def test_a_device_is_refused() -> None:
     with pytest.raises(VideoError, match="/dev/zero: is a pipe or device"):

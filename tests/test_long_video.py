@@ -132,6 +132,32 @@ def test_an_index_that_promises_other_times_is_found_out(tmp_path: Path) -> None
 
 
 @pytest.mark.usefixtures("everything_is_long")
+@pytest.mark.parametrize("index", [22, 25, 28, 29, 35])
+def test_an_index_that_promises_the_times_of_other_frames_is_found_out(
+    index: int, tmp_path: Path
+) -> None:
+    """A group shown one whole gap late has stamps that the index promises to other frames."""
+    plain = write_video(tmp_path / "plain.mp4", numbered_frames(COUNT), gop_size=10)
+    with av.open(str(plain)) as container:
+        gap = next(packet.duration for packet in container.demux(video=0))
+    path = shifted(plain, tmp_path / "late.mp4", dict.fromkeys(range(20, 30), gap))
+    with av.open(str(path)) as container:
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    with open_video(path) as video:
+        assert uses_index(video)
+        np.testing.assert_array_equal(video.frames_at([index]), [frames[index]])
+
+
+@pytest.mark.usefixtures("everything_is_long")
+def test_a_late_last_frame_is_seen_when_the_file_is_opened(tmp_path: Path) -> None:
+    pts = [40 * number for number in range(COUNT)]
+    pts[-1] += 1600
+    path = write_video(tmp_path / "a.mp4", numbered_frames(COUNT), pts=pts)
+    with open_video(path) as video:
+        np.testing.assert_allclose(video.pts_s, np.array(pts) / 1000)
+
+
+@pytest.mark.usefixtures("everything_is_long")
 def test_a_long_file_cut_short_gives_what_is_there(tmp_path: Path) -> None:
     path = write_video(
         tmp_path / "a.mp4",
@@ -185,6 +211,13 @@ def test_a_video_slower_than_asked_gives_each_frame_once(tmp_path: Path) -> None
         assert [frame.index for frame in video.frames(every_s=0.05)] == [0, 1, 2, 3]
         # At 0, 0.7, 1.4, 2.1, 2.8: the third stays on show.
         assert [frame.index for frame in video.frames(every_s=0.7)] == [0, 2]
+
+
+def test_a_step_far_below_the_gaps_gives_every_frame(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mp4", numbered_frames(COUNT))
+    with open_video(path) as video:
+        frames = video.frames(every_s=1e-9, size=(12, 16))
+        assert [frame.index for frame in frames] == list(range(COUNT))
 
 
 def test_the_video_may_be_read_and_closed_meanwhile(tmp_path: Path) -> None:

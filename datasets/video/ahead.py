@@ -50,4 +50,5 @@ def read_ahead(items: Iterator[Item], *, depth: int) -> Iterator[Item]:
             yield item  # type: ignore[misc]
     finally:
         stopped.set()
-        thread.join()
+        if threading.current_thread() is not thread:  # which may be the one that tidies up
+            thread.join()

@@ -37,7 +37,8 @@ from cliptide.datasets.video.timeline import PacketRow, table_is_clean
 LONG_FROM_PACKETS = 2_000
 
 MP4 = "mov,mp4,m4a,3gp,3g2,mj2"
-HONEST_CONTAINERS = (MP4, "matroska,webm", "mpegts", "gif")
+MATROSKA = "matroska,webm"
+HONEST_CONTAINERS = (MP4, MATROSKA, "mpegts", "gif")
 ONE_FRAME_A_PACKET = ("h264", "hevc", "av1", "vp9", "gif", "mjpeg", "png", "prores", "ffv1")
 # AVI has decode stamps alone, which are enough where pictures are shown as they come.
 HONEST_IN_AVI = ("mjpeg", "png", "ffv1")
@@ -76,7 +77,8 @@ def read_table(
             rows, packets = _listed(path, container, stream)
         else:
             return None
-    if not (table_is_clean(rows) and starts_whole(rows)):
+    has_dts = container.format.name != MATROSKA
+    if not (table_is_clean(rows, has_dts=has_dts) and starts_whole(rows)):
         return None
     return PacketTable(rows, packets, keeps_pts=keeps_pts)
 
@@ -146,7 +148,7 @@ def _mpeg4_packets(
 
     rows, held = _listed(path, container, stream, look)
     del vops[len(rows) :]  # a packet cut short has no row
-    if not table_is_clean(rows):
+    if not table_is_clean(rows, has_dts=container.format.name != MATROSKA):
         return [], None, True
     if all(len(found) == 1 and found[0].is_coded for found in vops):
         kinds = [found[0].kind for found in vops]
@@ -214,8 +216,10 @@ def _index_table(path: Path, container: InputContainer, stream: VideoStream) -> 
         if entry.is_keyframe:
             keys.append(position)
     gaps = set(map(operator.sub, dts[1:], dts))
-    first = _first_group(container, stream, next(iter(keys[1:]), len(dts)))
-    if min(gaps, default=0) < 1 or not first or not starts_whole(first):
+    if not keys or keys[0] != 0 or min(gaps, default=0) < 1:
+        return None
+    first = _group(container, stream, dts, 0, next(iter(keys[1:]), len(dts)))
+    if first is None or not starts_whole(first):
         return None
     pts: Sequence[int]
     if len(gaps) == 1:
@@ -228,19 +232,25 @@ def _index_table(path: Path, container: InputContainer, stream: VideoStream) -> 
         pts = dts
     else:
         return None
+    # Decode stamps lag behind: an uneven gap among the last frames does not show in them.
+    last = _group(container, stream, dts, keys[-1], len(dts))
+    if last is None or sorted(row.pts for row in last) != list(pts[keys[-1] :]):  # type: ignore[type-var]
+        return None
     return IndexTable(dts=dts, keys=keys, sizes=sizes, pts=pts)
 
 
-def _first_group(
-    container: InputContainer, stream: VideoStream, num_packets: int
-) -> list[PacketRow]:
+def _group(
+    container: InputContainer, stream: VideoStream, dts: Sequence[int], start: int, stop: int
+) -> list[PacketRow] | None:
+    """List the packets of one group; None where they are not clean or not found."""
     rows: list[PacketRow] = []
+    container.seek(dts[start], stream=stream, backward=True)
     for packet in container.demux(stream):
-        if packet.size:
+        if packet.size and packet.dts is not None and packet.dts >= dts[start]:
             rows.append(row_of(packet))
-        if len(rows) == num_packets:
+        if len(rows) == stop - start:
             break
-    clean = bool(rows) and len(rows) == num_packets and table_is_clean(rows)
     # From the start again, should a pass through all packets follow.
-    container.seek(min(0, rows[0].dts or 0) if rows else 0, stream=stream, backward=True)
-    return rows if clean else []
+    container.seek(dts[0], stream=stream, backward=True)
+    is_whole = [row.dts for row in rows] == list(dts[start:stop])
+    return rows if is_whole and table_is_clean(rows) else None

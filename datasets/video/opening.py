@@ -157,13 +157,22 @@ def is_encrypted(packet: "Packet[VideoStream]") -> bool:
     )
 
 
+# Formats that name other files or addresses to read, and text drawn as video.
+_PLAYLISTS = {"concat", "dash", "hls", "imf", "lavfi", "rtp", "rtsp", "sdp", "tty"}
+_PLAYLISTS |= {"webm_dash_manifest"}
+_CONTAINERS = ",".join(sorted(av.formats_available - _PLAYLISTS))
+
 _missing_devices: set[str] = set()
 
 
 def _opened_container(path: Path, device: Device) -> InputContainer:
     # FFmpeg would take "a:b.mp4" for a protocol; an absolute path has no such beginning.
     name = str(path.absolute())
-    options: dict[str, Any] = {"options": {"skip_frame": "all"}, **_OPTIONS}
+    options: dict[str, Any] = {
+        "options": {"skip_frame": "all"},
+        "container_options": {"format_whitelist": _CONTAINERS},
+        **_OPTIONS,
+    }
     container: InputContainer
     if device == "cpu" or device in _missing_devices:
         container = av.open(name, "r", **options)
@@ -180,7 +189,7 @@ def _opened_container(path: Path, device: Device) -> InputContainer:
             f"No video can be decoded on {device!r} here ({_cause(error)}); the CPU decodes "
             'instead. Pass device="cpu" to silence this.',
             RuntimeWarning,
-            stacklevel=2,
+            stacklevel=6,  # who called open_video
         )
     return container
 

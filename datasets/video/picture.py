@@ -121,48 +121,52 @@ class PictureMaker:
         height, width = picture.shape[:2]
         if self.orientation.transpose:
             height, width = width, height
-        top = left = 0
-        if crop is not None:
-            own_size = (crop.height, crop.width) == picture.shape[:2]
-            frame, top, left = self._cropped(frame, crop, whole_chroma=own_size)
-        if (height, width) == (frame.height, frame.width) or (crop is not None and own_size):
-            # BILINEAR, which PyAV's own conversion uses: chroma is upsampled by it.
-            (rgb,) = self._planes(
-                frame, frame.height, frame.width, format="rgb24", interpolation="BILINEAR"
-            )
-            rgb = rgb.reshape(frame.height, frame.width, 3)
-            picture[:] = self.orientation.apply(rgb[top : top + height, left : left + width])
+        if crop is None and (height, width) == (frame.height, frame.width):
+            picture[:] = self.orientation.apply(self._own_size(frame))
             return
+        if crop is not None and (crop.height, crop.width) == picture.shape[:2]:
+            # FFmpeg treats chroma at edges as it treats it inside: only a slice is the same.
+            top, left, height, width = self._stored(crop)
+            whole = self._own_size(self._first_size(frame))
+            picture[:] = self.orientation.apply(whole[top : top + height, left : left + width])
+            return
+        if crop is not None:
+            frame = self._cropped(self._first_size(frame), crop)
         # Planes, because FFmpeg scales into them two to three times as fast as into packed RGB.
         green, blue, red = self._planes(frame, height, width, format="gbrp", interpolation="AREA")
         for channel, plane in enumerate((red, green, blue)):
             picture[:, :, channel] = self.orientation.apply(plane)
 
-    def _cropped(
-        self, frame: VideoFrame, crop: Crop, *, whole_chroma: bool
-    ) -> tuple[VideoFrame, int, int]:
-        """Cut a part out; gives also where in it the crop begins, for its corner is rounded.
+    def _own_size(self, frame: VideoFrame) -> Picture:
+        # BILINEAR, which PyAV's own conversion uses: chroma is upsampled by it.
+        (rgb,) = self._planes(
+            frame, frame.height, frame.width, format="rgb24", interpolation="BILINEAR"
+        )
+        return rgb.reshape(frame.height, frame.width, 3)
 
-        With `whole_chroma` its end is rounded too, so that each pixel keeps its colour.
-        """
+    def _first_size(self, frame: VideoFrame) -> VideoFrame:
         height, width = self._stored_size
-        if (frame.height, frame.width) != self._stored_size:
-            frame = self._reformatter.reformat(
-                frame, width=width, height=height, interpolation="AREA", threads=1
-            )
-        part = self.orientation.stored(crop, height=self.height, width=self.width)
+        if (frame.height, frame.width) == self._stored_size:
+            return frame
+        return self._reformatter.reformat(
+            frame, width=width, height=height, interpolation="AREA", threads=1
+        )
+
+    def _stored(self, crop: Crop) -> Crop:
+        return self.orientation.stored(crop, height=self.height, width=self.width)
+
+    def _cropped(self, frame: VideoFrame, crop: Crop) -> VideoFrame:
+        """Cut a part out; its corner is rounded down to a whole sample of chroma."""
+        part = self._stored(crop)
         # A corner between two chroma samples would shift the colours, and breaks 10 bit.
-        step_y = 64 // frame.format.chroma_height(64)
-        step_x = 64 // frame.format.chroma_width(64)
-        top, left = part.top - part.top % step_y, part.left - part.left % step_x
-        bottom, right = part.top + part.height, part.left + part.width
-        if whole_chroma:
-            bottom = min(height, -(-bottom // step_y) * step_y)
-            right = min(width, -(-right // step_x) * step_x)
-        grown = Crop(top, left, bottom - top, right - left)
-        if self._cropper is None or not self._cropper.fits(frame, grown):
-            self._cropper = _Cropper(frame, grown)
-        return self._cropper.crop(frame), part.top - top, part.left - left
+        beside_y = part.top % (64 // frame.format.chroma_height(64))
+        beside_x = part.left % (64 // frame.format.chroma_width(64))
+        part = Crop(
+            part.top - beside_y, part.left - beside_x, part.height + beside_y, part.width + beside_x
+        )
+        if self._cropper is None or not self._cropper.fits(frame, part):
+            self._cropper = _Cropper(frame, part)
+        return self._cropper.crop(frame)
 
     def _planes(
         self, frame: VideoFrame, height: int, width: int, *, format: str, interpolation: str

@@ -1,6 +1,7 @@
 """Decoding: planned stretches of packets, or every frame in display order."""
 
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Self
 
@@ -40,7 +41,7 @@ class PlannedReader:
     def frames(self, indices: Iterable[int]) -> Iterator[tuple[int, VideoFrame]]:
         """Give (index, frame) of each wanted frame as it leaves the decoder.
 
-        One that the decoder does not give whole is left out.
+        Of a run with a damaged frame, that and all behind it are left out.
 
         Raises:
             TableIsWrong: The table does not hold what it promised.
@@ -49,8 +50,11 @@ class PlannedReader:
         for run in self._table.runs(wanted, self._fetch):
             left = len(run.wanted)
             for frame in self._decoded(run):
+                if frame.is_corrupt:
+                    # How damage is concealed depends on all that was decoded before.
+                    break
                 index = self._table.index_of(frame.pts)
-                if index in wanted and not frame.is_corrupt:
+                if index in wanted:
                     wanted.remove(index)
                     left -= 1
                     yield index, frame
@@ -74,26 +78,37 @@ class PlannedReader:
         yield from context.decode(None)
 
     def _fetch(self, start: int, stop: int) -> "Iterator[Packet[VideoStream]]":
-        """Read the packets from a key frame's on; fewer where the container does not find it."""
-        key = self._table.landmark(start)
-        if self._demuxed is None or self._next != start:
-            self._container.seek(key.seek, stream=self._stream, backward=True)
-            self._demuxed, self._next = self._container.demux(self._stream), -1
+        """Read the packets from a key frame's on; fewer where they are not found again."""
+        table = self._table
+        if (self._demuxed is None or self._next != start) and not self._seek(start):
+            return
+        assert self._demuxed is not None
         for packet in self._demuxed:
             if not packet.size:
                 continue
-            if self._next < 0:
-                # A seek may land on a key frame before the one asked for, but never behind it.
-                if packet.dts is not None and key.dts is not None and packet.dts > key.dts:
-                    return
-                if packet.dts != key.dts or key.pts not in (packet.pts, None):
-                    continue
-                self._next = start
+            if table.stamp_of(packet) != table.stamp(self._next):
+                break
             self._next += 1
             yield packet
             if self._next == stop:
                 return
         self._demuxed = None
+
+    def _seek(self, start: int) -> bool:
+        """Bring the demuxer to where the packet of a key frame comes next."""
+        table, sought = self._table, self._table.stamp(start)
+        for stamp in table.entries(start):
+            self._container.seek(stamp, stream=self._stream, backward=True)
+            packets = self._container.demux(self._stream)
+            for packet in packets:
+                found = table.stamp_of(packet)
+                if found == sought and packet.size:
+                    self._demuxed, self._next = chain((packet,), packets), start
+                    return True
+                # Transport streams land behind the key frame, others before it.
+                if packet.is_keyframe and found is not None and found > sought:
+                    break
+        return False
 
     def close(self) -> None:
         """Close the file."""

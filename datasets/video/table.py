@@ -2,7 +2,6 @@
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
 
 from av.packet import Packet
 from av.video.stream import VideoStream
@@ -85,25 +84,31 @@ class PacketTable:
         """The packets from `start` up to `stop`, where they are in memory."""
         return None if self.packets is None else self.packets[start:stop]
 
-    def landmark(self, key: int) -> "Landmark":
-        """How the container finds the key frame at a position."""
+    def stamp(self, position: int) -> int:
+        """What tells a packet from all others: its display stamp."""
+        pts = self.rows[position].pts
+        assert pts is not None
+        return pts
+
+    def stamp_of(self, packet: "Packet[VideoStream]") -> int | None:
+        """The same, of a packet that was read again."""
+        return packet.pts
+
+    def entries(self, key: int) -> Iterator[int]:
+        """Stamps to seek to for a key frame's packet, each further before it than the last."""
+        at = bisect_right(self._keys, key) - 1
+        step = 1
+        yield self._entry(key)
+        while at > 0:
+            at = max(0, at - step)
+            step *= 2
+            yield self._entry(self._keys[at])
+
+    def _entry(self, key: int) -> int:
         row = self.rows[key]
         assert row.pts is not None
-        return Landmark(row.pts, row.dts, row.pts)
-
-
-class Landmark(NamedTuple):
-    """How to find a key frame's packet in the file.
-
-    Attributes:
-        seek: Stamp to seek to; the container may land before it.
-        dts: Decode stamp of the packet.
-        pts: Display stamp of the packet, where it is known.
-    """
-
-    seek: int
-    dts: int | None
-    pts: int | None
+        # Some containers seek by display stamps, some by decode stamps, which are never later.
+        return row.pts if row.dts is None else min(row.dts, row.pts)
 
 
 # (start, stop) -> the packets at these positions, read from the file.
@@ -175,29 +180,28 @@ class IndexTable(PacketTable):
             return [self._held[position] for position in range(start, stop)]
         return None
 
-    def landmark(self, key: int) -> Landmark:
-        """How the container finds the key frame at a position."""
-        return Landmark(self._dts[key], self._dts[key], None)
+    def stamp(self, position: int) -> int:
+        """What tells a packet from all others: its decode stamp."""
+        return self._dts[position]
+
+    def _entry(self, key: int) -> int:
+        return self._dts[key]
+
+    def stamp_of(self, packet: "Packet[VideoStream]") -> int | None:
+        """The same, of a packet that was read again."""
+        return packet.dts
 
     def _list_groups_of(self, index: int, fetch: Fetch) -> None:
         """List the group that holds a frame, and the one it is decoded from."""
         pts = self.pts[index]
-        group = bisect_right(self._keys, index) - 1
-        # A frame shown before the key frame it follows stands in the next group.
-        for candidate in (group, group + 1, group - 1):
-            if pts not in self._position_by_pts and 0 <= candidate < len(self._keys):
-                self._list_group(candidate, fetch)
-        if pts not in self._position_by_pts:
-            raise TableIsWrong
-        group = bisect_right(self._keys, self._position_by_pts[pts]) - 1
-        while group > 0:
+        # Frames shown before the key frame they follow in the file are shown behind all of the
+        # group before: the frames of a group have the numbers of its packets.
+        for group in range(bisect_right(self._keys, index) - 1, -1, -1):
             self._list_group(group, fetch)
             key_pts = self.rows[self._keys[group]].pts
             assert key_pts is not None
             if key_pts <= pts:
                 return
-            group -= 1
-        self._list_group(0, fetch)
 
     def _list_group(self, group: int, fetch: Fetch) -> None:
         start = self._keys[group]
@@ -208,17 +212,18 @@ class IndexTable(PacketTable):
         if self._held_bytes + num_bytes > MOST_BYTES_HELD:
             self._held, self._held_bytes = {}, 0
         hold = num_bytes <= MOST_BYTES_HELD
-        position = start
-        for packet in fetch(start, stop):
-            row = row_of(packet)
-            if row.dts != self._dts[position] or row.is_corrupt or self.index_of(row.pts) is None:
-                raise TableIsWrong
+        found: list[PacketRow] = []
+        for position, packet in enumerate(fetch(start, stop), start=start):
+            found.append(row_of(packet))
+            if hold:
+                self._held[position] = packet
+        promised = list(self.pts[start:stop])
+        kept = sorted((row.pts for row in found), key=lambda pts: (pts is None, pts)) == promised
+        kept = kept and [row.dts for row in found] == list(self._dts[start:stop])
+        if not kept or any(row.is_corrupt for row in found):
+            raise TableIsWrong
+        for position, row in enumerate(found, start=start):
             assert row.pts is not None
             self.rows[position] = row
             self._position_by_pts[row.pts] = position
-            if hold:
-                self._held[position] = packet
-            position += 1
-        if position != stop:
-            raise TableIsWrong
         self._held_bytes += num_bytes if hold else 0

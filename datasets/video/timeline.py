@@ -47,16 +47,24 @@ class FrameStamp(NamedTuple):
     duration: int
 
 
-def table_is_clean(rows: Sequence[PacketRow]) -> bool:
-    """Whether each packet has a stamp of its own and nothing hints at damage or a jump in time."""
+def table_is_clean(rows: Sequence[PacketRow], *, has_dts: bool = True) -> bool:
+    """Whether each packet has a stamp of its own and nothing hints at damage or a jump in time.
+
+    Args:
+        rows: The packets in decode order.
+        has_dts: False where the container has no decode stamps and FFmpeg guesses them (Matroska).
+    """
     stamps = [row.pts for row in rows]
     if not rows or None in stamps or len(set(stamps)) != len(stamps):
         return False
     if any(row.is_corrupt for row in rows):
         return False
-    # Decode stamps that fall back mark recordings joined end to end: sorting would mix them.
+    # Stamps that fall back mark recordings joined end to end: sorting would mix them.
+    key_stamps = [row.pts for row in rows if row.is_key]
+    if key_stamps != sorted(key_stamps):  # type: ignore[type-var]
+        return False
     decode_stamps = [row.dts for row in rows if row.dts is not None]
-    return decode_stamps == sorted(decode_stamps)
+    return not has_dts or decode_stamps == sorted(decode_stamps)
 
 
 def presentation_times_s(

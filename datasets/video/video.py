@@ -117,7 +117,7 @@ class Video:
         self._threads, self._device = threads, device
         self._planned: PlannedReader | None = None
         self._in_order: InOrderReader | None = None
-        self._num_decoded = 0  # frames that have left the in-order reader
+        self._num_decoded = 0  # one past the last frame that left the in-order reader
         self._pictures: PictureMaker | None = None
         self._is_closed = False
         self._measure(by_index=True)
@@ -269,8 +269,10 @@ class Video:
         if every_s is not None:
             if not 0 < every_s < float("inf"):
                 raise ValueError(f"every_s is {every_s}. Give seconds above 0.")
-            times_s = np.arange(0, self.duration_s - TOLERANCE_S, every_s) + TOLERANCE_S
-            chosen = np.unique(np.searchsorted(self.pts_s, times_s, side="right") - 1)
+            # A frame is on show from its time up to the next one's: is a multiple between them?
+            until_s = np.append(self.pts_s[1:], self.duration_s)
+            next_s = np.ceil((self.pts_s - TOLERANCE_S) / every_s) * every_s
+            chosen = np.flatnonzero(next_s < until_s - TOLERANCE_S)
         height, width = size or (self.height, self.width)
         depth = max(1, min(MOST_AHEAD, MOST_BYTES_AHEAD // (height * width * 3)))
         return read_ahead(self._streamed(chosen.tolist(), (height, width)), depth=depth)
@@ -326,14 +328,15 @@ class Video:
     def _checked_crop(self, crop: tuple[int, int, int, int] | None) -> Crop | None:
         if crop is None:
             return None
-        top, left, height, width = map(as_int, crop)
+        part = Crop(*map(as_int, crop)) if _are_integers(crop, 4) else Crop(-1, -1, 0, 0)
+        top, left, height, width = part
         inside = top >= 0 and left >= 0 and height >= 1 and width >= 1
         if not inside or top + height > self.height or left + width > self.width:
             raise ValueError(
-                f"crop is {tuple(crop)}. Give (top, left, height, width) within "
+                f"crop is {crop!r}. Give (top, left, height, width) within "
                 f"{self.height} x {self.width} pixels, height first."
             )
-        return Crop(top, left, height, width)
+        return part
 
     def _picture_size(self, size: tuple[int, int] | None, crop: Crop | None) -> tuple[int, int]:
         own = (crop.height, crop.width) if crop else None
@@ -380,8 +383,7 @@ class Video:
             return
         by_pts = self._table is not None and self._table.keeps_pts
         try:
-            # By pts nothing tells which frames have passed.
-            if self._in_order is None or by_pts or min(wanted) < self._num_decoded:
+            if self._in_order is None or min(wanted) < self._num_decoded:
                 self._drop_in_order()
                 self._in_order = InOrderReader(
                     self.path, threads=self._threads, device=self._device
@@ -391,7 +393,8 @@ class Video:
                 if by_pts:
                     assert self._table is not None
                     index = self._table.index_of(frame.pts)
-                self._num_decoded += 1
+                if index is not None:
+                    self._num_decoded = index + 1
                 if index in wanted:
                     wanted.remove(index)
                     yield index, frame
@@ -423,8 +426,15 @@ class Video:
 
 
 def _check_size(size: tuple[int, int] | None) -> None:
-    if size is not None and min(size) < 1:
-        raise ValueError(f"size is {size}. Give (height, width) of 1 pixel or more.")
+    if size is not None and not (_are_integers(size, 2) and min(size) >= 1):
+        raise ValueError(f"size is {size!r}. Give (height, width) of 1 pixel or more.")
+
+
+def _are_integers(values: object, count: int) -> bool:
+    try:
+        return len([as_int(value) for value in values]) == count  # type: ignore[attr-defined]
+    except TypeError:
+        return False
 
 
 def _failing(index: int) -> str:
