@@ -111,7 +111,8 @@ def _report(rows: list[Row], first: tuple[str, str], runs: int) -> list[str]:
         "of cliptide's plan without scaling or conversion, over cliptide's; `of decoding alone`: "
         "the same without opening. `fastest`: of TorchCodec in exact mode, decord and OpenCV, the "
         "fastest that gives the asked frames; one that is faster and gives others († below) stands "
-        "behind it. kbit/s: bit rate of the video. Before resizing, cliptide's frames equal those "
+        "behind it. kbit/s: bit rate of the video. `wanted`: what the project sets itself. "
+        "Before resizing, cliptide's frames equal those "
         "of reading in order to the pixel.",
         "",
         f"{versions()}, Python {platform.python_version()}, {platform.machine()}. "

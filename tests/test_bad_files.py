@@ -4,6 +4,7 @@ import importlib
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 from video_files import numbered_frames, read_numbers, write_mjpeg, write_video
@@ -44,6 +45,35 @@ def test_random_bytes_in_the_middle_cost_no_more_than_the_file(
         assert str(path) in str(error) and "Replace it" in str(error)
     with open_video(whole) as video:
         assert read_numbers(video.frames_at([50, 1])) == [50, 1]
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"), [("a.mp4", "libx264"), ("b.mkv", "libx264"), ("c.avi", "mpeg4")]
+)
+@pytest.mark.parametrize("seed", range(3))
+def test_damage_that_is_concealed_looks_as_it_does_when_read_in_order(
+    name: str, codec: str, seed: int, tmp_path: Path
+) -> None:
+    """In one thread, that is: with several, FFmpeg itself conceals in another way."""
+    rng = np.random.default_rng(seed)
+    noise = rng.integers(-30, 30, (COUNT, 96, 128, 3))
+    frames = np.clip(numbered_frames(COUNT, 96, 128) + noise, 0, 255).astype(np.uint8)
+    path = write_video(tmp_path / name, frames, codec=codec)
+    with av.open(str(path)) as container:
+        packets = [(p.pos, p.size) for p in container.demux(video=0) if p.size]
+    data = bytearray(path.read_bytes())
+    for number in rng.choice(len(packets), 3, replace=False):
+        start, size = packets[number]
+        for place in rng.integers(start + size // 2, start + size, 6):
+            data[place] = rng.integers(256)
+    path.write_bytes(data)
+    with av.open(str(path)) as container:
+        container.streams.video[0].codec_context.thread_count = 1
+        reference = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    with open_video(path) as video:
+        np.testing.assert_array_equal(video.frames_at(range(video.num_frames)), reference)
+        for index in range(0, COUNT, 4):
+            np.testing.assert_array_equal(video.frames_at([index])[0], reference[index])
 
 
 def test_an_encrypted_file_is_called_so(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from video_files import numbered_frames, write_video
 
 from cliptide.datasets.checking.comparing import near_pairs, same_content
+from cliptide.datasets.video import open_video
 from cliptide.datasets.video.examine import examine
 from cliptide.datasets.video.likeness import HASHED_FRAMES, hashed_indices
 from cliptide.datasets.video.unevenness import is_uneven
@@ -193,3 +194,32 @@ def test_only_content_that_is_there_twice_is_grouped():
     assert same_content(["a", "b", None, "a", None]) == [[0, 3]]
     assert hashed_indices(1) == [0] * HASHED_FRAMES
     assert hashed_indices(50) == [5, 15, 25, 35, 45]
+
+
+def test_videos_that_differ_in_a_few_rows_or_in_colour_alone_are_not_the_same(tmp_path):
+    plain = np.full((10, 64, 64, 3), 90, np.uint8)
+    moved, coloured = plain.copy(), plain.copy()
+    moved[:, 17:23, 30:36] = 200
+    videos = []
+    for name, frames in (("plain", plain), ("moved", moved), ("coloured", coloured)):
+        planes = [np.full((96, 64), 128, np.uint8) for _ in frames]
+        for picture, frame in zip(planes, frames, strict=True):
+            picture[:64] = frame[..., 0]
+            picture[64:] = 60 if name == "coloured" else 128
+        videos.append(write_video(tmp_path / f"{name}.mkv", planes, codec="ffv1"))
+    assert len({examine(path).frames_hash for path in videos}) == 3
+    again = write_video(tmp_path / "again.avi", planes, codec="ffv1")
+    assert examine(again).frames_hash == examine(videos[-1]).frames_hash
+
+
+def test_an_mp4_trimmed_by_its_edit_list_is_whole(tmp_path):
+    path = write_video(tmp_path / "a.mp4", noisy_frames(), max_b_frames=0)
+    data = bytearray(path.read_bytes())
+    at = data.index(b"elst") + 12  # version and flags, the number of entries, then its duration
+    duration = int.from_bytes(data[at : at + 4], "big")
+    data[at : at + 4] = (duration // 2).to_bytes(4, "big")
+    path.write_bytes(data)
+    found = examine(path)
+    assert found.status == "ok", found.problem
+    with open_video(path) as video:
+        assert found.num_frames == video.num_frames < len(noisy_frames())

@@ -13,7 +13,7 @@ from cliptide.datasets.video.likeness import HASH_BITS, HASHED_FRAMES
 # or 4, two scenes differ in 32; a static camera's clips lie between.
 NEAR_BITS = 4.0
 _LEAST_FRAMES = 2
-_BLOCK = 1024
+_MOST_PAIRS_AT_ONCE = 2**23  # 32 MB in each of a handful of tables
 
 
 def same_content(contents: Sequence[Hashable | None]) -> list[list[int]]:
@@ -60,8 +60,9 @@ def near_pairs(
     content_ids = _numbered(contents)
     has_split = np.array([split is not None for split in splits], bool)
     found: dict[tuple[int, int], float] = {}
-    for start in range(0, len(looks), _BLOCK):
-        block = slice(start, min(start + _BLOCK, len(looks)))
+    step = max(1, _MOST_PAIRS_AT_ONCE // max(1, len(looks)))
+    for start in range(0, len(looks), step):
+        block = slice(start, min(start + step, len(looks)))
         # Of +1 and -1, a product of two rows is the bits that agree less those that differ.
         compared = known[block] @ known.T
         agree = signs[block] @ signs.T

@@ -21,6 +21,7 @@ from cliptide.configs.errors import VideoError
 from cliptide.datasets.video.complaints import Complaints
 from cliptide.datasets.video.file_signs import begins_as_mp4, what_it_is, where_it_ends
 from cliptide.datasets.video.likeness import PicturesSeen
+from cliptide.datasets.video.listing import MP4
 from cliptide.datasets.video.opening import StreamFacts, check_is_file, is_encrypted, opened
 from cliptide.datasets.video.picture import Orientation
 from cliptide.datasets.video.timeline import (
@@ -253,6 +254,9 @@ def _read_header(reading: _Reading, container: InputContainer, stream: VideoStre
     reading.time_base, reading.rate_fps = facts.time_base, facts.rate_fps
     reading.has_audio = facts.has_audio
     reading.header_frames = stream.frames
+    if container.format.name == MP4 and stream.frames:
+        # What an edit list leaves out is not in the index, but in the header's count.
+        reading.header_frames = min(stream.frames, len(stream.index_entries) or stream.frames)
     reading.codec = stream.codec_context.codec.canonical_name
     if stream.duration:
         reading.header_s = float(stream.duration * reading.time_base)
@@ -317,7 +321,8 @@ def _judged(file: Path, found: Examination, reading: _Reading) -> Examination:
     is_short = is_short or (not reading.header_frames and short_s > slack_s)
     hidden_loss = frames < reading.num_packets - reading.num_hidden
     if not (is_short or reading.first_fault or hidden_loss):
-        return replace(found, status="ok")
+        refusal = _refusal_of_training(file, frames_too=False)
+        return replace(found, status="unreadable" if refusal else "ok", problem=refusal)
 
     refusal = _refusal_of_training(file)
     # What breaks the very last packet of a file cut short is the cut.
@@ -355,11 +360,11 @@ def _cut_short(found: Examination, reading: _Reading, missing: int) -> str:
     return f"cut short: {at}"
 
 
-def _refusal_of_training(file: Path) -> str:
+def _refusal_of_training(file: Path, *, frames_too: bool = True) -> str:
     """What `open_video` says when every frame is asked of it; empty where it gives all."""
     try:
         with open_video(file) as video:
-            for first in range(0, video.num_frames, _READ_BACK):
+            for first in range(0, video.num_frames if frames_too else 0, _READ_BACK):
                 indices = range(first, min(first + _READ_BACK, video.num_frames))
                 video.frames_at(indices, size=_READ_BACK_SIZE)
     except VideoError as error:

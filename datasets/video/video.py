@@ -205,7 +205,9 @@ class Video:
                 half the resolution, an odd corner is rounded down to the even pixel before it.
 
         Returns:
-            (N, height, width, 3) uint8 RGB, upright.
+            (N, height, width, 3) uint8 RGB, upright. At the video's own size to the pixel what
+            reading in order gives; at another within 4 grey levels, on average over a picture, of
+            averaging that over area.
 
         Raises:
             ValueError: An index, the size or the crop is out of range, or the video is closed.
