@@ -103,7 +103,7 @@ def _prepare_train(parser: Parser, words: list[str]) -> list[str]:
         words.insert(after_configs, str(from_files["DATA"]))
     init = value_of("--init", words) or from_files.get("init")
     if init:
-        from cliptide.app.training.run import config_from_model
+        from cliptide.app.training.start import config_from_model
 
         # The network and the way of taking clips come from the model; config and flags still win.
         parser.set_defaults(_flat(asdict(config_from_model(Path(init)))))

@@ -16,7 +16,8 @@ from cliptide.app.cli import main
 from cliptide.app.inference.recognise import sampling_rule
 from cliptide.app.training.config_file import read_config_file
 from cliptide.app.training.module import parameter_groups, warmup_cosine
-from cliptide.app.training.run import config_from_model, train
+from cliptide.app.training.run import train
+from cliptide.app.training.start import config_from_model
 from cliptide.configs.errors import ConfigError, DataError, InputError, ModelFileError
 from cliptide.configs.schema import DataConfig, EvalConfig, ModelConfig, RunConfig, TrainConfig
 from cliptide.datasets.sampling import SamplingRule

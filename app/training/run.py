@@ -27,20 +27,26 @@ from cliptide.app.inference.device import describe_device, resolve_device
 from cliptide.app.inference.recognise import ActionRecognizer, load
 from cliptide.app.inference.terminal import format_seconds, log
 from cliptide.app.training.callbacks import DataWatch, EpochKeeper, Quarantine
-from cliptide.app.training.config_file import read_config_file, write_config_file
+from cliptide.app.training.config_file import write_config_file
 from cliptide.app.training.module import ClassifierModule
 from cliptide.app.training.progress import TrainingProgress
 from cliptide.app.training.split_table import show_split
+from cliptide.app.training.start import (
+    config_from_model,
+    config_to_resume,
+    fresh_network,
+    start_from_model,
+    trainer_precision,
+)
 from cliptide.configs.errors import ConfigError, InputError
-from cliptide.configs.schema import ModelConfig, RunConfig, parse_size
+from cliptide.configs.schema import RunConfig, parse_size
 from cliptide.datasets.catalog import Catalog, read_catalog
 from cliptide.datasets.clips import ClipDataset
 from cliptide.datasets.kept import SHARE_OF_FREE_MEMORY, KeptClips, free_memory_bytes
 from cliptide.datasets.loaders import make_loader, worker_context, worker_count
 from cliptide.datasets.sampling import SamplingRule
 from cliptide.datasets.splits import SplitPlan, make_splits, require_split
-from cliptide.models.build import build_recognizer, check_frame_size
-from cliptide.models.bundle import ModelInfo, read_info, save_model, start_from
+from cliptide.models.bundle import ModelInfo, read_info, save_model
 from cliptide.models.losses import balanced_weights
 from cliptide.models.recognizer import Recognizer
 
@@ -79,20 +85,6 @@ class TrainingResult:
         return self.out / "report.html"
 
 
-def config_from_model(path: Path) -> RunConfig:
-    """The config to fine-tune a model file with: its network and its way of taking clips."""
-    info = read_info(path)
-    base = RunConfig()
-    stored = {
-        key: value
-        for key, value in info.run.get("data", {}).items()
-        if key in ("frames", "size", "sampling", "rate_fps", "stride", "augment", "flip")
-    }
-    # The whole network's weights come from the file: the encoder needs none of its own.
-    model = info.model | {"pretrained": False, "encoder_weights": None}
-    return replace(base, data=replace(base.data, **stored), model=ModelConfig(**model))
-
-
 def train(
     data: str | os.PathLike[str] | None = None,
     *,
@@ -124,20 +116,8 @@ def train(
                 "(and DATA, where the data has moved)."
             )
         folder = Path(resume)
-        stored_data, config = read_config_file(folder / "config.yaml")
+        stored_data, config = config_to_resume(folder)
         data = data if data is not None else stored_data
-        if not (folder / "last.ckpt").is_file():
-            raise InputError(
-                f"{folder} has no last.ckpt: its first epoch was never finished. "
-                "Train anew with --overwrite."
-            )
-        try:
-            torch.load(folder / "last.ckpt", map_location="cpu", weights_only=True)
-        except Exception as error:  # zip, pickle and torch fail each in its own way
-            raise InputError(
-                f"{folder / 'last.ckpt'} is damaged ({type(error).__name__}). "
-                "Train anew with --overwrite."
-            ) from error
     elif config is None:
         config = config_from_model(Path(init)) if init is not None else RunConfig()
     if data is None:
@@ -160,7 +140,7 @@ def train(
         test_share=config.data.test_share,
     )
     if resume is not None:
-        network = _fresh_network(config, catalog, load_weights=False)  # last.ckpt has them
+        network = fresh_network(config, catalog, load_weights=False)  # last.ckpt has them
         before = read_info(folder / "model.safetensors").split_fingerprint
         if before != plan.fingerprint:
             raise InputError(
@@ -169,9 +149,9 @@ def train(
             )
     else:
         start = Path(init) if init is not None else None
-        network = _fresh_network(config, catalog, load_weights=start is None)
+        network = fresh_network(config, catalog, load_weights=start is None)
         if start is not None:
-            plan = _start_from_model(network, start, catalog, plan)
+            plan = start_from_model(network, start, catalog, plan)
         elif config.model.freeze and not (config.model.pretrained or config.model.encoder_weights):
             raise ConfigError(
                 f"model.freeze is true, but the encoder {config.model.encoder} would be left as "
@@ -185,45 +165,6 @@ def train(
     show_split(catalog, plan)
     run = _Run(folder, config, catalog, plan, network, where, precision, resumed=resume is not None)
     return run.fit_and_evaluate()
-
-
-def trainer_precision(name: str, device: torch.device) -> Any:
-    """Turn `train.precision` into Lightning's name for it; `auto` takes bf16 where the GPU has it.
-
-    Raises:
-        ConfigError: The device cannot compute in that format.
-    """
-    if name == "auto":
-        fast = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-        return "bf16-mixed" if fast else "32-true"
-    if name == "fp16" and device.type == "cpu":
-        raise ConfigError("train.precision fp16 needs a GPU. Use auto, bf16 or fp32 on a CPU.")
-    return {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}[name]
-
-
-def _fresh_network(config: RunConfig, catalog: Catalog, *, load_weights: bool) -> Recognizer:
-    torch.manual_seed(config.seed)
-    network = build_recognizer(
-        config.model, num_classes=len(catalog.class_names), load_weights=load_weights
-    )
-    check_frame_size(network, encoder=config.model.encoder, size=parse_size(config.data.size))
-    return network
-
-
-def _start_from_model(
-    network: Recognizer, init: Path, catalog: Catalog, plan: SplitPlan
-) -> SplitPlan:
-    """Copy a model's weights; where it was trained on another split, nothing is proven any more."""
-    info = read_info(init)
-    fresh = start_from(network, init, same_classes=info.class_names == catalog.class_names)
-    log(f"Starting from {init}" + (", with a new head for the classes here" if fresh else ""))
-    if info.split_fingerprint == plan.fingerprint:
-        return plan
-    note = (
-        f"{init.name} was trained on other clips or another split. If those hold test clips of "
-        "this one, the score will be too good."
-    )
-    return replace(plan, groups_known=False, notes=(*plan.notes, note))
 
 
 class _Run:

@@ -1,0 +1,93 @@
+"""What a run starts from: a new network, a model file, or an earlier run's folder."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cliptide.app.inference.terminal import log
+from cliptide.app.training.config_file import read_config_file
+from cliptide.configs.errors import ConfigError, InputError
+from cliptide.configs.schema import ModelConfig, RunConfig, parse_size
+from cliptide.datasets.catalog import Catalog
+from cliptide.datasets.splits import SplitPlan
+from cliptide.models.build import build_recognizer, check_frame_size
+from cliptide.models.bundle import read_info, start_from
+from cliptide.models.recognizer import Recognizer
+
+
+def config_from_model(path: Path) -> RunConfig:
+    """The config to fine-tune a model file with: its network and its way of taking clips."""
+    info = read_info(path)
+    base = RunConfig()
+    stored = {
+        key: value
+        for key, value in info.run.get("data", {}).items()
+        if key in ("frames", "size", "sampling", "rate_fps", "stride", "augment", "flip")
+    }
+    # The whole network's weights come from the file: the encoder needs none of its own.
+    model = info.model | {"pretrained": False, "encoder_weights": None}
+    return replace(base, data=replace(base.data, **stored), model=ModelConfig(**model))
+
+
+def config_to_resume(folder: Path) -> tuple[Path | None, RunConfig]:
+    """The data and the config of a run that was broken off.
+
+    Raises:
+        InputError: The folder holds no config, or no whole epoch to go on from.
+    """
+    data, config = read_config_file(folder / "config.yaml")
+    checkpoint = folder / "last.ckpt"
+    if not checkpoint.is_file():
+        raise InputError(
+            f"{folder} has no last.ckpt: its first epoch was never finished. "
+            "Train anew with --overwrite."
+        )
+    try:
+        torch.load(checkpoint, map_location="cpu", weights_only=True)
+    except Exception as error:  # zip, pickle and torch fail each in its own way
+        raise InputError(
+            f"{checkpoint} is damaged ({type(error).__name__}). Train anew with --overwrite."
+        ) from error
+    return data, config
+
+
+def trainer_precision(name: str, device: torch.device) -> Any:
+    """Turn `train.precision` into Lightning's name for it; `auto` takes bf16 where the GPU has it.
+
+    Raises:
+        ConfigError: The device cannot compute in that format.
+    """
+    if name == "auto":
+        fast = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+        return "bf16-mixed" if fast else "32-true"
+    if name == "fp16" and device.type == "cpu":
+        raise ConfigError("train.precision fp16 needs a GPU. Use auto, bf16 or fp32 on a CPU.")
+    return {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}[name]
+
+
+def fresh_network(config: RunConfig, catalog: Catalog, *, load_weights: bool) -> Recognizer:
+    """Build the network as the seed draws it; `load_weights` gives the encoder its own."""
+    torch.manual_seed(config.seed)
+    network = build_recognizer(
+        config.model, num_classes=len(catalog.class_names), load_weights=load_weights
+    )
+    check_frame_size(network, encoder=config.model.encoder, size=parse_size(config.data.size))
+    return network
+
+
+def start_from_model(
+    network: Recognizer, init: Path, catalog: Catalog, plan: SplitPlan
+) -> SplitPlan:
+    """Copy a model's weights; where it was trained on another split, nothing is proven any more."""
+    info = read_info(init)
+    fresh = start_from(network, init, same_classes=info.class_names == catalog.class_names)
+    log(f"Starting from {init}" + (", with a new head for the classes here" if fresh else ""))
+    if info.split_fingerprint == plan.fingerprint:
+        return plan
+    note = (
+        f"{init.name} was trained on other clips or another split. If those hold test clips of "
+        "this one, the score will be too good."
+    )
+    return replace(plan, groups_known=False, notes=(*plan.notes, note))
