@@ -153,7 +153,7 @@ SHORT_GROUPS = [
     Kind("closed.mp4", "libx264", {"gop_size": 8}),
     Kind("open.mp4", "libx264", {"gop_size": 8, "codec_options": {"x264-params": "open-gop=1"}}),
     Kind("open.mkv", "libx264", {"gop_size": 6, "codec_options": {"x264-params": "open-gop=1"}}),
-    Kind("hevc.mp4", "libx265", {"gop_size": 8, "codec_options": {"x265-params": "log-level=0"}}),
+    Kind("hevc.mp4", "libx265", {"gop_size": 8}),
     Kind("groups.webm", "libvpx-vp9", {"gop_size": 8}),
     Kind("pyramid.mkv", "libx264", {"gop_size": 8, "max_b_frames": 4}),
     Kind("hevc.mkv", "libx265", {"gop_size": 8}),

@@ -98,8 +98,10 @@ def write_video(
     options = dict(codec_options or {})
     if codec in ("libx264", "libx265", "libx264rgb"):
         options.setdefault("preset", "veryfast")
-    if codec == "libx265":
-        options.setdefault("x265-params", "log-level=none:pools=1:frame-threads=1")
+    if (
+        codec == "libx265"
+    ):  # without a thread pool: with one, its end was once waited for without end
+        options.setdefault("x265-params", "log-level=none:pools=none:frame-threads=1")
     if codec == "libvpx-vp9":
         options.setdefault("cpu-used", "8")
         options.setdefault("deadline", "realtime")
