@@ -318,6 +318,7 @@ class _Run:
             class_names=self.catalog.class_names,
             rule=self.rule,
             size=self.size,
+            fit=self.config.data.fit,
             augment=augment,
             flip=self.config.data.flip,
             seed=self.config.seed,
@@ -380,6 +381,7 @@ class _Run:
             context_s=self.rule.frames / rate_fps,
             split_fingerprint=self.plan.fingerprint,
             stride=self.rule.stride,
+            fit=config.data.fit,
             run={"data": asdict(config.data), "eval": asdict(config.eval), "seed": config.seed},
             metrics={
                 "val": {"top1": row["val_top1"], "loss": row["val_loss"], "epoch": row["epoch"]}
