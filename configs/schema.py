@@ -115,6 +115,11 @@ class ModelConfig:
         summary: How the steps become one vector; padded steps never count.
         head: linear, or mlp with one hidden layer.
         dropout: Share dropped between recurrent layers and before the head.
+        shift: Temporal shift inside an encoder with residual blocks, or tiny: causal takes
+            channels from the frame before, both also from the next and so cannot stream.
+        motion: Make motion explicit: differences of consecutive frames as input channels, of
+            consecutive features before the temporal part, or both.
+        pool: What tiny makes of its maps: a grid of averages, or the mean, blind to place.
     """
 
     encoder: str = "tiny"
@@ -129,6 +134,9 @@ class ModelConfig:
     summary: Literal["last", "mean", "max", "attention"] = "last"
     head: Literal["linear", "mlp"] = "linear"
     dropout: float = 0.2
+    shift: Literal["none", "causal", "both"] = "none"
+    motion: Literal["none", "frames", "features", "both"] = "none"
+    pool: Literal["grid", "mean"] = "grid"
 
     def __post_init__(self) -> None:
         check_types(self, section="model")
@@ -140,6 +148,11 @@ class ModelConfig:
             raise ConfigError(
                 "model.bidirectional is true but model.temporal is none. "
                 "Choose rnn, lstm or gru, or leave bidirectional out."
+            )
+        if self.freeze and self.motion in ("frames", "both"):
+            raise ConfigError(
+                f"model.motion is {self.motion} and model.freeze is true, but a frozen encoder "
+                "cannot learn what differences of frames mean. Use model.motion features."
             )
 
 

@@ -12,6 +12,7 @@ from cliptide.configs.schema import ModelConfig
 from cliptide.models.encoders.base import Encoder
 from cliptide.models.encoders.tiny import TinyEncoder
 from cliptide.models.heads import HEADS
+from cliptide.models.motion import FeatureDifferences
 from cliptide.models.recognizer import Recognizer
 from cliptide.models.summaries import (
     AttentionOverSteps,
@@ -38,12 +39,19 @@ def _recurrent(config: ModelConfig, input_dim: int) -> Temporal:
 
 # Encoders of our own; every other name is looked up in torchvision.
 ENCODERS: dict[str, Callable[[ModelConfig], Encoder]] = {
-    "tiny": lambda config: TinyEncoder(width=config.width),
+    "tiny": lambda config: TinyEncoder(
+        width=config.width,
+        pool=config.pool,
+        shift=config.shift,
+        frame_differences=config.motion in ("frames", "both"),
+    ),
 }
 TEMPORALS: dict[str, Callable[[ModelConfig, int], Temporal]] = {
     "none": lambda config, dim: NoTemporal(dim),
     **dict.fromkeys(CELLS, _recurrent),
 }
+# These are given feature maps in place of pooled vectors.
+ON_MAPS: tuple[str, ...] = ()
 SUMMARIES: dict[str, Callable[[ModelConfig, int], Summary]] = {
     "last": lambda config, dim: LastStep(bidirectional=config.bidirectional),
     "mean": lambda config, dim: MeanOfSteps(),
@@ -86,12 +94,22 @@ def build_encoder(config: ModelConfig, *, load_weights: bool) -> Encoder:
             f"model.width is {config.width}, but only {', '.join(ENCODERS)} can be scaled. "
             f"Leave model.width out for {config.encoder}."
         )
+    if config.pool != "grid":
+        raise ConfigError(
+            f"model.pool is {config.pool}, but only {', '.join(ENCODERS)} pools over a grid. "
+            f"Leave model.pool out for {config.encoder}, which always takes the mean."
+        )
     weights = None
     if load_weights and config.encoder_weights:
         weights = read_weights(Path(config.encoder_weights))
     elif load_weights and config.pretrained:
         weights = download_weights(config.encoder)
-    return VisionEncoder(config.encoder, weights=weights)
+    return VisionEncoder(
+        config.encoder,
+        weights=weights,
+        shift=config.shift,
+        frame_differences=config.motion in ("frames", "both"),
+    )
 
 
 def build_temporal(config: ModelConfig, *, input_dim: int) -> Temporal:
@@ -111,9 +129,15 @@ def build_recognizer(
             network's weights follow from a model file.
     """
     encoder = build_encoder(config, load_weights=load_weights)
-    temporal = build_temporal(config, input_dim=encoder.dim)
+    on_maps = config.temporal in ON_MAPS
+    dim, motion = (encoder.channels if on_maps else encoder.dim), None
+    if config.motion in ("features", "both"):
+        motion = FeatureDifferences(dim, maps=on_maps)
+        dim = motion.out_channels
+    temporal = build_temporal(config, input_dim=dim)
     return Recognizer(
         encoder=encoder,
+        motion=motion,
         temporal=temporal,
         summary=SUMMARIES[config.summary](config, temporal.dim),
         head=HEADS[config.head](temporal.dim, num_classes, config.dropout),

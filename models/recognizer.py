@@ -1,10 +1,14 @@
-"""The network: encoder, temporal part, summary over time and head in one.
+"""The network: encoder, motion, temporal part, summary over time and head in one.
 
 clips (B, T, 3, H, W) uint8, lengths (B,)
   -> real frames (N, 3, H, W), N = sum of lengths       padding is not encoded at all
-  -> encoder  (N, D)
-  -> features (B, T, D)
+  -> encoder  (N, D) or maps (N, C, h, w)
+  -> differences of consecutive features beside them, where asked
+  -> features (B, T, D) or (B, T, C, h, w)
   -> temporal (B, T, E) -> summary (B, E) -> head (B, K) logits
+
+A whole clip, a chunk of it and a single frame go the same way, with the same numbers: what one
+call has seen goes into the next as a state.
 """
 
 from typing import Any, NamedTuple
@@ -12,24 +16,28 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from cliptide.models.encoders.base import Encoder
-from cliptide.models.summaries import Summary, real_steps
-from cliptide.models.temporal.base import Temporal
+from cliptide.configs.errors import ConfigError
+from cliptide.models.encoders.base import Encoder, EncoderState
+from cliptide.models.motion import FeatureDifferences, MotionState
+from cliptide.models.summaries import Summary
+from cliptide.models.temporal.base import CANNOT_STEP, Temporal, real_steps
 
 
 class StreamState(NamedTuple):
-    """All a stream carries from frame to frame."""
+    """All that clips carry from chunk to chunk, or streams from frame to frame."""
 
-    encoder: Any
+    encoder: EncoderState
+    motion: MotionState | None
     temporal: Any
     summary: Any
 
 
 class Recognizer(nn.Module):
-    """Action recogniser over clips, and over streams one frame at a time.
+    """Action recogniser over clips, chunks of clips, and streams one frame at a time.
 
     Args:
         encoder: The CNN for frames.
+        motion: What puts differences beside the features, or None.
         temporal: What carries features over time.
         summary: What turns the steps into one vector.
         head: From that vector to logits.
@@ -40,13 +48,15 @@ class Recognizer(nn.Module):
         self,
         *,
         encoder: Encoder,
+        motion: FeatureDifferences | None = None,
         temporal: Temporal,
         summary: Summary,
         head: nn.Module,
         freeze_encoder: bool = False,
     ) -> None:
         super().__init__()
-        self.encoder, self.temporal, self.summary, self.head = encoder, temporal, summary, head
+        self.encoder, self.motion, self.temporal = encoder, motion, temporal
+        self.summary, self.head = summary, head
         self.freeze_encoder = freeze_encoder
         if freeze_encoder:
             encoder.requires_grad_(False)
@@ -55,7 +65,7 @@ class Recognizer(nn.Module):
     @property
     def can_step(self) -> bool:
         """Whether the model can run on a stream frame by frame."""
-        return self.temporal.can_step
+        return self.temporal.can_step and self.encoder.can_step
 
     def train(self, mode: bool = True) -> "Recognizer":
         """Switch to training; a frozen encoder stays in evaluation mode.
@@ -67,14 +77,31 @@ class Recognizer(nn.Module):
             self.encoder.eval()
         return self
 
-    def features(self, clips: Tensor, lengths: Tensor) -> Tensor:
-        """Encode the real frames: clips (B, T, 3, H, W) uint8 -> (B, T, D), zero at the padding."""
-        _check_clips(clips, lengths)
+    def unfreeze(self) -> None:
+        """Let a frozen encoder learn from now on."""
+        self.freeze_encoder = False
+        self.encoder.requires_grad_(True)
+        self.train(self.training)
+
+    def features(
+        self, clips: Tensor, lengths: Tensor, state: StreamState | None = None
+    ) -> tuple[Tensor, EncoderState, MotionState | None]:
+        """Encode the real frames: clips (B, T, 3, H, W) uint8 -> (B, T, ...), zero at the padding.
+
+        Also gives the states of encoder and motion.
+        """
+        _check_clips(clips, lengths, least=0 if state else 1)
         real = real_steps(clips.shape[1], lengths, clips.device)
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.freeze_encoder):
-            pooled: Tensor = self.encoder(clips[real], lengths).pooled
-        features = pooled.new_zeros(*real.shape, pooled.shape[1])
-        return features.masked_scatter(real[..., None], pooled)
+            encoded, seen = self.encoder.advance(
+                clips[real], lengths, state.encoder if state else None
+            )
+        packed = encoded.maps if self.temporal.takes == "maps" else encoded.pooled
+        moved = None
+        if self.motion is not None:
+            packed, moved = self.motion(packed, lengths, state.motion if state else None)
+        features = packed.new_zeros(*real.shape, *packed.shape[1:])
+        return features.index_put((real,), packed), seen, moved
 
     def forward(self, clips: Tensor, lengths: Tensor) -> Tensor:
         """Score clips.
@@ -89,50 +116,57 @@ class Recognizer(nn.Module):
         Raises:
             ValueError: The clips are not uint8, or a length lies outside 1..T.
         """
-        steps = self.temporal(self.features(clips, lengths), lengths)
-        logits: Tensor = self.head(self.summary(steps, lengths))
-        return logits
+        return self._advance(clips, lengths, None)[0]
 
-    def initial_state(self, batch_size: int = 1) -> StreamState:
-        """The state of B streams that have seen no frame yet."""
-        device = next(self.parameters()).device
-        feature = torch.zeros(batch_size, self.encoder.dim, device=device)
-        step = torch.zeros(batch_size, self.temporal.dim, device=device)
-        return StreamState(
-            self.encoder.initial_state(batch_size),
-            self.temporal.initial_state(feature),
-            self.summary.initial_state(step),
-        )
+    def advance(
+        self, clips: Tensor, lengths: Tensor, state: StreamState | None = None
+    ) -> tuple[Tensor, StreamState]:
+        """Score what was seen so far, after the next frames of B clips.
 
-    def step(self, frame: Tensor, state: StreamState) -> tuple[Tensor, StreamState]:
-        """Take in one frame of each of B streams.
-
-        After the frames of a clip, the logits equal those of `forward` on that clip.
+        After the last chunk, the logits equal those of `forward` on the whole clips.
 
         Args:
-            frame: (B, 3, H, W) uint8 RGB.
-            state: What `initial_state` or the step before returned.
+            clips: (B, T, 3, H, W) uint8 RGB, the next frames, padded at the end of T.
+            lengths: (B,) int64, real frames of each clip here, 0..T: clips may have ended before,
+                but each needs a frame in the first chunk.
+            state: What the chunk before returned; None at the beginning.
 
         Returns:
             Logits (B, K) of what was seen so far, and the new state.
 
         Raises:
-            ConfigError: The model is bidirectional.
+            ConfigError: The model needs frames that are still to come.
         """
-        encoded, encoder_state = self.encoder.step(frame, state.encoder)
-        output, temporal_state = self.temporal.step(encoded.pooled, state.temporal)
-        vector, summary_state = self.summary.step(output, state.summary)
+        if not self.can_step:
+            raise ConfigError(CANNOT_STEP)
+        return self._advance(clips, lengths, state)
+
+    def step(self, frame: Tensor, state: StreamState | None = None) -> tuple[Tensor, StreamState]:
+        """Take in one frame (B, 3, H, W) uint8 of each of B streams; see `advance`."""
+        ones = torch.ones(len(frame), dtype=torch.int64)
+        return self.advance(frame[:, None], ones, state)
+
+    def _advance(
+        self, clips: Tensor, lengths: Tensor, state: StreamState | None
+    ) -> tuple[Tensor, StreamState]:
+        features, seen, moved = self.features(clips, lengths, state)
+        temporal = state.temporal if state else self.temporal.initial_state(features[:, 0])
+        steps, temporal = self.temporal.advance(features, lengths, temporal)
+        summary = state.summary if state else self.summary.initial_state(steps[:, 0])
+        vector, summary = self.summary.advance(steps, lengths, summary)
         logits: Tensor = self.head(vector)
-        return logits, StreamState(encoder_state, temporal_state, summary_state)
+        return logits, StreamState(seen, moved, temporal, summary)
 
 
-def _check_clips(clips: Tensor, lengths: Tensor) -> None:
+def _check_clips(clips: Tensor, lengths: Tensor, *, least: int) -> None:
     if clips.dtype != torch.uint8:
         raise ValueError(f"clips are {clips.dtype}. Give uint8 RGB: the encoder normalises.")
     # A graph that is being exported cannot branch on values.
     if torch.compiler.is_compiling() or not len(lengths):
         return
     shortest, longest = int(lengths.min()), int(lengths.max())
-    if shortest < 1 or longest > clips.shape[1]:
-        wrong = shortest if shortest < 1 else longest
-        raise ValueError(f"lengths has {wrong}. Give 1 to {clips.shape[1]}, the frames of a clip.")
+    if shortest < least or longest > clips.shape[1]:
+        wrong = shortest if shortest < least else longest
+        raise ValueError(
+            f"lengths has {wrong}. Give {least} to {clips.shape[1]}, the frames of a clip."
+        )

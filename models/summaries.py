@@ -1,7 +1,8 @@
 """From the steps of a clip to one vector: last, mean, max, attention; each also step by step.
 
-    forward   steps (B, T, D), lengths (B,)  -> (B, D)
-    step      step (B, D), state             -> (B, D), state
+    forward   steps (B, T, D), lengths (B,)         -> (B, D)           whole clips
+    advance   steps (B, T, D), lengths (B,), state  -> (B, D), state    a chunk of clips
+    step      step (B, D), state                    -> (B, D), state    one step
 
 Padding never counts. `last` reads the last real step, not the last of the padded axis.
 """
@@ -12,16 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-
-def real_steps(num_steps: int, lengths: Tensor, device: torch.device) -> Tensor:
-    """(B, T) bool: True where a clip has a real frame."""
-    return torch.arange(num_steps, device=device)[None, :] < lengths.to(device)[:, None]
+from cliptide.models.temporal.base import real_steps, without_padding
 
 
 class Summary(nn.Module, ABC):
     """Base of the summaries."""
 
-    @abstractmethod
     def forward(self, steps: Tensor, lengths: Tensor) -> Tensor:
         """Summarise clips.
 
@@ -32,14 +29,29 @@ class Summary(nn.Module, ABC):
         Returns:
             (B, D) float32.
         """
-
-    def initial_state(self, step: Tensor) -> Any:
-        """The state before the first step, for streams of (B, D)."""
-        return None
+        return self.advance(steps, lengths, self.initial_state(steps[:, 0]))[0]
 
     @abstractmethod
+    def initial_state(self, step: Tensor) -> Any:
+        """The state before the first step, for streams of (B, D)."""
+
+    @abstractmethod
+    def advance(self, steps: Tensor, lengths: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """Take in the next steps of clips.
+
+        Args:
+            steps: (B, T, D) float32, padded at the end of T.
+            lengths: (B,) int64, 0..T: some clips may have ended before.
+            state: What `initial_state` or the chunk before returned.
+
+        Returns:
+            The summary so far (B, D), and the new state.
+        """
+
     def step(self, step: Tensor, state: Any) -> tuple[Tensor, Any]:
         """Take in one step (B, D); return the summary so far (B, D) and the new state."""
+        ones = torch.ones(len(step), dtype=torch.int64, device=step.device)
+        return self.advance(step[:, None], ones, state)
 
 
 class LastStep(Summary):
@@ -54,86 +66,76 @@ class LastStep(Summary):
         super().__init__()
         self.bidirectional = bidirectional
 
-    def forward(self, steps: Tensor, lengths: Tensor) -> Tensor:
-        """See `Summary.forward`."""
-        rows = torch.arange(len(steps), device=steps.device)
-        last = steps[rows, lengths.to(steps.device) - 1]
-        if not self.bidirectional:
-            return last
-        half = steps.shape[-1] // 2
-        return torch.cat([last[:, :half], steps[:, 0, half:]], dim=1)
+    def initial_state(self, step: Tensor) -> Any:
+        """The last step so far."""
+        return torch.zeros_like(step)
 
-    def step(self, step: Tensor, state: Any) -> tuple[Tensor, Any]:
-        """See `Summary.step`."""
-        return step, None
+    def advance(self, steps: Tensor, lengths: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """See `Summary.advance`."""
+        rows, lengths = torch.arange(len(steps), device=steps.device), lengths.to(steps.device)
+        last = steps[rows, (lengths - 1).clamp(min=0)]
+        if self.bidirectional:
+            half = steps.shape[-1] // 2
+            last = torch.cat([last[:, :half], steps[:, 0, half:]], dim=1)
+        last = torch.where(lengths[:, None] > 0, last, state)
+        return last, last
 
 
 class MeanOfSteps(Summary):
     """The mean over the real steps."""
 
-    def forward(self, steps: Tensor, lengths: Tensor) -> Tensor:
-        """See `Summary.forward`."""
-        real = real_steps(steps.shape[1], lengths, steps.device)[..., None]
-        total = torch.where(real, steps, steps.new_zeros(())).sum(dim=1)
-        return total / lengths.to(steps.device)[:, None]
-
     def initial_state(self, step: Tensor) -> Any:
         """The sum so far and how many steps it holds."""
-        return torch.zeros_like(step), 0
+        return torch.zeros_like(step), step.new_zeros(len(step), 1)
 
-    def step(self, step: Tensor, state: Any) -> tuple[Tensor, Any]:
-        """See `Summary.step`."""
-        total, count = state[0] + step, state[1] + 1
+    def advance(self, steps: Tensor, lengths: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """See `Summary.advance`."""
+        total = state[0] + without_padding(steps, lengths).sum(dim=1)
+        count = state[1] + lengths.to(steps)[:, None]
         return total / count, (total, count)
 
 
 class MaxOfSteps(Summary):
     """The largest value of each feature over the real steps."""
 
-    def forward(self, steps: Tensor, lengths: Tensor) -> Tensor:
-        """See `Summary.forward`."""
-        real = real_steps(steps.shape[1], lengths, steps.device)[..., None]
-        return torch.where(real, steps, steps.new_full((), -torch.inf)).amax(dim=1)
-
     def initial_state(self, step: Tensor) -> Any:
         """The largest values so far."""
         return torch.full_like(step, -torch.inf)
 
-    def step(self, step: Tensor, state: Any) -> tuple[Tensor, Any]:
-        """See `Summary.step`."""
-        largest = torch.maximum(state, step)
+    def advance(self, steps: Tensor, lengths: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """See `Summary.advance`."""
+        real = real_steps(steps.shape[1], lengths, steps.device)[..., None]
+        here = torch.where(real, steps, steps.new_full((), -torch.inf)).amax(dim=1)
+        largest = torch.maximum(state, here)
         return largest, largest
 
 
 class AttentionOverSteps(Summary):
     """A weighted mean; the weights are a softmax of a learnt score over the real steps.
 
-    Feed-forward attention of Raffel & Ellis (2015), section 1. Stepping keeps the softmax
-    running with its largest score, as in Milakov & Gimelshein (2018), so long streams stay finite.
+    Feed-forward attention of Raffel & Ellis (2015), section 1. The softmax is kept running with
+    its largest score, as in Milakov & Gimelshein (2018), so that long streams stay finite.
     """
 
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.score = nn.Sequential(nn.Linear(dim, dim), nn.Tanh(), nn.Linear(dim, 1))
 
-    def forward(self, steps: Tensor, lengths: Tensor) -> Tensor:
-        """See `Summary.forward`."""
-        real = real_steps(steps.shape[1], lengths, steps.device)[..., None]
-        # Scored after zeroing: what the padding holds must not reach a gradient either.
-        steps = torch.where(real, steps, steps.new_zeros(()))
-        scores = torch.where(real, self.score(steps).float(), -torch.inf)
-        return (torch.softmax(scores, dim=1) * steps).sum(dim=1)
-
     def initial_state(self, step: Tensor) -> Any:
         """Largest score, weighted sum and sum of weights so far."""
-        largest = step.new_full((len(step), 1), -torch.inf)
-        return largest, torch.zeros_like(step), step.new_zeros(len(step), 1)
+        # Not infinity: of a clip that has no frame in a chunk, inf - inf would be no number.
+        lowest = step.new_full((len(step), 1), torch.finfo(torch.float32).min / 2)
+        return lowest, torch.zeros_like(step), step.new_zeros(len(step), 1)
 
-    def step(self, step: Tensor, state: Any) -> tuple[Tensor, Any]:
-        """See `Summary.step`."""
+    def advance(self, steps: Tensor, lengths: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """See `Summary.advance`."""
         largest, total, weights = state
-        score = self.score(step)
-        new_largest = torch.maximum(largest, score)
-        fade, weight = torch.exp(largest - new_largest), torch.exp(score - new_largest)
-        total, weights = total * fade + weight * step, weights * fade + weight
+        real = real_steps(steps.shape[1], lengths, steps.device)[..., None]
+        # Scored after zeroing: what the padding holds must not reach a gradient either.
+        steps = without_padding(steps, lengths)
+        scores = torch.where(real, self.score(steps).float(), -torch.inf)
+        new_largest = torch.maximum(largest, scores.amax(dim=1)).detach()
+        fade, weight = torch.exp(largest - new_largest), torch.exp(scores - new_largest[:, None])
+        total = total * fade + (weight * steps).sum(dim=1)
+        weights = weights * fade + weight.sum(dim=1)
         return total / weights, (new_largest, total, weights)

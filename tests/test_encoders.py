@@ -8,7 +8,8 @@ from cliptide.configs.errors import ConfigError
 from cliptide.configs.schema import ModelConfig
 from cliptide.models.build import ENCODERS, build_encoder, build_recognizer, check_frame_size
 from cliptide.models.encoders.base import IMAGENET_MEAN, IMAGENET_STD, Encoder
-from cliptide.models.encoders.tiny import GRID, GridOfAverages, TinyEncoder
+from cliptide.models.encoders.tiny import TinyEncoder
+from cliptide.models.grid import GRID, grid_of_averages
 
 every_encoder = pytest.mark.parametrize("name", ENCODERS)
 
@@ -38,7 +39,7 @@ def test_frames_become_maps_and_one_vector_each(name: str) -> None:
 def test_stepping_through_a_clip_equals_encoding_it_at_once(name: str) -> None:
     encoder, frames = build(name), random_frames(4)
     whole = encoder(frames, torch.tensor([4]))
-    state = encoder.initial_state(1)
+    state = None
     for number in range(4):
         one, state = encoder.step(frames[number : number + 1], state)
         torch.testing.assert_close(one.pooled[0], whole.pooled[number], atol=1e-5, rtol=0)
@@ -114,7 +115,7 @@ def test_tiny_sees_where_something_is() -> None:
 def test_the_grid_is_torchs_adaptive_average_for_every_size(size: tuple[int, int]) -> None:
     maps = torch.randn(3, 2, *size)
     own = nn.functional.adaptive_avg_pool2d(maps, GRID).flatten(2)
-    torch.testing.assert_close(GridOfAverages()(maps), own, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(grid_of_averages(maps), own, atol=1e-6, rtol=1e-5)
 
 
 @pytest.mark.parametrize("keys", [{"pretrained": True}, {"encoder_weights": "x.safetensors"}])

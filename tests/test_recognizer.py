@@ -66,7 +66,7 @@ def test_clips_become_logits(temporal: str, summary: str, head: str) -> None:
 def test_stepping_frame_by_frame_equals_one_pass(temporal: str, summary: str, layers: int) -> None:
     network = build(temporal=temporal, summary=summary, layers=layers)
     clips = random_clips([6, 6])
-    state = network.initial_state(batch_size=2)
+    state = None
     with torch.no_grad():
         for number in range(6):
             logits, state = network.step(clips[:, number], state)
@@ -101,19 +101,17 @@ def test_padding_never_reaches_a_result(temporal: str, summary: str, training: b
 def test_padded_frames_are_never_encoded() -> None:
     network, lengths = build(), [3, 1, 5]
     clips, seen = random_clips(lengths, padding=77), []
-    network.encoder.register_forward_pre_hook(lambda _, given: seen.append(given))
+    network.encoder.features.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
     network(clips, torch.tensor(lengths))
-    (frames, given_lengths), *more = seen
-    assert more == []
-    assert given_lengths.tolist() == lengths
+    (images,) = seen
     real = [clip[:length] for clip, length in zip(clips, lengths, strict=True)]
-    assert torch.equal(frames, torch.cat(real))
+    assert torch.equal(images, network.encoder.normalise(torch.cat(real)))
 
 
 def test_features_are_zero_at_the_padding_and_in_their_places_elsewhere() -> None:
     network, lengths = build(), [3, 1]
     clips = random_clips(lengths, padding=77)
-    features = network.features(clips, torch.tensor(lengths))
+    features, *_ = network.features(clips, torch.tensor(lengths))
     assert features.shape == (2, 3, network.encoder.dim)
     assert not features[1, 1:].any()
     own = network.encoder(clips[1, :1], torch.tensor([1])).pooled
@@ -123,7 +121,7 @@ def test_features_are_zero_at_the_padding_and_in_their_places_elsewhere() -> Non
 def test_a_stream_leaves_no_trace_in_the_network() -> None:
     network, clips = build(temporal="lstm", summary="mean"), random_clips([4])
     before, kept = network(clips, torch.tensor([4])), buffers(network)
-    state = network.initial_state()
+    state = None
     for frame in clips.unbind(dim=1):
         _, state = network.step(frame, state)
     assert torch.equal(network(clips, torch.tensor([4])), before)
@@ -134,11 +132,11 @@ def test_two_streams_side_by_side_do_not_mix() -> None:
     network, clips = build(temporal="gru", summary="attention"), random_clips([4, 4])
     alone = []
     for clip in clips:
-        state = network.initial_state()
+        state = None
         for frame in clip:
             logits, state = network.step(frame[None], state)
         alone.append(logits)
-    states = [network.initial_state(), network.initial_state()]
+    states = [None, None]
     for number, stream in itertools.product(range(4), range(2)):
         logits, states[stream] = network.step(clips[stream, number][None], states[stream])
         if number == 3:
@@ -155,7 +153,7 @@ def test_last_of_a_bidirectional_network_is_the_end_of_either_direction(
     lengths = [3, 1, 5]
     clips = random_clips(lengths)
     summary = network.summary(
-        network.temporal(network.features(clips, torch.tensor(lengths)), torch.tensor(lengths)),
+        network.temporal(network.features(clips, torch.tensor(lengths))[0], torch.tensor(lengths)),
         torch.tensor(lengths),
     )
     own = CELLS[cell](network.encoder.dim, 6, layers, bidirectional=True, batch_first=True)
@@ -170,8 +168,8 @@ def test_last_of_a_bidirectional_network_is_the_end_of_either_direction(
 def test_a_bidirectional_network_cannot_step_and_says_what_to_do() -> None:
     network = build(bidirectional=True)
     assert not network.can_step
-    with pytest.raises(ConfigError, match="bidirectional model cannot take single steps") as caught:
-        network.step(random_clips([1])[:, 0], network.initial_state())
+    with pytest.raises(ConfigError, match="frames that are still to come") as caught:
+        network.step(random_clips([1])[:, 0])
     assert "model.bidirectional false" in str(caught.value)
     assert build().can_step
 

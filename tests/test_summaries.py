@@ -12,7 +12,6 @@ from cliptide.models.summaries import (
     MaxOfSteps,
     MeanOfSteps,
     Summary,
-    real_steps,
 )
 
 DIM = 4
@@ -132,8 +131,3 @@ def test_attention_stays_finite_on_a_long_stream_with_large_scores() -> None:
             result, state = summary.step(torch.tensor([[float(number % 3)]]), state)
             assert result.isfinite().all()
     assert result.item() == pytest.approx(2.0)
-
-
-def test_real_steps_marks_frames_that_are_no_padding() -> None:
-    marked = real_steps(3, torch.tensor([1, 3]), torch.device("cpu"))
-    assert marked.tolist() == [[True, False, False], [True, True, True]]

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from cliptide.configs.errors import ConfigError
 from cliptide.configs.schema import ModelConfig
 from cliptide.models.build import build_temporal
-from cliptide.models.temporal.base import Temporal
+from cliptide.models.temporal.base import Temporal, real_steps
 from cliptide.models.temporal.recurrent import CELLS, RecurrentTemporal
 
 INPUT_DIM = 5
@@ -111,6 +111,30 @@ class TestStep:
         for one, other, length in zip(stepped, whole, lengths, strict=True):
             torch.testing.assert_close(one[:length], other[:length], atol=1e-5, rtol=0)
 
+    @pytest.mark.parametrize("size", [1, 2, 7])
+    def test_chunks_with_carried_state_equal_one_pass(
+        self, part: str, lengths: list[int], size: int
+    ) -> None:
+        """Also for the clips of a batch that end before the last chunk."""
+        temporal, features = build(part), make_features(lengths, padding=torch.nan)
+        whole = temporal(features, torch.tensor(lengths))
+        state, outputs = temporal.initial_state(features[:, 0]), []
+        for start in range(0, features.shape[1], size):
+            chunk = features[:, start : start + size]
+            left = (torch.tensor(lengths) - start).clamp(0, chunk.shape[1])
+            output, state = temporal.advance(chunk, left, state)
+            outputs.append(output)
+        torch.testing.assert_close(torch.cat(outputs, dim=1), whole, atol=1e-5, rtol=0)
+
+    def test_a_clip_that_has_ended_keeps_its_state(self, part: str, lengths: list[int]) -> None:
+        temporal, features = build(part), make_features(lengths, padding=0.0)
+        _, state = temporal.step(features[:, 0], temporal.initial_state(features[:, 0]))
+        ended = torch.zeros(len(lengths), dtype=torch.int64)
+        output, after = temporal.advance(torch.full_like(features, torch.nan), ended, state)
+        assert not output.any()
+        expected, _ = temporal.step(features[:, 0], state)
+        assert torch.equal(temporal.step(features[:, 0], after)[0], expected)
+
     def test_a_state_is_never_changed_in_place(self, part: str, lengths: list[int]) -> None:
         temporal, features = build(part), make_features(lengths, padding=0.0)
         _, state = temporal.step(features[:, 0], temporal.initial_state(features[:, 0]))
@@ -174,7 +198,7 @@ class TestGradient:
 def test_a_bidirectional_part_refuses_to_step_and_says_what_to_do(part: str) -> None:
     temporal = build(part)
     assert not temporal.can_step
-    with pytest.raises(ConfigError, match="reads each clip from its end") as caught:
+    with pytest.raises(ConfigError, match="frames that are still to come") as caught:
         next(step_through(temporal, make_features([2], padding=0.0)))
     assert "model.bidirectional false" in str(caught.value)
 
@@ -216,3 +240,8 @@ def test_dropout_between_layers_is_off_in_evaluation() -> None:
 def test_one_layer_with_dropout_warns_of_nothing() -> None:
     """torch warns of dropout that has no layers to stand between; here that is no mistake."""
     assert isinstance(RecurrentTemporal("gru", input_dim=3, hidden=4, dropout=0.5).rnn, nn.GRU)
+
+
+def test_real_steps_marks_frames_that_are_no_padding() -> None:
+    marked = real_steps(3, torch.tensor([1, 3]), torch.device("cpu"))
+    assert marked.tolist() == [[True, False, False], [True, True, True]]

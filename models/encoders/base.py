@@ -1,17 +1,23 @@
 """The contract of every encoder.
 
-    frames of whole clips (N, 3, H, W) uint8, packed without padding, with lengths
-        -> maps (N, C, h, w) and pooled (N, D), both float32
+    forward   frames of whole clips (N, 3, H, W) uint8, packed without padding, with lengths (B,)
+                  -> maps (N, C, h, w) and pooled (N, D), both float32
+    advance   the same with a state, for clips that go on -> ..., state
+    step      one frame of each of B streams (B, 3, H, W) -> ..., state
 
-Encoders know where one clip ends and the next begins (`lengths`), because later ones look at
-neighbouring frames; those carry what they have seen in an explicit state when stepping.
+Encoders know where one clip ends and the next begins (`lengths`), because temporal shift and
+frame differences look at the frame before; what they have seen goes in and out as a state.
 """
 
 from abc import ABC, abstractmethod
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+
+from cliptide.configs.errors import ConfigError
+from cliptide.models.encoders.packed import previous_frames
+from cliptide.models.encoders.shift import TemporalShift
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -29,25 +35,44 @@ class EncodedFrames(NamedTuple):
     pooled: Tensor
 
 
+class EncoderState(NamedTuple):
+    """What an encoder has seen of B clips.
+
+    Attributes:
+        frame: (B, 3, H, W) float, the last frame, normalised; None without frame differences.
+        shifts: (B, c, h, w) float of each temporal shift, in the order of the layers.
+    """
+
+    frame: Tensor | None
+    shifts: tuple[Tensor | None, ...]
+
+
 class Encoder(nn.Module, ABC):
     """Base of the encoders: normalises uint8 frames and leaves the network to its children.
 
-    Attributes:
-        dim: D, the size of the pooled vector.
+    Args:
         mean: RGB mean of the normalisation, on a scale from 0 to 1.
         std: RGB standard deviation of the normalisation, likewise.
+        frame_differences: Whether the network is given three more channels: each frame's
+            difference from the one before, zero at a clip's first.
+
+    Attributes:
+        dim: D, the size of the pooled vector.
+        channels: C, the number of feature maps.
     """
 
     dim: int
+    channels: int
 
     def __init__(
         self,
         *,
         mean: tuple[float, float, float] = IMAGENET_MEAN,
         std: tuple[float, float, float] = IMAGENET_STD,
+        frame_differences: bool = False,
     ) -> None:
         super().__init__()
-        self.mean, self.std = mean, std
+        self.mean, self.std, self.frame_differences = mean, std, frame_differences
         # Buffers follow the module to its device, but are known from the config: not saved.
         self.register_buffer(
             "_scale", 1 / (255 * torch.tensor(std).view(3, 1, 1)), persistent=False
@@ -55,6 +80,19 @@ class Encoder(nn.Module, ABC):
         self.register_buffer(
             "_offset", -(torch.tensor(mean) / torch.tensor(std)).view(3, 1, 1), persistent=False
         )
+
+    @property
+    def in_channels(self) -> int:
+        """Channels of the images that the network is given."""
+        return 6 if self.frame_differences else 3
+
+    @property
+    def can_step(self) -> bool:
+        """False where a temporal shift takes channels from the next frame."""
+        return not any(shift.both for shift in self._shifts())
+
+    def _shifts(self) -> list[TemporalShift]:
+        return [module for module in self.modules() if isinstance(module, TemporalShift)]
 
     def normalise(self, frames: Tensor) -> Tensor:
         """Turn (N, 3, H, W) uint8 RGB into float32 of about zero mean and unit variance."""
@@ -71,17 +109,75 @@ class Encoder(nn.Module, ABC):
         Returns:
             Maps (N, C, h, w) and pooled (N, D).
         """
-        return self.encode(self.normalise(frames), lengths)
+        return self.advance(frames, lengths, None)[0]
+
+    def advance(
+        self, frames: Tensor, lengths: Tensor, state: EncoderState | None
+    ) -> tuple[EncodedFrames, EncoderState]:
+        """Encode the next frames of clips.
+
+        Args:
+            frames: As for `forward`.
+            lengths: (B,) int64, 0 where a clip has ended before.
+            state: What the call before returned; None at the clips' beginning.
+
+        Returns:
+            What `forward` gives, and the state behind each clip's last frame.
+        """
+        images, last = self.normalise(frames), None
+        if self.frame_differences:
+            previous, last = previous_frames(images, lengths, state.frame if state else None)
+            images = torch.cat([images, images - previous], dim=1)
+        shifts = self._shifts()
+        seen = state.shifts if state else (None,) * len(shifts)
+        for shift, before in zip(shifts, seen, strict=True):
+            shift.begin(lengths, before)
+        encoded = self.encode(images)
+        return encoded, EncoderState(last, tuple(shift.shown for shift in shifts))
 
     @abstractmethod
-    def encode(self, images: Tensor, lengths: Tensor) -> EncodedFrames:
-        """Encode normalised images (N, 3, H, W) of clips with the given lengths."""
+    def encode(self, images: Tensor) -> EncodedFrames:
+        """Encode normalised images (N, `in_channels`, H, W)."""
 
-    def initial_state(self, batch_size: int) -> Any:
-        """What B streams have seen before their first frame; None where one frame alone counts."""
-        return None
-
-    def step(self, frames: Tensor, state: Any) -> tuple[EncodedFrames, Any]:
+    def step(
+        self, frames: Tensor, state: EncoderState | None
+    ) -> tuple[EncodedFrames, EncoderState]:
         """Encode one frame of each of B streams: (B, 3, H, W) uint8 and the state so far."""
         ones = torch.ones(len(frames), dtype=torch.int64, device=frames.device)
-        return self(frames, ones), state
+        return self.advance(frames, ones, state)
+
+
+def widen_first_convolution(network: nn.Module, *, name: str) -> None:
+    """Give a network of 3-channel images three more channels, for frame differences.
+
+    The new weights are zero: a pretrained network begins as what it was, and learns from there
+    what the differences are good for.
+
+    Raises:
+        ConfigError: The network does not begin with a convolution over 3 channels.
+    """
+    for path, module in network.named_modules():
+        if isinstance(module, nn.Conv2d):
+            if module.in_channels != 3 or module.groups != 1:
+                break
+            wide = nn.Conv2d(
+                6,
+                module.out_channels,
+                kernel_size=module.kernel_size,  # type: ignore[arg-type]
+                stride=module.stride,  # type: ignore[arg-type]
+                padding=module.padding,  # type: ignore[arg-type]
+                dilation=module.dilation,  # type: ignore[arg-type]
+                bias=module.bias is not None,
+            )
+            with torch.no_grad():
+                wide.weight.zero_()
+                wide.weight[:, :3] = module.weight
+                if module.bias is not None and wide.bias is not None:
+                    wide.bias.copy_(module.bias)
+            parent, _, child = path.rpartition(".")
+            setattr(network.get_submodule(parent), child, wide)
+            return
+    raise ConfigError(
+        f"{name} does not begin with a convolution over RGB, so it cannot take frame differences "
+        "(model.motion frames). Use model.motion features, or another encoder such as resnet18."
+    )

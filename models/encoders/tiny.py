@@ -1,33 +1,10 @@
 """A small CNN to train from scratch, for small data and for CPUs."""
 
-import torch
 from torch import Tensor, nn
 
 from cliptide.models.encoders.base import EncodedFrames, Encoder
-
-GRID = 4
-
-
-class GridOfAverages(nn.Module):
-    """Averages over a GRID x GRID grid of cells: maps (N, C, h, w) -> (N, C, GRID * GRID).
-
-    The cells are those of torch's AdaptiveAvgPool2d, which on Apple's GPUs refuses maps whose
-    sides GRID does not divide; one matrix product runs everywhere.
-    """
-
-    def forward(self, maps: Tensor) -> Tensor:
-        """See the class."""
-        rows, columns = _cell_shares(maps.shape[2]), _cell_shares(maps.shape[3])
-        return torch.flatten(maps, 2) @ torch.kron(rows, columns).T.to(maps)
-
-
-def _cell_shares(length: int) -> Tensor:
-    """(GRID, length) float32: the share of each pixel along a side in the average of each cell."""
-    shares = torch.zeros(GRID, length)
-    for cell in range(GRID):
-        start, end = cell * length // GRID, -(-(cell + 1) * length // GRID)
-        shares[cell, start:end] = 1 / (end - start)
-    return shares
+from cliptide.models.encoders.shift import Shifted
+from cliptide.models.grid import GridProjection
 
 
 class TinyEncoder(Encoder):
@@ -37,30 +14,42 @@ class TinyEncoder(Encoder):
     erase it. Any frame from 2 x 2 pixels upward is taken.
 
         3 -> 24w -> 48w -> 96w -> 128w maps -> grid 4 x 4 -> linear -> 128w
+
+    Args:
+        width: Scale of the filter counts.
+        pool: `grid`, or `mean` for a global average: then no vector knows where something is.
+        shift: `none`, or a temporal shift in front of each convolution but the first: `causal`,
+            or `both`.
+        frame_differences: See `Encoder`.
     """
 
-    def __init__(self, *, width: float = 1.0) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        *,
+        width: float = 1.0,
+        pool: str = "grid",
+        shift: str = "none",
+        frame_differences: bool = False,
+    ) -> None:
+        super().__init__(frame_differences=frame_differences)
         filters = [max(4, round(count * width)) for count in (24, 48, 96, 128)]
         layers: list[nn.Module] = []
-        channels = 3
+        channels = self.in_channels
         for count in filters:
-            layers += [
-                nn.Conv2d(channels, count, 3, stride=2, padding=1, bias=False),
-                nn.BatchNorm2d(count),
-                nn.ReLU(inplace=True),
-            ]
+            convolution: nn.Module = nn.Conv2d(channels, count, 3, stride=2, padding=1, bias=False)
+            if shift != "none" and layers:
+                convolution = Shifted(convolution, both=shift == "both")
+            layers += [convolution, nn.BatchNorm2d(count), nn.ReLU(inplace=True)]
             channels = count
         self.features = nn.Sequential(*layers)
-        self.grid = GridOfAverages()
-        self.dim = channels
-        self.project = nn.Sequential(
-            nn.Linear(channels * GRID * GRID, self.dim, bias=False),
-            nn.LayerNorm(self.dim),
-            nn.ReLU(),
-        )
+        self.dim = self.channels = channels
+        self.project: nn.Module
+        if pool == "mean":
+            self.project = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        else:
+            self.project = GridProjection(channels, channels)
 
-    def encode(self, images: Tensor, lengths: Tensor) -> EncodedFrames:
+    def encode(self, images: Tensor) -> EncodedFrames:
         """See `Encoder.encode`."""
         maps = self.features(images)
-        return EncodedFrames(maps, self.project(torch.flatten(self.grid(maps), 1)))
+        return EncodedFrames(maps, self.project(maps))

@@ -19,7 +19,14 @@ from torchvision.models.feature_extraction import (
 )
 
 from cliptide.configs.errors import ConfigError, InputError
-from cliptide.models.encoders.base import IMAGENET_MEAN, IMAGENET_STD, EncodedFrames, Encoder
+from cliptide.models.encoders.base import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    EncodedFrames,
+    Encoder,
+    widen_first_convolution,
+)
+from cliptide.models.encoders.shift import Shifted, residual_branches
 
 # The node of each family's graph that holds its last feature maps.
 MAPS_NODE = {
@@ -86,32 +93,50 @@ class VisionEncoder(Encoder):
         name: torchvision's name, such as `resnet18` or `squeezenet1_0`.
         weights: State dict of the whole torchvision network (its classifier is not needed), or
             None for random weights.
+        shift: `none`, or a temporal shift in each residual branch: `causal`, or `both`.
+        frame_differences: See `Encoder`.
 
     Raises:
         InputError: The weights do not fit the network.
-        ConfigError: The network's family has no row in `MAPS_NODE`.
+        ConfigError: The network's family has no row in `MAPS_NODE`, no residual branches to shift
+            in, or does not begin with a convolution.
     """
 
-    def __init__(self, name: str, *, weights: Mapping[str, Tensor] | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        weights: Mapping[str, Tensor] | None = None,
+        shift: str = "none",
+        frame_differences: bool = False,
+    ) -> None:
         network = _bare_network(name)
+        branches = [] if shift == "none" else residual_branches(network, name=name)
         family = type(network).__name__
         if family not in MAPS_NODE:
             raise ConfigError(f"{name} is of the family {family}, which has no known feature maps.")
         mean, std = normalisation(name)
-        super().__init__(mean=mean, std=std)
+        super().__init__(mean=mean, std=std, frame_differences=frame_differences)
         self.name = name
         self.tokens = family == "VisionTransformer"
         self.image_size: int | None = getattr(network, "image_size", None) if self.tokens else None
         self.network = create_feature_extractor(network, {MAPS_NODE[family]: "maps"})
         if weights is not None:
             self._take(weights, names=network.state_dict().keys())
+        # Behind the weights, which know of neither.
+        if frame_differences:
+            widen_first_convolution(self.network, name=name)
+        for branch in branches:
+            parent, _, child = branch.rpartition(".")
+            shifted = Shifted(self.network.get_submodule(branch), both=shift == "both")
+            setattr(self.network.get_submodule(parent), child, shifted)
         side = self.image_size or 224
         with torch.no_grad():
             was_training = self.training
             self.eval()
-            maps = self._maps(torch.zeros(1, 3, side, side))
+            black = torch.zeros(1, 3, side, side, dtype=torch.uint8)
+            self.dim = self.channels = self(black, torch.ones(1, dtype=torch.int64)).maps.shape[1]
             self.train(was_training)
-        self.dim = maps.shape[1]
 
     def _take(self, weights: Mapping[str, Tensor], *, names: Set[str]) -> None:
         weights = {_present_name(key): value for key, value in weights.items()}
@@ -139,7 +164,7 @@ class VisionEncoder(Encoder):
             maps = torch.unflatten(patches.transpose(1, 2), 2, (side, side))
         return maps
 
-    def encode(self, images: Tensor, lengths: Tensor) -> EncodedFrames:
+    def encode(self, images: Tensor) -> EncodedFrames:
         """See `Encoder.encode`."""
         maps = self._maps(images)
         return EncodedFrames(maps, maps.mean(dim=(2, 3)))

@@ -1,16 +1,21 @@
 """The contract of every temporal part.
 
-    forward   features (B, T, D), lengths (B,)  -> (B, T, dim)
-    step      feature (B, D), state             -> (B, dim), state
+    forward   features (B, T, D), lengths (B,)         -> (B, T, dim)           whole clips
+    advance   features (B, T, D), lengths (B,), state  -> (B, T, dim), state    a chunk of clips
+    step      feature (B, D), state                    -> (B, dim), state       one frame
 
-Both give the same numbers. The state goes in and comes out; nothing is kept in the module, so
-nothing can leak from one video to the next.
+All three give the same numbers. The state goes in and comes out; nothing is kept in the module,
+so nothing can leak from one video to the next. A part that keeps space (`takes` is `maps`) gets
+feature maps (C, h, w) where the others get vectors (D,).
 """
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
+
+from cliptide.configs.errors import ConfigError
 
 
 class Temporal(nn.Module, ABC):
@@ -18,28 +23,72 @@ class Temporal(nn.Module, ABC):
 
     Attributes:
         dim: Size of a step's output.
+        takes: What it is given of each frame: the `pooled` vector or the feature `maps`.
         can_step: False where a step needs frames that are still to come.
     """
 
     dim: int
+    takes: Literal["pooled", "maps"] = "pooled"
     can_step: bool = True
 
-    @abstractmethod
     def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
         """Run over padded clips.
 
         Args:
-            features: (B, T, D) float32, padded at the end of T; the padding never counts.
+            features: (B, T, D) or (B, T, C, h, w) float32, padded at the end of T; the padding
+                never counts, whatever it holds.
             lengths: (B,) int64, real frames of each clip, 1..T.
 
         Returns:
             (B, T, dim) float32, zero at the padding.
         """
+        return self.advance(features, lengths, self.initial_state(features[:, 0]))[0]
 
     @abstractmethod
     def initial_state(self, feature: Tensor) -> Any:
-        """The state before the first step, on the device and in the type of `feature` (B, D)."""
+        """The state before the first step, on the device and in the type of `feature` (B, ...)."""
 
     @abstractmethod
+    def advance(self, features: Tensor, lengths: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """Go on over the next frames of clips.
+
+        Args:
+            features: (B, T, D) or (B, T, C, h, w) float32, padded at the end of T.
+            lengths: (B,) int64, real frames of each clip here, 0..T: some may have ended before.
+            state: What `initial_state` or the chunk before returned.
+
+        Returns:
+            Outputs (B, T, dim), zero at the padding, and each clip's state behind its last real
+            frame.
+        """
+
     def step(self, feature: Tensor, state: Any) -> tuple[Tensor, Any]:
-        """Take one step: feature (B, D) and state so far -> output (B, dim) and new state."""
+        """Take one step: feature (B, ...) and state so far -> output (B, dim) and new state.
+
+        Raises:
+            ConfigError: The part needs frames that are still to come.
+        """
+        if not self.can_step:
+            raise ConfigError(CANNOT_STEP)
+        ones = torch.ones(len(feature), dtype=torch.int64, device=feature.device)
+        outputs, state = self.advance(feature[:, None], ones, state)
+        return outputs[:, 0], state
+
+
+CANNOT_STEP = (
+    "This model cannot go through a stream: it looks at frames that are still to come "
+    "(model.bidirectional true reads each clip from its end, model.shift both takes the next "
+    "frame). Train with model.bidirectional false and model.shift causal or none, or pass whole "
+    "clips."
+)
+
+
+def real_steps(num_steps: int, lengths: Tensor, device: torch.device) -> Tensor:
+    """(B, T) bool: True where a clip has a real frame."""
+    return torch.arange(num_steps, device=device)[None, :] < lengths.to(device)[:, None]
+
+
+def without_padding(steps: Tensor, lengths: Tensor) -> Tensor:
+    """Steps (B, T, ...) with zeros at the padding, whatever it held."""
+    real = real_steps(steps.shape[1], lengths, steps.device)
+    return torch.where(real.view(*real.shape, *[1] * (steps.ndim - 2)), steps, steps.new_zeros(()))

@@ -2,10 +2,9 @@
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from cliptide.models.temporal.base import Temporal
+from cliptide.models.temporal.base import Temporal, without_padding
 
 
 class NoTemporal(Temporal):
@@ -15,16 +14,10 @@ class NoTemporal(Temporal):
         super().__init__()
         self.dim = dim
 
-    def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
-        """See `Temporal.forward`."""
-        steps = torch.arange(features.shape[1], device=features.device)
-        real = steps[None, :, None] < lengths.to(features.device)[:, None, None]
-        return torch.where(real, features, features.new_zeros(()))
-
     def initial_state(self, feature: Tensor) -> Any:
         """See `Temporal.initial_state`."""
         return None
 
-    def step(self, feature: Tensor, state: Any) -> tuple[Tensor, Any]:
-        """See `Temporal.step`."""
-        return feature, state
+    def advance(self, features: Tensor, lengths: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """See `Temporal.advance`."""
+        return without_padding(features, lengths), state

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from cliptide.configs.errors import ConfigError
 from cliptide.models.temporal.base import Temporal
 
 CELLS: dict[str, type[nn.RNN] | type[nn.LSTM] | type[nn.GRU]] = {
@@ -71,30 +70,44 @@ class RecurrentTemporal(Temporal):
                 if cell == "lstm" and name.startswith("bias_ih"):
                     nn.init.ones_(parameter.data[hidden : 2 * hidden])
 
-    def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
-        """See `Temporal.forward`."""
+    def initial_state(self, feature: Tensor) -> Any:
+        """See `Temporal.initial_state`."""
+        directions = 2 if self.rnn.bidirectional else 1
+        count = self.rnn.num_layers * directions
+        zeros = feature.new_zeros(count, len(feature), self.rnn.hidden_size)
+        return (zeros, torch.zeros_like(zeros)) if isinstance(self.rnn, nn.LSTM) else zeros
+
+    def advance(self, features: Tensor, lengths: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """See `Temporal.advance`; of a bidirectional part, whole clips alone make sense."""
+        present = lengths.to(features.device) > 0
+        if torch.compiler.is_compiling() or bool(present.all()):
+            return self._advance(features, lengths, state)
+        # Packing refuses clips that have ended.
+        outputs = features.new_zeros(*features.shape[:2], self.dim)
+        if not bool(present.any()):
+            return outputs, state
+        some, new = self._advance(features[present], lengths[present.cpu()], _rows(state, present))
+        outputs = outputs.index_put((present,), some)
+        return outputs, _with_rows(state, present, new)
+
+    def _advance(self, features: Tensor, lengths: Tensor, state: Any) -> tuple[Tensor, Any]:
         packed = pack_padded_sequence(
             features, lengths.cpu(), batch_first=True, enforce_sorted=False
         )
-        outputs, _ = self.rnn(packed)
+        outputs, state = self.rnn(packed, state)
         padded, _ = pad_packed_sequence(outputs, batch_first=True, total_length=features.shape[1])
-        return padded
+        return padded, state
 
-    def initial_state(self, feature: Tensor) -> Any:
-        """See `Temporal.initial_state`."""
-        zeros = feature.new_zeros(self.rnn.num_layers, len(feature), self.rnn.hidden_size)
-        return (zeros, torch.zeros_like(zeros)) if isinstance(self.rnn, nn.LSTM) else zeros
 
-    def step(self, feature: Tensor, state: Any) -> tuple[Tensor, Any]:
-        """See `Temporal.step`.
+def _rows(state: Any, chosen: Tensor) -> Any:
+    """The state (layers, B, hidden), or a pair of such, of some clips of a batch."""
+    if isinstance(state, tuple):
+        return tuple(_rows(part, chosen) for part in state)
+    return state[:, chosen]
 
-        Raises:
-            ConfigError: The model is bidirectional.
-        """
-        if not self.can_step:
-            raise ConfigError(
-                "A bidirectional model cannot take single steps: it reads each clip from its end. "
-                "Train with model.bidirectional false, or pass whole clips."
-            )
-        output, state = self.rnn(feature[:, None], state)
-        return output[:, 0], state
+
+def _with_rows(state: Any, chosen: Tensor, new: Any) -> Any:
+    """The state of a batch, with that of some clips replaced."""
+    if isinstance(state, tuple):
+        return tuple(_with_rows(*parts) for parts in zip(state, [chosen] * 2, new, strict=True))
+    return state.index_copy(1, chosen.nonzero()[:, 0], new)
