@@ -59,6 +59,10 @@ class DataConfig:
         test_share: Share of the clips held out for testing where DATA has no split of its own.
         workers: Processes that load clips, or auto.
         keep: Keep decoded training clips in memory where they fit.
+        fit: How a picture is fitted into size: resize stretches it, crop takes its middle,
+            letterbox keeps all of it between black bars, pad also never enlarges it.
+        bucket: Make batches of clips of like length, so that less padding is computed on; opens
+            every training video once before the first epoch.
     """
 
     frames: int = 16
@@ -77,6 +81,8 @@ class DataConfig:
     test_share: float = 0.2
     workers: int | Literal["auto"] = "auto"
     keep: Literal["auto", "never"] = "auto"
+    fit: Literal["resize", "crop", "letterbox", "pad"] = "resize"
+    bucket: bool = False
 
     def __post_init__(self) -> None:
         check_types(self, section="data")

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from cliptide.configs.schema import TrainConfig
 from cliptide.datasets.loaders import Batch
 from cliptide.models.losses import classification_loss
+from cliptide.models.norms import hold_lonely_norms
 from cliptide.models.recognizer import Recognizer
 
 
@@ -56,6 +57,7 @@ class ClassifierModule(LightningModule):
         super().__init__()
         self.network, self.config, self.seed = network, config, seed
         self.steps_per_epoch = steps_per_epoch
+        self._held: list[nn.Module] = []
         self.loss = classification_loss(
             label_smoothing=config.label_smoothing, class_weights=class_weights
         )
@@ -84,13 +86,18 @@ class ClassifierModule(LightningModule):
         """Make what is random inside the network depend on (seed, epoch) alone."""
         torch.manual_seed(self.seed * 1_000_003 + self.current_epoch)
 
-    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor] | None:
-        """Loss and top-1 of a batch.
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Keep batch norms from a batch of one frame, or of one clip, until its step is done."""
+        self._held = hold_lonely_norms(self.network.encoder, self.network.head, batch.lengths)
 
-        A batch of unreadable videos alone is passed over, and one of a single frame: batch-norm
-        has nothing to normalise there. Every epoch deals the clips anew.
-        """
-        if batch.lengths.sum() < 2:
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        """Set the batch norms back."""
+        for norm in self._held:
+            norm.train()
+
+    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor] | None:
+        """Loss and top-1 of a batch; one of unreadable videos alone is passed over."""
+        if not len(batch.lengths):
             return None
         logits = self.network(batch.clips, batch.lengths)
         loss: Tensor = self.loss(logits, batch.labels)
