@@ -162,8 +162,8 @@ class ModelConfig:
         if self.temporal in ("convlstm", "convgru"):
             odd = self.kernel >= 1 and self.kernel % 2 == 1
             _require(self.kernel, odd, "model.kernel", f"1, 3, 5, ... with {self.temporal}")
-        else:
-            _require(self.kernel, self.kernel >= 2, "model.kernel", "2 or more")
+        least = 2 if self.temporal == "tcn" else 1
+        _require(self.kernel, self.kernel >= least, "model.kernel", f"{least} or more")
         if self.freeze and self.motion in ("frames", "both"):
             raise ConfigError(
                 f"model.motion is {self.motion} and model.freeze is true, but a frozen encoder "

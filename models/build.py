@@ -97,7 +97,8 @@ def _tcn(config: ModelConfig, input_dim: int) -> Temporal:
 ENCODERS: dict[str, Callable[[ModelConfig], Encoder]] = {
     "tiny": lambda config: TinyEncoder(
         width=config.width,
-        pool=config.pool,
+        # On maps nobody takes the pooled vector: without weights of its own it costs nothing.
+        pool="mean" if config.temporal in ON_MAPS else config.pool,
         shift=config.shift,
         frame_differences=config.motion in ("frames", "both"),
     ),
