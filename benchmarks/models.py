@@ -76,9 +76,9 @@ def costs(way: str) -> dict[str, float]:
     clips = torch.randint(0, 256, (1, FRAMES, 3, SIDE, SIDE), dtype=torch.uint8)
     lengths = torch.tensor([FRAMES])
     # oneDNN's fused recurrent layers are not counted; torch's own are made of products that are.
-    with torch.no_grad(), torch.backends.mkldnn.flags(enabled=False):
-        with FlopCounterMode(display=False) as counter:
-            network(clips, lengths)
+    counter = FlopCounterMode(display=False)
+    with torch.no_grad(), torch.backends.mkldnn.flags(enabled=False), counter:
+        network(clips, lengths)
     seconds = []
     with torch.inference_mode():
         state = None
