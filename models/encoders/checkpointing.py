@@ -16,7 +16,7 @@ from torch import Tensor, fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
-SEGMENT_NODES = 4  # convolution, norm, activation and one more: shorter ones keep all there is
+SEGMENT_LAYERS = 4  # convolution, norm, activation and one more: shorter ones keep all there is
 IN_PLACE = (operator.iadd, operator.isub, operator.imul, operator.itruediv)
 
 Segment = Callable[[Any], Any]
@@ -80,14 +80,15 @@ def graph_segments(network: fx.GraphModule) -> list[Segment]:
     }
     interpreter = fx.Interpreter(network)
     segments: list[Segment] = []
-    given, inside, alive = nodes[0], [], {nodes[0]}
+    given, inside, alive, num_layers = nodes[0], [], {nodes[0]}, 0
     for at, node in enumerate(nodes[1:], start=1):
         inside.append(node)
+        num_layers += len(_layers(network, node)) or 1
         alive = {other for other in (*alive, node) if last_use[other] > at}
-        is_cut = len(inside) >= SEGMENT_NODES and alive == {node}
+        is_cut = num_layers >= SEGMENT_LAYERS and alive == {node}
         if node is result or (is_cut and not any(_writes(network, u, node) for u in node.users)):
             segments.append(_segment(interpreter, given, inside))
-            given, inside = node, []
+            given, inside, num_layers = node, [], 0
     return segments
 
 
@@ -104,12 +105,18 @@ def _segment(interpreter: fx.Interpreter, given: fx.Node, inside: list[fx.Node])
     return run
 
 
+def _layers(network: nn.Module, node: fx.Node) -> list[nn.Module]:
+    """The layers of a node: tracing leaves some modules whole, such as convolution and norm."""
+    if node.op != "call_module":
+        return []
+    module = network.get_submodule(str(node.target))
+    return [layer for layer in module.modules() if not any(layer.children())]
+
+
 def _writes(network: nn.Module, node: fx.Node, value: fx.Node) -> bool:
     """Whether a node may change a value that it is given, in place."""
     if node.op == "call_module":
-        return any(
-            getattr(m, "inplace", False) for m in network.get_submodule(str(node.target)).modules()
-        )
+        return bool(getattr(_layers(network, node)[0], "inplace", False))
     if node.op == "call_method":
         return str(node.target).endswith("_")
     in_place = node.target in IN_PLACE and node.args[0] is value
