@@ -177,6 +177,10 @@ class ModelConfig:
             )
 
 
+# The parts of the network that can have penalties of their own.
+PARTS = ("encoder", "temporal", "head")
+
+
 @dataclass(frozen=True)
 class TrainConfig:
     """The optimisation.
@@ -193,6 +197,27 @@ class TrainConfig:
         clip_grad: Largest norm of the gradient; 0 switches clipping off.
         precision: Number format; auto takes bf16 where the hardware has it.
         patience: Epochs without a better validation score before stopping; 0 never stops early.
+        accumulate: Batches in a step: their gradients are averaged over the clips before one step.
+        ema: Decay of the moving average of the weights, such as 0.999; the average is validated
+            and saved. 0 keeps none.
+        unfreeze_after: Epochs after which an encoder frozen by model.freeze learns too, its
+            batch-norms included; 0 never.
+        encoder_lr: Factor on the encoder's learning rate.
+        weight_decay_encoder: weight_decay of the encoder alone.
+        weight_decay_temporal: weight_decay of what lies between encoder and head.
+        weight_decay_head: weight_decay of the head.
+        l1: L1 penalty, decoupled; drives weights to exactly 0, by lr x l1 a step; biases and norms
+            are spared.
+        l1_encoder: l1 of the encoder alone.
+        l1_temporal: l1 of what lies between encoder and head.
+        l1_head: l1 of the head.
+        chunk: Back-propagate through so many frames at a time, carrying the state on: clips too
+            long for memory. 0 takes clips whole.
+        checkpointing: Compute the encoder's activations again in the backward pass in place of
+            keeping them: less memory, a longer step.
+        mixup: Blend the clips of a batch in pairs; alpha of the Beta distribution, 0 never.
+        cutmix: Paste a box of one clip into another; alpha of the Beta distribution, 0 never.
+            With mixup, each batch takes one of them.
     """
 
     epochs: int = 30
@@ -206,6 +231,21 @@ class TrainConfig:
     clip_grad: float = 1.0
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     patience: int = 0
+    accumulate: int = 1
+    ema: float = 0.0
+    unfreeze_after: int = 0
+    encoder_lr: float = 1.0
+    weight_decay_encoder: float | None = None
+    weight_decay_temporal: float | None = None
+    weight_decay_head: float | None = None
+    l1: float = 0.0
+    l1_encoder: float | None = None
+    l1_temporal: float | None = None
+    l1_head: float | None = None
+    chunk: int = 0
+    checkpointing: bool = False
+    mixup: float = 0.0
+    cutmix: float = 0.0
 
     def __post_init__(self) -> None:
         check_types(self, section="train")
@@ -222,6 +262,33 @@ class TrainConfig:
         )
         _require(self.clip_grad, self.clip_grad >= 0, "train.clip_grad", "0 or more")
         _require(self.patience, self.patience >= 0, "train.patience", "0 or more")
+        _require(self.accumulate, self.accumulate >= 1, "train.accumulate", "1 or more")
+        _require(self.ema, 0 <= self.ema < 1, "train.ema", "0, or a decay below 1 such as 0.999")
+        _require(
+            self.unfreeze_after,
+            0 <= self.unfreeze_after < self.epochs,
+            "train.unfreeze_after",
+            f"fewer than the {self.epochs} of train.epochs, or 0 to keep the encoder frozen",
+        )
+        _require(self.encoder_lr, self.encoder_lr > 0, "train.encoder_lr", "a factor above 0")
+        for key in ("l1", *(f"{kind}_{part}" for kind in ("weight_decay", "l1") for part in PARTS)):
+            value = getattr(self, key)
+            _require(value, value is None or value >= 0, f"train.{key}", "0 or more")
+        _require(
+            self.chunk,
+            self.chunk == 0 or self.chunk >= 2,
+            "train.chunk",
+            "2 frames or more, or 0 to take clips whole",
+        )
+        for key in ("mixup", "cutmix"):
+            value = getattr(self, key)
+            _require(value, value >= 0, f"train.{key}", "0, or an alpha above 0 such as 0.2")
+
+    def penalty(self, kind: Literal["weight_decay", "l1"], part: str) -> float:
+        """The penalty of a part of the network, one of `PARTS`."""
+        own: float | None = getattr(self, f"{kind}_{part}")
+        general: float = getattr(self, kind)
+        return general if own is None else own
 
 
 @dataclass(frozen=True)
@@ -263,6 +330,12 @@ class RunConfig:
         check_types(self)
         # What torch's and Lightning's generators take.
         _require(self.seed, 0 <= self.seed < 2**32, "seed", "a number from 0 to 4294967295")
+        if self.train.unfreeze_after and not self.model.freeze:
+            raise ConfigError(
+                f"train.unfreeze_after is {self.train.unfreeze_after}, but the encoder learns from "
+                "the start: model.freeze is false. Set model.freeze true, or leave "
+                "train.unfreeze_after out."
+            )
 
 
 SECTIONS: dict[str, type[Any]] = {

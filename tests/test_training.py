@@ -15,7 +15,6 @@ import yaml
 from cliptide.app.cli import main
 from cliptide.app.inference.recognise import sampling_rule
 from cliptide.app.training.config_file import read_config_file
-from cliptide.app.training.module import parameter_groups, warmup_cosine
 from cliptide.app.training.run import train
 from cliptide.app.training.start import config_from_model
 from cliptide.configs.errors import ConfigError, DataError, InputError, ModelFileError
@@ -409,18 +408,3 @@ def children_of(pid):
 
 def multiprocessing_segments():
     return [path.name for path in Path("/dev/shm").glob("psm_*")]
-
-
-def test_the_learning_rate_rises_then_falls_to_zero():
-    shares = [warmup_cosine(step, warmup_steps=10, total_steps=100) for step in range(101)]
-    assert shares[:10] == sorted(shares[:10])
-    assert shares[10] == 1.0
-    assert shares[10:] == sorted(shares[10:], reverse=True)
-    assert shares[100] == pytest.approx(0.0)
-
-
-def test_biases_and_norms_do_not_decay():
-    network = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.LayerNorm(4))
-    decayed, spared = parameter_groups(network, weight_decay=0.1)
-    assert [tuple(p.shape) for p in decayed["params"]] == [(4, 3)]
-    assert decayed["weight_decay"] == 0.1 and spared["weight_decay"] == 0.0

@@ -28,6 +28,7 @@ from cliptide.app.inference.recognise import ActionRecognizer, load
 from cliptide.app.inference.terminal import format_seconds, log, track
 from cliptide.app.training.callbacks import DataWatch, EpochKeeper, Quarantine
 from cliptide.app.training.config_file import write_config_file
+from cliptide.app.training.mixing import check_mixing
 from cliptide.app.training.module import ClassifierModule
 from cliptide.app.training.progress import TrainingProgress
 from cliptide.app.training.split_table import show_split
@@ -140,6 +141,7 @@ def train(
         val_share=config.data.val_share,
         test_share=config.data.test_share,
     )
+    check_mixing(config.train, task="single")
     if resume is not None:
         network = fresh_network(config, catalog, load_weights=False)  # last.ckpt has them
         before = read_info(folder / "model.safetensors").split_fingerprint
@@ -235,7 +237,8 @@ class _Run:
                 self.network,
                 config=self.config.train,
                 seed=self.config.seed,
-                steps_per_epoch=len(train_loader),
+                num_outputs=len(self.catalog.class_names),
+                batches_per_epoch=len(train_loader),
                 class_weights=self._class_weights(),
             )
             learning = sum(p.numel() for p in self.network.parameters() if p.requires_grad)
@@ -367,7 +370,6 @@ class _Run:
             devices=[self.device.index or 0] if self.device.type == "cuda" else 1,
             precision=self.precision,
             max_epochs=config.epochs,
-            gradient_clip_val=config.clip_grad or None,
             logger=TensorBoardLogger(self.out, name="", version=""),
             callbacks=[self.watch, TrainingProgress(self.watch), self.keeper],
             enable_progress_bar=False,
@@ -377,8 +379,8 @@ class _Run:
             log_every_n_steps=10,
         )
 
-    def _save_best(self, row: dict[str, Any]) -> None:
-        config, encoder = self.config, self.network.encoder
+    def _save_best(self, network: Recognizer, row: dict[str, Any]) -> None:
+        config, encoder = self.config, network.encoder
         rate_fps = config.data.rate_fps if self.rule.kind == "rate" else self.watch.rate_fps
         info = ModelInfo(
             model=asdict(config.model),
@@ -399,7 +401,7 @@ class _Run:
             },
             versions=library_versions(),
         )
-        save_model(self.out / "model.safetensors", self.network, info)
+        save_model(self.out / "model.safetensors", network, info)
 
     def _slowest(self, fitted_s: float, evaluated_s: float) -> str:
         total = fitted_s + evaluated_s
@@ -429,8 +431,6 @@ def _quiet_lightning() -> Iterator[None]:
             # The number of workers is chosen for the machine; short epochs log once.
             warnings.filterwarnings("ignore", message=".*does not have many workers.*")
             warnings.filterwarnings("ignore", message=".*number of training batches.*")
-            # A batch of unreadable videos alone is passed over; they are counted elsewhere.
-            warnings.filterwarnings("ignore", message=".*`training_step` returned `None`.*")
             # A frozen encoder stays in evaluation mode on purpose.
             warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")
             # Lightning's own use of torch.

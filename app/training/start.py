@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from cliptide.app.inference.terminal import log
+from cliptide.app.training.chunks import check_chunk
 from cliptide.app.training.config_file import read_config_file
 from cliptide.configs.errors import ConfigError, InputError
 from cliptide.configs.schema import ModelConfig, RunConfig, parse_size
@@ -68,12 +69,18 @@ def trainer_precision(name: str, device: torch.device) -> Any:
 
 
 def fresh_network(config: RunConfig, catalog: Catalog, *, load_weights: bool) -> Recognizer:
-    """Build the network as the seed draws it; `load_weights` gives the encoder its own."""
+    """Build the network as the seed draws it; `load_weights` gives the encoder its own.
+
+    Raises:
+        ConfigError: It cannot be trained as `config` says.
+    """
     torch.manual_seed(config.seed)
     network = build_recognizer(
         config.model, num_classes=len(catalog.class_names), load_weights=load_weights
     )
     check_frame_size(network, encoder=config.model.encoder, size=parse_size(config.data.size))
+    check_chunk(network, config.train.chunk)
+    network.encoder.checkpointing = config.train.checkpointing
     return network
 
 
