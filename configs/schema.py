@@ -59,6 +59,8 @@ class DataConfig:
         test_share: Share of the clips held out for testing where DATA has no split of its own.
         workers: Processes that load clips, or auto.
         keep: Keep decoded training clips in memory where they fit.
+        folds: Deal all clips into so many folds by whole groups and test on fold data.fold; 0 takes
+            the split of DATA, or makes one. cliptide train --folds trains every fold.
     """
 
     frames: int = 16
@@ -77,6 +79,7 @@ class DataConfig:
     test_share: float = 0.2
     workers: int | Literal["auto"] = "auto"
     keep: Literal["auto", "never"] = "auto"
+    folds: int = 0
 
     def __post_init__(self) -> None:
         check_types(self, section="data")
@@ -90,6 +93,11 @@ class DataConfig:
             _require(value, 0 < value < 0.9, f"data.{key}", "a share between 0 and 0.9")
         workers = 0 if self.workers == "auto" else self.workers
         _require(self.workers, workers >= 0, "data.workers", "auto, 0 or more")
+        _require(self.folds, self.folds == 0 or self.folds >= 2, "data.folds", "0, or 2 or more")
+        within = not self.folds or self.fold <= self.folds
+        _require(
+            self.fold, within, "data.fold", f"1 to {self.folds}, as data.folds is {self.folds}"
+        )
 
 
 @dataclass(frozen=True)

@@ -40,12 +40,13 @@ from cliptide.app.training.start import (
 )
 from cliptide.configs.errors import ConfigError, InputError
 from cliptide.configs.schema import RunConfig, parse_size
-from cliptide.datasets.catalog import Catalog, read_catalog
+from cliptide.datasets.catalog import Catalog
 from cliptide.datasets.clips import ClipDataset
+from cliptide.datasets.folds import read_fold
 from cliptide.datasets.kept import SHARE_OF_FREE_MEMORY, KeptClips, free_memory_bytes
 from cliptide.datasets.loaders import make_loader, worker_context, worker_count
 from cliptide.datasets.sampling import SamplingRule
-from cliptide.datasets.splits import SplitPlan, make_splits, require_split
+from cliptide.datasets.splits import SplitPlan, require_split
 from cliptide.models.bundle import ModelInfo, read_info, save_model
 from cliptide.models.losses import balanced_weights
 from cliptide.models.recognizer import Recognizer
@@ -130,11 +131,12 @@ def train(
         config = replace(config, model=replace(config.model, encoder_weights=weights))
     where = resolve_device(device or config.device)
     precision = trainer_precision(config.train.precision, where)
-    catalog = read_catalog(
-        data, kind=config.data.kind, fold=config.data.fold, group_regex=config.data.group_regex
-    )
-    plan = make_splits(
-        catalog,
+    catalog, plan = read_fold(
+        data,
+        kind=config.data.kind,
+        folds=config.data.folds,
+        fold=config.data.fold,
+        group_regex=config.data.group_regex,
         seed=config.seed,
         val_share=config.data.val_share,
         test_share=config.data.test_share,
