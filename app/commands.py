@@ -81,6 +81,13 @@ def _train_arguments(parser: Parser) -> None:
         default=None,
         help="Model file to fine-tune, also on other classes.",
     )
+    parser.add_argument(
+        "--folds",
+        type=int | None,
+        default=None,
+        help="Cross-validate: train once for each of so many folds, groups kept whole; the number "
+        "of official folds takes those. Ends with mean, standard deviation and pooled figures.",
+    )
     parser.add_run_config()
 
 
@@ -129,17 +136,21 @@ def _train(parser: Parser, args: Namespace) -> int:
             "No DATA was given. Name a folder of videos or a manifest CSV: cliptide train DATA"
         )
 
-    from cliptide.app.results import show_training
-    from cliptide.app.training.run import train
+    from cliptide.app.results import show_folds, show_training
+    from cliptide.app.training.run import TrainingResult, train
 
+    options = {"config": config, "out": args.out, "init": args.init, "overwrite": args.overwrite}
     if args.resume is not None:
         device = None if args.device == "auto" else args.device
         result = train(args.DATA, resume=args.resume, device=device)
+    elif args.folds is not None:
+        result = train(args.DATA, folds=args.folds, **options)
     else:
-        result = train(
-            args.DATA, config=config, out=args.out, init=args.init, overwrite=args.overwrite
-        )
-    show_training(result)
+        result = train(args.DATA, **options)
+    if isinstance(result, TrainingResult):
+        show_training(result)
+    else:
+        show_folds(result)
     return 0
 
 
@@ -356,7 +367,8 @@ COMMANDS = {
     ),
     "train": Command(
         "Train on a folder of videos, evaluate, and write model and report",
-        "cliptide train DATA [--config F] [--out DIR] [--resume DIR] [--init MODEL] [--KEY VALUE]",
+        "cliptide train DATA [--config F] [--out DIR] [--resume DIR] [--init MODEL] [--folds K] "
+        "[--KEY VALUE]",
         _train_arguments,
         _train,
         _prepare_train,

@@ -9,6 +9,7 @@ import dataclasses
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from os import PathLike
+from typing import Any
 
 from cliptide.configs.errors import ConfigError, SplitError
 from cliptide.datasets.catalog import Catalog, read_catalog
@@ -56,13 +57,35 @@ def read_fold(
         ConfigError: An option is wrong.
     """
     if folds:
-        first = read_catalog(data, kind=kind, fold=1, group_regex=group_regex)  # type: ignore[arg-type]
-        if len(first.official_folds) != folds:
-            plans = make_folds(first, folds=folds, seed=seed, val_share=val_share)
-            return dataclasses.replace(first, fold=None), plans[fold - 1]
-        fold = first.official_folds[fold - 1]
+        return read_folds(
+            data,
+            kind=kind,
+            folds=folds,
+            group_regex=group_regex,
+            seed=seed,
+            val_share=val_share,
+        )[fold - 1]
     catalog = read_catalog(data, kind=kind, fold=fold, group_regex=group_regex)  # type: ignore[arg-type]
     return catalog, make_splits(catalog, seed=seed, val_share=val_share, test_share=test_share)
+
+
+def read_folds(
+    data: str | PathLike[str],
+    *,
+    kind: str,
+    folds: int,
+    group_regex: str | None,
+    seed: int,
+    val_share: float,
+) -> tuple[tuple[Catalog, SplitPlan], ...]:
+    """Read a data set and make every one of its folds; see `read_fold`."""
+    options: dict[str, Any] = {"kind": kind, "group_regex": group_regex}
+    catalog = read_catalog(data, fold=1, **options)
+    if len(catalog.official_folds) != folds:
+        plans = make_folds(catalog, folds=folds, seed=seed, val_share=val_share)
+        return tuple((dataclasses.replace(catalog, fold=None), plan) for plan in plans)
+    catalogs = (read_catalog(data, fold=fold, **options) for fold in catalog.official_folds)
+    return tuple((one, make_splits(one, seed=seed, val_share=val_share)) for one in catalogs)
 
 
 def make_folds(
