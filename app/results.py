@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from cliptide.app.evaluation.evaluate import Evaluation
     from cliptide.app.training.folds import FoldsResult
     from cliptide.app.training.run import TrainingResult
+    from cliptide.app.tuning.tune import TuningResult
 
 MOST_CLASSES = 20
 
@@ -118,6 +119,21 @@ def show_folds(result: "FoldsResult") -> None:
     result_console().print(table)
     paths = {"report": result.report, "predictions": result.out / "predictions.csv"}
     _show_paths(paths | {"each fold": result.out / "fold-1 ..."})
+
+
+def show_tuning(result: "TuningResult") -> None:
+    """Print the leaderboard, where the files are, and the command that trains the best config."""
+    from cliptide.app.tuning.leaderboard import leaderboard
+
+    result_console().print(leaderboard(result.trials))
+    _show_paths(
+        {
+            "study": result.page,
+            "trials": result.out / "trials.csv",
+            "best config": result.best_config_file,
+        }
+    )
+    print(f"Train it: cliptide train --config {result.best_config_file}")
 
 
 def _show_metrics(metrics: Mapping[str, Any], *, on: str) -> None:

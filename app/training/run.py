@@ -35,10 +35,12 @@ from cliptide.app.training.start import (
     config_from_model,
     config_to_resume,
     fresh_network,
+    require_learnt_encoder,
     start_from_model,
     trainer_precision,
+    with_whole_path,
 )
-from cliptide.configs.errors import ConfigError, InputError
+from cliptide.configs.errors import InputError
 from cliptide.configs.schema import RunConfig, parse_size
 from cliptide.datasets.catalog import Catalog
 from cliptide.datasets.clips import ClipDataset
@@ -177,10 +179,7 @@ def train(
         raise InputError("No data was given. Name a folder of videos or a manifest CSV.")
 
     data = Path(data)
-    if config.model.encoder_weights is not None:
-        # The run can be repeated and resumed from any folder.
-        weights = str(Path(config.model.encoder_weights).resolve())
-        config = replace(config, model=replace(config.model, encoder_weights=weights))
+    config = with_whole_path(config)
     where = resolve_device(device or config.device)
     precision = trainer_precision(config.train.precision, where)
     catalog, plan = read_fold(
@@ -206,12 +205,8 @@ def train(
         network = fresh_network(config, catalog, load_weights=start is None)
         if start is not None:
             plan = start_from_model(network, start, catalog, plan)
-        elif config.model.freeze and not (config.model.pretrained or config.model.encoder_weights):
-            raise ConfigError(
-                f"model.freeze is true, but the encoder {config.model.encoder} would be left as "
-                "random as it begins. Give --model.encoder_weights FILE, --model.pretrained true "
-                "or --init MODEL, or leave model.freeze out."
-            )
+        else:
+            require_learnt_encoder(config)
         folder = claim_run_folder(
             data_name(data), out=Path(out) if out is not None else None, overwrite=overwrite
         )
