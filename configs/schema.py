@@ -63,6 +63,8 @@ class DataConfig:
             letterbox keeps all of it between black bars, pad also never enlarges it.
         bucket: Make batches of clips of like length, so that less padding is computed on; opens
             every training video once before the first epoch.
+        folds: Deal all clips into so many folds by whole groups and test on fold data.fold; 0 takes
+            the split of DATA, or makes one. cliptide train --folds trains every fold.
     """
 
     frames: int = 16
@@ -83,6 +85,7 @@ class DataConfig:
     keep: Literal["auto", "never"] = "auto"
     fit: Literal["resize", "crop", "letterbox", "pad"] = "resize"
     bucket: bool = False
+    folds: int = 0
 
     def __post_init__(self) -> None:
         check_types(self, section="data")
@@ -96,6 +99,11 @@ class DataConfig:
             _require(value, 0 < value < 0.9, f"data.{key}", "a share between 0 and 0.9")
         workers = 0 if self.workers == "auto" else self.workers
         _require(self.workers, workers >= 0, "data.workers", "auto, 0 or more")
+        _require(self.folds, self.folds == 0 or self.folds >= 2, "data.folds", "0, or 2 or more")
+        within = not self.folds or self.fold <= self.folds
+        _require(
+            self.fold, within, "data.fold", f"1 to {self.folds}, as data.folds is {self.folds}"
+        )
 
 
 # Temporal parts whose layers hand on vectors and can read a clip from its end.

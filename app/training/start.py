@@ -68,6 +68,28 @@ def trainer_precision(name: str, device: torch.device) -> Any:
     return {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}[name]
 
 
+def require_learnt_encoder(config: RunConfig) -> None:
+    """Refuse to freeze an encoder that has learnt nothing.
+
+    Raises:
+        ConfigError: It would stay as random as it begins.
+    """
+    if config.model.freeze and not (config.model.pretrained or config.model.encoder_weights):
+        raise ConfigError(
+            f"model.freeze is true, but the encoder {config.model.encoder} would be left as "
+            "random as it begins. Give --model.encoder_weights FILE, --model.pretrained true "
+            "or --init MODEL, or leave model.freeze out."
+        )
+
+
+def with_whole_path(config: RunConfig) -> RunConfig:
+    """The config with its weights' file named so that it is found from any folder."""
+    if config.model.encoder_weights is None:
+        return config
+    weights = str(Path(config.model.encoder_weights).resolve())
+    return replace(config, model=replace(config.model, encoder_weights=weights))
+
+
 def fresh_network(config: RunConfig, catalog: Catalog, *, load_weights: bool) -> Recognizer:
     """Build the network as the seed draws it; `load_weights` gives the encoder its own.
 
