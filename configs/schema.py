@@ -59,6 +59,10 @@ class DataConfig:
         test_share: Share of the clips held out for testing where DATA has no split of its own.
         workers: Processes that load clips, or auto.
         keep: Keep decoded training clips in memory where they fit.
+        fit: How a picture is fitted into size: resize stretches it, crop takes its middle,
+            letterbox keeps all of it between black bars, pad also never enlarges it.
+        bucket: Make batches of clips of like length, so that less padding is computed on; opens
+            every training video once before the first epoch.
     """
 
     frames: int = 16
@@ -77,6 +81,8 @@ class DataConfig:
     test_share: float = 0.2
     workers: int | Literal["auto"] = "auto"
     keep: Literal["auto", "never"] = "auto"
+    fit: Literal["resize", "crop", "letterbox", "pad"] = "resize"
+    bucket: bool = False
 
     def __post_init__(self) -> None:
         check_types(self, section="data")
@@ -92,6 +98,10 @@ class DataConfig:
         _require(self.workers, workers >= 0, "data.workers", "auto, 0 or more")
 
 
+# Temporal parts whose layers hand on vectors and can read a clip from its end.
+RECURRENT = ("rnn", "lstm", "gru", "mingru", "minlstm")
+
+
 @dataclass(frozen=True)
 class ModelConfig:
     """The network: encoder per frame, temporal part, summary over time, head.
@@ -102,9 +112,10 @@ class ModelConfig:
         pretrained: Start the encoder from the library's ImageNet weights (downloaded once).
         encoder_weights: File with weights (.safetensors, .pt, .pth) in place of a download.
         freeze: Keep the encoder as it is and train only what follows.
-        temporal: What carries features over time; none leaves it out.
+        temporal: What carries features over time; none leaves it out. mingru and minlstm are for
+            long sequences, convlstm and convgru keep the feature maps' space, tcn convolves.
         hidden: Size of the recurrent state.
-        layers: Recurrent layers.
+        layers: Recurrent layers; blocks of tcn, each of which looks twice as far back.
         bidirectional: Read the clip forwards and backwards.
         summary: How the steps become one vector; padded steps never count.
         head: linear, or mlp with one hidden layer.
@@ -114,6 +125,11 @@ class ModelConfig:
         motion: Make motion explicit: differences of consecutive frames as input channels, of
             consecutive features before the temporal part, or both.
         pool: What tiny makes of its maps: a grid of averages, or the mean, blind to place.
+        kernel: Side of the kernels of convlstm and convgru, steps in those of tcn.
+        residual: Stack rnn, lstm, gru, mingru or minlstm with a layer norm before each layer and a
+            sum around it.
+        variational: Drop the same units at all steps of a clip, on what goes into each recurrent
+            layer and on the recurrent connection (mingru and minlstm have none to drop).
     """
 
     encoder: str = "tiny"
@@ -121,7 +137,9 @@ class ModelConfig:
     pretrained: bool = False
     encoder_weights: str | None = None
     freeze: bool = False
-    temporal: Literal["none", "rnn", "lstm", "gru"] = "gru"
+    temporal: Literal[
+        "none", "rnn", "lstm", "gru", "mingru", "minlstm", "convlstm", "convgru", "tcn"
+    ] = "gru"
     hidden: int = 128
     layers: int = 1
     bidirectional: bool = False
@@ -131,6 +149,9 @@ class ModelConfig:
     shift: Literal["none", "causal", "both"] = "none"
     motion: Literal["none", "frames", "features", "both"] = "none"
     pool: Literal["grid", "mean"] = "grid"
+    kernel: int = 3
+    residual: bool = False
+    variational: bool = False
 
     def __post_init__(self) -> None:
         check_types(self, section="model")
@@ -138,11 +159,17 @@ class ModelConfig:
         _require(self.hidden, self.hidden >= 1, "model.hidden", "1 or more")
         _require(self.layers, self.layers >= 1, "model.layers", "1 or more")
         _require(self.dropout, 0 <= self.dropout < 1, "model.dropout", "a share from 0 to below 1")
-        if self.temporal == "none" and self.bidirectional:
-            raise ConfigError(
-                "model.bidirectional is true but model.temporal is none. "
-                "Choose rnn, lstm or gru, or leave bidirectional out."
-            )
+        for key in ("bidirectional", "residual", "variational"):
+            if getattr(self, key) and self.temporal not in RECURRENT:
+                raise ConfigError(
+                    f"model.{key} is true but model.temporal is {self.temporal}. "
+                    f"Choose {', '.join(RECURRENT[:-1])} or {RECURRENT[-1]}, or leave {key} out."
+                )
+        if self.temporal in ("convlstm", "convgru"):
+            odd = self.kernel >= 1 and self.kernel % 2 == 1
+            _require(self.kernel, odd, "model.kernel", f"1, 3, 5, ... with {self.temporal}")
+        least = 2 if self.temporal == "tcn" else 1
+        _require(self.kernel, self.kernel >= least, "model.kernel", f"{least} or more")
         if self.freeze and self.motion in ("frames", "both"):
             raise ConfigError(
                 f"model.motion is {self.motion} and model.freeze is true, but a frozen encoder "

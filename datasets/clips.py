@@ -15,11 +15,13 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from cliptide.configs.errors import VideoError
+from cliptide.datasets.fitting import Fit, place, set_in_frame
 from cliptide.datasets.kept import KeptClips
 from cliptide.datasets.records import SampleRecord
 from cliptide.datasets.sampling import SamplingRule, choose_indices, segment_bounds
 from cliptide.datasets.transforms import ClipTransform, clip_transform, decode_size
 from cliptide.datasets.video import open_video
+from cliptide.datasets.video.video import Video
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ class ClipDataset(Dataset[Sample]):
         class_names: Labels in the order of the logits; a label not among them gets index -1.
         rule: How frames are chosen.
         size: (height, width) of the frames.
+        fit: How a video's picture is fitted into a frame; see `fitting.place`.
         augment: Preset of `transforms.clip_transform`; anything but None means training: frames
             are drawn at random and one view is taken.
         flip: Whether training clips may be mirrored.
@@ -68,6 +71,7 @@ class ClipDataset(Dataset[Sample]):
         class_names: Sequence[str],
         rule: SamplingRule,
         size: tuple[int, int],
+        fit: Fit = "resize",
         augment: str | None = None,
         flip: bool = False,
         num_views: int = 1,
@@ -76,7 +80,7 @@ class ClipDataset(Dataset[Sample]):
     ) -> None:
         self.records = tuple(records)
         self.class_index = {name: index for index, name in enumerate(class_names)}
-        self.rule, self.size, self.num_views = rule, size, num_views
+        self.rule, self.size, self.fit, self.num_views = rule, size, fit, num_views
         self.augment, self.flip = augment, flip
         self.seed, self.kept = seed, kept
         self.read_size = decode_size(size, augment=augment) if augment else size
@@ -145,14 +149,22 @@ class ClipDataset(Dataset[Sample]):
             duration_s = float(shown_until_s - pts_s[0])
             chosen = self._choose(pts_s, rng)
             if self.kept is not None and self.kept.has_room(len(pts_s), self.read_size):
-                frames = video.frames_at(range(first, last), size=self.read_size)
+                frames = self._fitted(video, range(first, last))
                 self.kept.put(index, pts_s, frames)
                 return pts_s, duration_s, chosen, [frames[indices] for indices in chosen]
             wanted = sorted({i for indices in chosen for i in indices})
             place = {i: row for row, i in enumerate(wanted)}
-            frames = video.frames_at([first + i for i in wanted], size=self.read_size)
+            frames = self._fitted(video, [first + i for i in wanted])
             clips = [frames[[place[i] for i in indices]] for indices in chosen]
             return pts_s, duration_s, chosen, clips
+
+    def _fitted(self, video: Video, indices: Sequence[int]) -> NDArray[np.uint8]:
+        """Read frames and fit them into `read_size`."""
+        if self.fit == "resize":  # needs no look at how large the video is
+            return video.frames_at(indices, size=self.read_size)
+        placement = place(self.fit, video_size=(video.height, video.width), size=self.read_size)
+        frames = video.frames_at(indices, size=placement.size, crop=placement.crop)
+        return set_in_frame(frames, placement, size=self.read_size)
 
     def _augmented(self, clip: NDArray[np.uint8], seed: int) -> NDArray[np.uint8]:
         if self._transform is None:

@@ -5,16 +5,19 @@ threads but not the threads, and waits for them for ever. Each worker has one th
 OpenCV and FFmpeg: threads multiplied by workers are slower than either.
 """
 
+import math
 import multiprocessing
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
+from cliptide.datasets.bucketing import bucketed
 from cliptide.datasets.clips import ClipDataset, Sample
 from cliptide.datasets.processes import end_with_parent, usable_cores
 
@@ -104,7 +107,33 @@ class EpochSampler(Sampler[tuple[int, int]]):
         return self.num_samples
 
 
-def _start_worker(worker: int) -> None:
+class BucketSampler(Sampler[list[tuple[int, int]]]):
+    """Yields batches of (epoch, index) whose clips are of like length; see `bucketed`.
+
+    Args:
+        sampler: Draws the order before bucketing; its epoch decides the batches.
+        lengths: Frames of each sample's clip.
+        batch_size: Samples in a batch.
+    """
+
+    def __init__(self, sampler: EpochSampler, *, lengths: Sequence[int], batch_size: int) -> None:
+        self.sampler, self.lengths, self.batch_size = sampler, tuple(lengths), batch_size
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        keys = list(self.sampler)
+        yield from bucketed(
+            keys,
+            [self.lengths[index] for _, index in keys],
+            batch_size=self.batch_size,
+            rng=np.random.default_rng((self.sampler.seed, self.sampler.epoch)),
+        )
+
+    def __len__(self) -> int:
+        return math.ceil(len(self.lengths) / self.batch_size)
+
+
+def start_worker(worker: int) -> None:
+    """What a loader's process does before it reads: one thread of each kind, an end with ours."""
     import cv2
 
     # torch's own watch asks for the parent's id, which is the server's that started the worker.
@@ -139,6 +168,7 @@ def make_loader(
     workers: int = 0,
     shuffle: bool = False,
     pin_memory: bool = False,
+    lengths: Sequence[int] | None = None,
 ) -> DataLoader[Sample]:
     """Build the loader of a data set; it yields `Batch`.
 
@@ -148,19 +178,24 @@ def make_loader(
         workers: Processes that read; 0 reads in this one.
         shuffle: Whether each epoch has an order of its own, drawn from (seed, epoch).
         pin_memory: Whether batches lie in pinned memory, for CUDA.
+        lengths: Frames of each clip, for batches of clips of like length; None deals the clips
+            as they come.
     """
     sampler = EpochSampler(len(dataset), shuffle=shuffle, seed=dataset.seed)
+    dealing: dict[str, Any] = {"batch_size": batch_size, "sampler": sampler}
+    if lengths is not None:
+        buckets = BucketSampler(sampler, lengths=lengths, batch_size=batch_size)
+        dealing = {"batch_sampler": buckets}
     return DataLoader(
         dataset,
-        batch_size=batch_size,
-        sampler=sampler,
+        **dealing,
         # Otherwise the loader draws from torch's own generator, how often depends on the workers,
         # and so what the network draws for its dropout would too.
         generator=torch.Generator().manual_seed(dataset.seed),
         num_workers=workers,
         collate_fn=collate,
         pin_memory=pin_memory,
-        worker_init_fn=_start_worker,
+        worker_init_fn=start_worker,
         persistent_workers=workers > 0,
         multiprocessing_context=worker_context() if workers else None,
     )

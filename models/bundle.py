@@ -43,6 +43,7 @@ class ModelInfo:
         metrics: Figures on validation and test as they become known.
         versions: Library versions at training.
         task: The kind of label.
+        fit: How a picture is fitted into `size`; files without it mean `resize`.
         format_version: Version of this description.
     """
 
@@ -61,6 +62,7 @@ class ModelInfo:
     metrics: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     task: str = "single"
+    fit: str = "resize"
     format_version: int = FORMAT_VERSION
 
 

@@ -57,8 +57,18 @@ def test_a_size_that_is_none_is_refused_with_examples(text):
         (lambda: DataConfig(fold=0), "data.fold is 0. Use 1 or more."),
         (
             lambda: ModelConfig(temporal="lsmt"),
-            "model.temporal is 'lsmt'. Use one of: none, rnn, lstm, gru.",
+            "model.temporal is 'lsmt'. Use one of: none, rnn, lstm, gru, mingru, minlstm, "
+            "convlstm, convgru, tcn.",
         ),
+        (
+            lambda: ModelConfig(temporal="convlstm", kernel=4),
+            "model.kernel is 4. Use 1, 3, 5, ... with convlstm.",
+        ),
+        (
+            lambda: ModelConfig(temporal="convgru", kernel=-1),
+            "model.kernel is -1. Use 1, 3, 5, ... with convgru.",
+        ),
+        (lambda: ModelConfig(temporal="tcn", kernel=1), "model.kernel is 1. Use 2 or more."),
         (lambda: ModelConfig(width=0), "model.width is 0. Use a scale above 0."),
         (lambda: ModelConfig(dropout=1), "model.dropout is 1. Use a share from 0 to below 1."),
         (lambda: TrainConfig(lr=math.nan), "train.lr is nan. Use a number."),
@@ -100,9 +110,21 @@ def test_a_wrong_value_is_refused_at_construction_with_what_to_use(make, message
     assert str(refusal.value) == message
 
 
-def test_a_bidirectional_model_without_a_temporal_part_is_refused():
-    with pytest.raises(ConfigError, match=r"model\.temporal is none.*Choose rnn, lstm or gru"):
-        ModelConfig(temporal="none", bidirectional=True)
+@pytest.mark.parametrize("key", ["bidirectional", "residual", "variational"])
+@pytest.mark.parametrize("temporal", ["none", "convlstm", "convgru", "tcn"])
+def test_what_recurrent_layers_alone_can_do_is_refused_of_others(key, temporal):
+    with pytest.raises(ConfigError) as refusal:
+        ModelConfig(temporal=temporal, **{key: True})
+    assert str(refusal.value) == (
+        f"model.{key} is true but model.temporal is {temporal}. "
+        f"Choose rnn, lstm, gru, mingru or minlstm, or leave {key} out."
+    )
+
+
+@pytest.mark.parametrize("kernel", [1, 4])
+def test_a_kernel_that_no_part_of_the_network_has_is_no_mistake(kernel):
+    """So that a search may draw it for every temporal part."""
+    assert ModelConfig(temporal="gru", kernel=kernel).kernel == kernel
 
 
 def test_every_field_of_every_section_has_a_help_text():

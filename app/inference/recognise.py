@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import torch
 
@@ -14,6 +14,7 @@ from cliptide.app.inference.scoring import VideoScores, score_videos
 from cliptide.configs.errors import ModelFileError, VideoError
 from cliptide.configs.schema import DataConfig, EvalConfig
 from cliptide.datasets.clips import ClipDataset
+from cliptide.datasets.fitting import Fit
 from cliptide.datasets.loaders import make_loader
 from cliptide.datasets.records import SampleRecord
 from cliptide.datasets.sampling import SamplingKind, SamplingRule
@@ -129,6 +130,7 @@ class ActionRecognizer:
             class_names=self.info.class_names,
             rule=sampling_rule(self.info),
             size=self.info.size,
+            fit=picture_fit(self.info),
             num_views=clips,
         )
         at_once = CLIPS_AT_ONCE_ON_CPU if self.device.type == "cpu" else CLIPS_AT_ONCE
@@ -205,6 +207,21 @@ def sampling_rule(info: ModelInfo) -> SamplingRule:
             "Upgrade with: pip install --upgrade cliptide"
         )
     return SamplingRule(kind, info.frames, info.rate_fps, info.stride)
+
+
+def picture_fit(info: ModelInfo) -> Fit:
+    """How a model wants pictures fitted into its frame size.
+
+    Raises:
+        ModelFileError: The model was trained with a fit that this release does not have.
+    """
+    fit = next((known for known in get_args(Fit) if known == info.fit), None)
+    if fit is None:
+        raise ModelFileError(
+            f"The model fits pictures by {info.fit!r}, which this cliptide does not have. "
+            "Upgrade with: pip install --upgrade cliptide"
+        )
+    return cast(Fit, fit)
 
 
 def load(path: str | os.PathLike[str], *, device: str = "auto") -> ActionRecognizer:

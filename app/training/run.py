@@ -25,7 +25,7 @@ from cliptide.app.evaluation.metrics import compute_metrics
 from cliptide.app.evaluation.run_folder import claim_run_folder, data_name
 from cliptide.app.inference.device import describe_device, resolve_device
 from cliptide.app.inference.recognise import ActionRecognizer, load
-from cliptide.app.inference.terminal import format_seconds, log
+from cliptide.app.inference.terminal import format_seconds, log, track
 from cliptide.app.training.callbacks import DataWatch, EpochKeeper, Quarantine
 from cliptide.app.training.config_file import write_config_file
 from cliptide.app.training.mixing import check_mixing
@@ -44,6 +44,7 @@ from cliptide.configs.schema import RunConfig, parse_size
 from cliptide.datasets.catalog import Catalog, read_catalog
 from cliptide.datasets.clips import ClipDataset
 from cliptide.datasets.kept import SHARE_OF_FREE_MEMORY, KeptClips, free_memory_bytes
+from cliptide.datasets.lengths import clip_lengths
 from cliptide.datasets.loaders import make_loader, worker_context, worker_count
 from cliptide.datasets.sampling import SamplingRule
 from cliptide.datasets.splits import SplitPlan, make_splits, require_split
@@ -224,6 +225,7 @@ class _Run:
                 workers=self.workers,
                 shuffle=True,
                 pin_memory=self.device.type == "cuda",
+                lengths=self._lengths() if self.config.data.bucket else None,
             )
             val_loader = make_loader(
                 self._dataset(self.val_records, kept_val, augment=None),
@@ -321,11 +323,21 @@ class _Run:
             class_names=self.catalog.class_names,
             rule=self.rule,
             size=self.size,
+            fit=self.config.data.fit,
             augment=augment,
             flip=self.config.data.flip,
             seed=self.config.seed,
             kept=kept,
         )
+
+    def _lengths(self) -> list[int]:
+        """Frames of each training clip, for bucketing."""
+        lengths = clip_lengths(self.train_records, rule=self.rule, workers=self.workers)
+        total = len(self.train_records)
+        found = list(track(lengths, total=total, what="Measuring lengths", unit="videos"))
+        if len(set(found)) == 1:
+            log("Note: every training clip has as many frames: data.bucket changes nothing.")
+        return found
 
     @contextmanager
     def _kept_clips(self) -> Iterator[tuple[KeptClips | None, KeptClips | None]]:
@@ -382,6 +394,7 @@ class _Run:
             context_s=self.rule.frames / rate_fps,
             split_fingerprint=self.plan.fingerprint,
             stride=self.rule.stride,
+            fit=config.data.fit,
             run={"data": asdict(config.data), "eval": asdict(config.eval), "seed": config.seed},
             metrics={
                 "val": {"top1": row["val_top1"], "loss": row["val_loss"], "epoch": row["epoch"]}

@@ -25,7 +25,7 @@ def config_from_model(path: Path) -> RunConfig:
     stored = {
         key: value
         for key, value in info.run.get("data", {}).items()
-        if key in ("frames", "size", "sampling", "rate_fps", "stride", "augment", "flip")
+        if key in ("frames", "size", "sampling", "rate_fps", "stride", "augment", "flip", "fit")
     }
     # The whole network's weights come from the file: the encoder needs none of its own.
     model = info.model | {"pretrained": False, "encoder_weights": None}
