@@ -111,7 +111,7 @@ TEMPORALS: dict[str, Callable[[ModelConfig, int], Temporal]] = {
     "tcn": _tcn,
 }
 # These are given feature maps in place of pooled vectors.
-ON_MAPS = tuple(CONV_CELLS)
+ON_MAPS: tuple[str, ...] = tuple(CONV_CELLS)
 SUMMARIES: dict[str, Callable[[ModelConfig, int], Summary]] = {
     "last": lambda config, dim: LastStep(bidirectional=config.bidirectional),
     "mean": lambda config, dim: MeanOfSteps(),

@@ -155,6 +155,16 @@ def test_a_passed_over_batch_at_the_end_does_not_keep_the_rest_from_learning() -
     assert steps == 2
 
 
+@pytest.mark.parametrize("keys", [{}, {"motion": "both", "shift": "causal"}])
+@pytest.mark.parametrize("config", [PLAIN, replace(PLAIN, chunk=2, accumulate=2)])
+def test_a_frame_alone_is_learnt_from(keys: dict[str, Any], config: TrainConfig) -> None:
+    network = build(**keys)
+    before = weights(network)
+    fit(network, some_batches(1, 1, frames=1), config)
+    assert set(moved(before, network)) >= {"encoder", "temporal", "head"}
+    assert all(module.training for module in network.modules()), "and the norms are set back"
+
+
 # Clipping, and gradients that are no numbers
 
 
