@@ -1,6 +1,7 @@
 """Back-propagation through time in chunks: the same scores, memory bounded by a chunk."""
 
 import copy
+from typing import get_args, get_type_hints
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from cliptide.configs.schema import ModelConfig
 from cliptide.models.build import build_recognizer
 from cliptide.models.recognizer import Recognizer
 
+TEMPORALS = get_args(get_type_hints(ModelConfig)["temporal"])
 SUMMARIES = ("last", "mean", "max", "attention")
 
 
@@ -82,6 +84,20 @@ def test_a_chunk_that_holds_the_clips_gives_their_gradient(chunk: int, summary: 
     learn(cut, clips, lengths, chunk=chunk)
     for (name, one), other in zip(whole.named_parameters(), cut.parameters(), strict=True):
         assert torch.equal(one.grad, other.grad), name
+
+
+@pytest.mark.parametrize("temporal", TEMPORALS)
+def test_every_temporal_part_learns_in_chunks(temporal: str) -> None:
+    network = build(temporal=temporal, summary="mean").train()
+    clips, lengths = some_clips([7, 3])
+    learn(network, clips, lengths, chunk=3)
+    assert all(
+        p.grad is not None and p.grad.isfinite().all() for p in network.temporal.parameters()
+    )
+    network.eval()
+    with torch.no_grad():
+        *_, last = score_in_chunks(network, clips, lengths, chunk=3)
+        torch.testing.assert_close(last.logits, network(clips, lengths), atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("summary", SUMMARIES)
