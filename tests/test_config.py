@@ -74,6 +74,31 @@ def test_a_size_that_is_none_is_refused_with_examples(text):
         (lambda: TrainConfig(lr=math.nan), "train.lr is nan. Use a number."),
         (lambda: TrainConfig(lr="1e-3"), "train.lr is '1e-3'. Use a number."),
         (lambda: TrainConfig(epochs=0), "train.epochs is 0. Use 1 or more."),
+        (lambda: TrainConfig(accumulate=0), "train.accumulate is 0. Use 1 or more."),
+        (
+            lambda: TrainConfig(ema=1),
+            "train.ema is 1. Use 0, or a decay below 1 such as 0.999.",
+        ),
+        (
+            lambda: TrainConfig(epochs=5, unfreeze_after=5),
+            "train.unfreeze_after is 5. Use fewer than the 5 of train.epochs, or 0 to keep the "
+            "encoder frozen.",
+        ),
+        (lambda: TrainConfig(encoder_lr=0), "train.encoder_lr is 0. Use a factor above 0."),
+        (lambda: TrainConfig(l1=-1), "train.l1 is -1. Use 0 or more."),
+        (lambda: TrainConfig(l1_head=-1), "train.l1_head is -1. Use 0 or more."),
+        (
+            lambda: TrainConfig(weight_decay_encoder=-1),
+            "train.weight_decay_encoder is -1. Use 0 or more.",
+        ),
+        (
+            lambda: TrainConfig(chunk=1),
+            "train.chunk is 1. Use 2 frames or more, or 0 to take clips whole.",
+        ),
+        (
+            lambda: TrainConfig(mixup=-1),
+            "train.mixup is -1. Use 0, or an alpha above 0 such as 0.2.",
+        ),
         (lambda: EvalConfig(clips=0), "eval.clips is 0. Use 1 or more."),
         (lambda: RunConfig(seed=-1), "seed is -1. Use a number from 0 to 4294967295."),
         (lambda: RunConfig(data={"frames": 3}), "data is {'frames': 3}. Use a DataConfig."),

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from cliptide.configs.errors import ConfigError
+from cliptide.models.norms import lonely_norms_held
 from cliptide.models.recognizer import Recognizer
 
 
@@ -37,6 +38,8 @@ def score_in_chunks(
 ) -> Iterator[Scored]:
     """Score clips chunk by chunk; no gradient flows from one chunk into the one before.
 
+    Go backward through each before asking for the next: lonely batch norms are held meanwhile.
+
     Args:
         network: Must be able to step, unless `chunk` is 0.
         clips: (B, T, 3, H, W) uint8 RGB, padded at the end of T.
@@ -47,21 +50,23 @@ def score_in_chunks(
         The scores after each chunk; the last holds those of the whole clips.
     """
     if not chunk:
-        yield Scored(network(clips, lengths), lengths > 0, 1.0)
+        with lonely_norms_held(network, lengths):
+            yield Scored(network(clips, lengths), lengths > 0, 1.0)
         return
     state, total = None, int(lengths.sum())
     for start, end in chunk_bounds(lengths, chunk=chunk):
         here = (lengths - start).clamp(0, end - start)
-        logits, state = network.advance(clips[:, start:end], here, state)
-        state = detached(state)
-        yield Scored(logits, here > 0, int(here.sum()) / total)
+        with lonely_norms_held(network, here):
+            logits, state = network.advance(clips[:, start:end], here, state)
+            state = detached(state)
+            yield Scored(logits, here > 0, int(here.sum()) / total)
 
 
 def chunk_bounds(lengths: Tensor, *, chunk: int) -> list[tuple[int, int]]:
     """First and last-plus-one frame of each chunk of a batch.
 
     A last chunk in which all clips together have a single frame joins the one before: batch-norm
-    has nothing to normalise there.
+    has nothing to compare it with.
     """
     longest = int(lengths.max())
     starts = list(range(0, longest, chunk))

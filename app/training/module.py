@@ -87,12 +87,11 @@ class ClassifierModule(LightningModule):
             log(f"From epoch {self.current_epoch + 1} on the encoder learns too")
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor] | None:
-        """Learn from a batch, and give its loss and top-1.
+        """Learn from a batch, and give its loss and top-1; one of unreadable videos is passed over.
 
-        A batch of unreadable videos alone is passed over, and one of a single frame: batch-norm
-        has nothing to normalise there. Every epoch deals the clips anew.
+        Every `accumulate` batches, and at the epoch's end, the weights make a step.
         """
-        figures = self._learn(batch) if batch.lengths.sum() >= 2 else None
+        figures = self._learn(batch) if len(batch.lengths) else None
         is_last = batch_idx + 1 == self.batches_per_epoch
         if self._clips_in_step and (is_last or (batch_idx + 1) % self.config.accumulate == 0):
             with self._full_precision():

@@ -111,7 +111,7 @@ def moving_average(network: nn.Module, *, decay: float) -> AveragedModel:
     def update(averages: Any, values: Any, num_averaged: Tensor | int) -> None:
         seen = int(num_averaged)
         warm = min(decay, (1 + seen) / (10 + seen))
-        get_ema_multi_avg_fn(warm)(averages, values, num_averaged)
+        get_ema_multi_avg_fn(warm)(averages, values, num_averaged)  # type: ignore[no-untyped-call]
 
     average = AveragedModel(network, multi_avg_fn=update, use_buffers=True)
     return average.requires_grad_(False)
