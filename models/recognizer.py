@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from cliptide.models.encoders.base import Encoder
+from cliptide.models.heads import TargetScale
 from cliptide.models.summaries import Summary, real_steps
 from cliptide.models.temporal.base import Temporal
 
@@ -32,7 +33,7 @@ class Recognizer(nn.Module):
         encoder: The CNN for frames.
         temporal: What carries features over time.
         summary: What turns the steps into one vector.
-        head: From that vector to logits.
+        head: From that vector to logits, or to numbers.
         freeze_encoder: The encoder learns nothing and its batch-norms keep their statistics.
     """
 
@@ -56,6 +57,13 @@ class Recognizer(nn.Module):
     def can_step(self) -> bool:
         """Whether the model can run on a stream frame by frame."""
         return self.temporal.can_step
+
+    @property
+    def target_scale(self) -> TargetScale:
+        """The units of the targets, of a network for regression."""
+        last = next(reversed(list(self.head.children())))
+        assert isinstance(last, TargetScale)
+        return last
 
     def train(self, mode: bool = True) -> "Recognizer":
         """Switch to training; a frozen encoder stays in evaluation mode.
@@ -84,7 +92,7 @@ class Recognizer(nn.Module):
             lengths: (B,) int64, real frames of each clip, 1..T.
 
         Returns:
-            (B, K) float32 logits.
+            (B, K) float32 logits, or targets in the user's units for regression.
 
         Raises:
             ValueError: The clips are not uint8, or a length lies outside 1..T.

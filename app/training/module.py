@@ -7,9 +7,10 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
+from cliptide.app.training.figures import FIGURES, WholeSplit
 from cliptide.configs.schema import TrainConfig
+from cliptide.configs.tasks import Task
 from cliptide.datasets.loaders import Batch
-from cliptide.models.losses import classification_loss
 from cliptide.models.recognizer import Recognizer
 
 
@@ -34,14 +35,19 @@ def warmup_cosine(step: int, *, warmup_steps: int, total_steps: int) -> float:
 
 
 class ClassifierModule(LightningModule):
-    """Single-label training of a recogniser.
+    """Training of a recogniser, whatever its task.
 
     Args:
         network: What learns.
         config: The optimisation.
         seed: Of dropout, drawn anew each epoch so that a resumed run draws the same.
         steps_per_epoch: Batches in an epoch.
-        class_weights: (K,) float32 weights of the loss, or None.
+        loss: Of a batch's outputs and labels, for training.
+        validation_loss: The same without weights and smoothing.
+        task: What is learnt.
+
+    Attributes:
+        validation: The outputs of the last validation.
     """
 
     def __init__(
@@ -51,15 +57,16 @@ class ClassifierModule(LightningModule):
         config: TrainConfig,
         seed: int,
         steps_per_epoch: int,
-        class_weights: Tensor | None = None,
+        loss: nn.Module,
+        validation_loss: nn.Module,
+        task: Task = "single",
     ) -> None:
         super().__init__()
         self.network, self.config, self.seed = network, config, seed
         self.steps_per_epoch = steps_per_epoch
-        self.loss = classification_loss(
-            label_smoothing=config.label_smoothing, class_weights=class_weights
-        )
-        self.validation_loss = classification_loss()
+        self.loss, self.validation_loss = loss, validation_loss
+        self.task: Task = task
+        self.validation = WholeSplit(task)
 
     def configure_optimizers(self) -> Any:
         """AdamW or SGD with warm-up and cosine decay, stepped every batch."""
@@ -85,7 +92,7 @@ class ClassifierModule(LightningModule):
         torch.manual_seed(self.seed * 1_000_003 + self.current_epoch)
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor] | None:
-        """Loss and top-1 of a batch.
+        """Loss of a batch, and top-1 for single labels.
 
         A batch of unreadable videos alone is passed over, and one of a single frame: batch-norm
         has nothing to normalise there. Every epoch deals the clips anew.
@@ -94,20 +101,36 @@ class ClassifierModule(LightningModule):
             return None
         logits = self.network(batch.clips, batch.lengths)
         loss: Tensor = self.loss(logits, batch.labels)
-        return {"loss": loss, "top1": self._log_figures("train", batch, logits, loss)}
+        return {"loss": loss, **self._log_figures("train", batch, logits, loss)}
+
+    def on_validation_epoch_start(self) -> None:
+        """Forget the outputs of the epoch before."""
+        self.validation.clear()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Loss and top-1 of a validation batch."""
+        """Loss of a validation batch, and what the figure of the whole split is made of."""
         if len(batch.clips):
             logits = self.network(batch.clips, batch.lengths)
             self._log_figures("val", batch, logits, self.validation_loss(logits, batch.labels))
+            self.validation.add(logits, batch.labels)
 
-    def _log_figures(self, split: str, batch: Batch, logits: Tensor, loss: Tensor) -> Tensor:
-        top1 = (logits.argmax(dim=1) == batch.labels).float().mean()
+    def on_validation_epoch_end(self) -> None:
+        """The figure of the whole split: mAP or R2."""
+        figure = self.validation.figure()
+        if figure is not None:
+            self.log(f"val_{FIGURES[self.task].key}", figure)
+
+    def _log_figures(
+        self, split: str, batch: Batch, logits: Tensor, loss: Tensor
+    ) -> dict[str, Tensor]:
+        figures = {}
+        if self.task == "single":
+            figures["top1"] = (logits.argmax(dim=1) == batch.labels).float().mean()
         self.log_dict(
-            {f"{split}_loss": loss.detach(), f"{split}_top1": top1},
+            {f"{split}_loss": loss.detach()}
+            | {f"{split}_{key}": value for key, value in figures.items()},
             on_step=False,
             on_epoch=True,
             batch_size=len(batch.labels),
         )
-        return top1
+        return figures

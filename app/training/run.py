@@ -5,6 +5,7 @@ import os
 import signal
 import time
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -21,13 +22,14 @@ from cliptide.app.evaluation.evaluate import (
     predict_records,
     write_evaluation,
 )
-from cliptide.app.evaluation.metrics import compute_metrics
+from cliptide.app.evaluation.metrics import HEADLINES, compute_metrics
 from cliptide.app.evaluation.run_folder import claim_run_folder, data_name
 from cliptide.app.inference.device import describe_device, resolve_device
 from cliptide.app.inference.recognise import ActionRecognizer, load
 from cliptide.app.inference.terminal import format_seconds, log
 from cliptide.app.training.callbacks import DataWatch, EpochKeeper, Quarantine
 from cliptide.app.training.config_file import write_config_file
+from cliptide.app.training.figures import FIGURES
 from cliptide.app.training.module import ClassifierModule
 from cliptide.app.training.progress import TrainingProgress
 from cliptide.app.training.split_table import show_split
@@ -43,11 +45,12 @@ from cliptide.configs.schema import RunConfig, parse_size
 from cliptide.datasets.catalog import Catalog, read_catalog
 from cliptide.datasets.clips import ClipDataset
 from cliptide.datasets.kept import SHARE_OF_FREE_MEMORY, KeptClips, free_memory_bytes
+from cliptide.datasets.labels import classes_of
 from cliptide.datasets.loaders import make_loader, worker_context, worker_count
 from cliptide.datasets.sampling import SamplingRule
 from cliptide.datasets.splits import SplitPlan, make_splits, require_split
 from cliptide.models.bundle import ModelInfo, read_info, save_model
-from cliptide.models.losses import balanced_weights
+from cliptide.models.losses import build_loss, class_weights_for, loss_for
 from cliptide.models.recognizer import Recognizer
 
 
@@ -131,8 +134,13 @@ def train(
     where = resolve_device(device or config.device)
     precision = trainer_precision(config.train.precision, where)
     catalog = read_catalog(
-        data, kind=config.data.kind, fold=config.data.fold, group_regex=config.data.group_regex
+        data,
+        kind=config.data.kind,
+        fold=config.data.fold,
+        group_regex=config.data.group_regex,
+        task=config.data.task,
     )
+    _loss_kind(config, catalog)  # refuses now what does not fit
     plan = make_splits(
         catalog,
         seed=config.seed,
@@ -140,7 +148,7 @@ def train(
         test_share=config.data.test_share,
     )
     if resume is not None:
-        network = fresh_network(config, catalog, load_weights=False)  # last.ckpt has them
+        network = fresh_network(config, catalog, plan, load_weights=False)  # last.ckpt has them
         before = read_info(folder / "model.safetensors").split_fingerprint
         if before != plan.fingerprint:
             raise InputError(
@@ -149,7 +157,7 @@ def train(
             )
     else:
         start = Path(init) if init is not None else None
-        network = fresh_network(config, catalog, load_weights=start is None)
+        network = fresh_network(config, catalog, plan, load_weights=start is None)
         if start is not None:
             plan = start_from_model(network, start, catalog, plan)
         elif config.model.freeze and not (config.model.pretrained or config.model.encoder_weights):
@@ -208,9 +216,15 @@ class _Run:
             val_records=self.val_records,
             clock=time.perf_counter,
         )
+        self.figure = FIGURES[catalog.task]
         self.keeper = EpochKeeper(
-            out, watch=self.watch, save_best=self._save_best, patience=config.train.patience
+            out,
+            watch=self.watch,
+            save_best=self._save_best,
+            patience=config.train.patience,
+            figure=self.figure,
         )
+        self.module: ClassifierModule
 
     def fit_and_evaluate(self) -> TrainingResult:
         began = time.perf_counter()
@@ -229,12 +243,14 @@ class _Run:
                 workers=min(self.workers, worker_count("auto", num_samples=len(self.val_records))),
                 pin_memory=self.device.type == "cuda",
             )
-            module = ClassifierModule(
+            self.module = ClassifierModule(
                 self.network,
                 config=self.config.train,
                 seed=self.config.seed,
                 steps_per_epoch=len(train_loader),
-                class_weights=self._class_weights(),
+                loss=self._loss(training=True),
+                validation_loss=self._loss(training=False),
+                task=self.catalog.task,
             )
             learning = sum(p.numel() for p in self.network.parameters() if p.requires_grad)
             total = sum(p.numel() for p in self.network.parameters())
@@ -247,7 +263,7 @@ class _Run:
             with _quiet_lightning():
                 trainer = self._trainer()
                 try:
-                    trainer.fit(module, train_loader, val_loader, ckpt_path=ckpt)
+                    trainer.fit(self.module, train_loader, val_loader, ckpt_path=ckpt)
                 except SystemExit:
                     # Lightning turns Ctrl-C into an exit and leaves Ctrl-C switched off.
                     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -269,7 +285,14 @@ class _Run:
         for record, row in zip(self.test_records, rows, strict=True):
             if row.failed:
                 self.quarantine.add(record, row.error)
-        metrics = compute_metrics(rows, class_names, split="test", seed=config.seed)
+        metrics = compute_metrics(
+            rows,
+            class_names,
+            split="test",
+            seed=config.seed,
+            task=self.catalog.task,
+            thresholds=recognizer.info.thresholds,
+        )
         left_out = self.quarantine.count("train") + self.quarantine.count("val")
         metrics = {
             **metrics,
@@ -278,7 +301,7 @@ class _Run:
             "torn_groups": len(self.plan.torn_groups),
             "best_epoch": self.keeper.best["epoch"],
         }
-        headline = {key: metrics[key] for key in ("top1", "macro_f1", "ci95", "num_videos")}
+        headline = {key: metrics[key] for key in HEADLINES[self.catalog.task]}
         info = replace(recognizer.info, metrics=recognizer.info.metrics | {"test": headline})
         save_model(self.out / "model.safetensors", recognizer.network, info)
         evaluated_s = time.perf_counter() - began
@@ -322,6 +345,7 @@ class _Run:
             flip=self.config.data.flip,
             seed=self.config.seed,
             kept=kept,
+            task=self.catalog.task,
         )
 
     @contextmanager
@@ -342,11 +366,25 @@ class _Run:
             for store in kept:
                 store.close()
 
-    def _class_weights(self) -> torch.Tensor | None:
-        if self.config.train.class_weights == "none":
-            return None
-        labels = [record.label for record in self.train_records]
-        return balanced_weights([labels.count(name) for name in self.catalog.class_names])
+    def _loss(self, *, training: bool) -> torch.nn.Module:
+        """The loss; that of validation knows no weights and no smoothing."""
+        config, task = self.config.train, self.catalog.task
+        options: dict[str, Any] = {"gamma": config.focal_gamma}
+        if task == "regression":
+            options["scale"] = self.network.target_scale.std.clone()
+        elif training:
+            counts = Counter(
+                name for record in self.train_records for name in classes_of(record.label, task)
+            )
+            options["label_smoothing"] = config.label_smoothing
+            options["class_weights"] = class_weights_for(
+                task,
+                config.class_weights,
+                counts=[counts[name] for name in self.catalog.class_names],
+                total=len(self.train_records),
+                beta=config.class_beta,
+            )
+        return build_loss(task, _loss_kind(self.config, self.catalog), **options)
 
     def _trainer(self) -> Trainer:
         config = self.config.train
@@ -357,7 +395,7 @@ class _Run:
             max_epochs=config.epochs,
             gradient_clip_val=config.clip_grad or None,
             logger=TensorBoardLogger(self.out, name="", version=""),
-            callbacks=[self.watch, TrainingProgress(self.watch), self.keeper],
+            callbacks=[self.watch, TrainingProgress(self.watch, self.figure), self.keeper],
             enable_progress_bar=False,
             enable_model_summary=False,
             num_sanity_val_steps=0,
@@ -382,9 +420,15 @@ class _Run:
             stride=self.rule.stride,
             run={"data": asdict(config.data), "eval": asdict(config.eval), "seed": config.seed},
             metrics={
-                "val": {"top1": row["val_top1"], "loss": row["val_loss"], "epoch": row["epoch"]}
+                "val": {
+                    self.figure.key: row[f"val_{self.figure.key}"],
+                    "loss": row["val_loss"],
+                    "epoch": row["epoch"],
+                }
             },
             versions=library_versions(),
+            task=self.catalog.task,
+            thresholds=self.module.validation.thresholds(),
         )
         save_model(self.out / "model.safetensors", self.network, info)
 
@@ -403,6 +447,15 @@ class _Run:
         share = parts[name] / total if total else 0.0
         what, colon, mend = name.partition(":")
         return f"{what}, {share:.0%} of {format_seconds(total)}{colon}{mend}"
+
+
+def _loss_kind(config: RunConfig, catalog: Catalog) -> str:
+    return loss_for(
+        catalog.task,
+        loss=config.train.loss,
+        class_weights=config.train.class_weights,
+        label_smoothing=config.train.label_smoothing,
+    )
 
 
 @contextmanager
