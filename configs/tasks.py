@@ -11,3 +11,6 @@ from typing import Literal
 
 Task = Literal["single", "multi", "regression"]
 TASKS: tuple[Task, ...] = ("single", "multi", "regression")
+
+# The score from which on a label of task multi is given, where validation chose no other.
+DEFAULT_THRESHOLD = 0.5

@@ -48,7 +48,7 @@ def tags_of(records: Sequence[SampleRecord], task: Task) -> Tags:
 
 
 def target_ranges(
-    records: Sequence[SampleRecord], target_names: Sequence[str], splits: Sequence[str]
+    records: Sequence[SampleRecord], target_names: Sequence[str], splits: Sequence[str | None]
 ) -> list[tuple[str, ...]]:
     """Tell from where to where each target goes in each split.
 

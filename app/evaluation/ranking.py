@@ -1,14 +1,13 @@
 """Figures over whole sets of clips that training chooses by and evaluation reports."""
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from cliptide.configs.tasks import DEFAULT_THRESHOLD
 
-DEFAULT_THRESHOLD = 0.5
+Floats = npt.NDArray[np.float64]
 
 
 def average_precisions(true: npt.NDArray[np.bool_], scores: Floats) -> list[float | None]:
@@ -92,9 +91,3 @@ def _best_threshold(true: npt.NDArray[np.bool_], scores: Floats) -> float:
         if math.isclose(figure, f1.max())
     ]
     return min(candidates, key=lambda cut: abs(cut - DEFAULT_THRESHOLD))
-
-
-def passed(scores: Sequence[float], thresholds: Sequence[float]) -> list[bool]:
-    """Which labels are given: those whose score reaches the threshold."""
-    every = thresholds or (DEFAULT_THRESHOLD,) * len(scores)
-    return [score >= cut for score, cut in zip(scores, every, strict=True)]
