@@ -1,6 +1,6 @@
 """Small real videos with a manifest for two tasks: how fast a shape moves, and which events occur.
 
-Speed: a shape crosses the frame, in any direction and from any place; the label is how far it
+Speed: a bright shape moves to the left or to the right, from any place; the label is how far it
 goes in a second, as a share of the frame's side. No single frame shows it.
 
 Events: in each clip stand a disc and a square, and one to three of five things happen: the disc
@@ -8,7 +8,6 @@ rises or falls, the square grows or shrinks, the background flashes.
 """
 
 import csv
-import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -26,30 +25,30 @@ EVENTS = ("fall", "flash", "grow", "rise", "shrink")
 def speed_frames(
     speed: float, *, num_frames: int, side: int, look: Look, rng: np.random.Generator
 ) -> NDArray[np.uint8]:
-    """Draw a shape that moves in a straight line.
+    """Draw a shape that moves to the left or to the right.
 
     Args:
         speed: Sides of the frame a second.
         num_frames: Frames of the clip, `FPS` a second.
         side: Pixels.
-        look: Shape, colour and background.
+        look: Shape and background; its colour is shown as grey of the same strength.
         rng: Draws place, direction and size.
 
     Returns:
         (num_frames, side, side, 3) uint8 RGB.
     """
-    angle = rng.uniform(0, 2 * math.pi)
-    way = speed * (num_frames - 1) / FPS * np.array([math.cos(angle), math.sin(angle)])
+    way = speed * (num_frames - 1) / FPS * float(rng.choice([-1.0, 1.0]))
     # The middle of the way is drawn so that the shape never leaves the frame.
-    room = np.maximum(0.0, 0.5 - 0.12 - np.abs(way) / 2)
-    middle = 0.5 + rng.uniform(-room, room)
+    room = max(0.0, 0.5 - 0.12 - abs(way) / 2)
+    middle, height = 0.5 + rng.uniform(-room, room), rng.uniform(0.15, 0.85)
     radius = side * float(rng.uniform(0.08, 0.11))
+    strength = max(200, min(look.colour))
     frames = []
     for number in range(num_frames):
         at = number / max(1, num_frames - 1) - 0.5
-        image = _background(look, side)
-        x, y = (middle + at * way) * side
-        draw_shape(image, look.shape, (float(x), float(y)), radius, look.colour)
+        image = _background(look, side) // 3
+        centre = (float(middle + at * way) * side, float(height) * side)
+        draw_shape(image, look.shape, centre, radius, (strength,) * 3)
         frames.append(image)
     return np.stack(frames)
 
@@ -106,15 +105,15 @@ def _random_events(rng: np.random.Generator) -> list[str]:
 def write_speed_dataset(
     root: Path,
     *,
-    groups: int = 20,
+    groups: int = 36,
     clips_per_group: int = 8,
     num_frames: int = 10,
-    side: int = 32,
+    side: int = 48,
     seed: int = 0,
 ) -> Iterator[Path]:
     """Write videos and `root/speeds.csv`; yields each video's path once it is written.
 
-    A group shares shape, colour and background.
+    A group shares shape and background.
     """
     rows = []
     for group in range(groups):
