@@ -5,7 +5,6 @@ import os
 import signal
 import time
 import warnings
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -30,6 +29,7 @@ from cliptide.app.inference.terminal import format_seconds, log
 from cliptide.app.training.callbacks import DataWatch, EpochKeeper, Quarantine
 from cliptide.app.training.config_file import write_config_file
 from cliptide.app.training.figures import FIGURES
+from cliptide.app.training.loss import loss_kind, training_loss, validation_loss
 from cliptide.app.training.module import ClassifierModule
 from cliptide.app.training.progress import TrainingProgress
 from cliptide.app.training.split_table import show_split
@@ -45,12 +45,10 @@ from cliptide.configs.schema import RunConfig, parse_size
 from cliptide.datasets.catalog import Catalog, read_catalog
 from cliptide.datasets.clips import ClipDataset
 from cliptide.datasets.kept import SHARE_OF_FREE_MEMORY, KeptClips, free_memory_bytes
-from cliptide.datasets.labels import classes_of
 from cliptide.datasets.loaders import make_loader, worker_context, worker_count
 from cliptide.datasets.sampling import SamplingRule
 from cliptide.datasets.splits import SplitPlan, make_splits, require_split
 from cliptide.models.bundle import ModelInfo, read_info, save_model
-from cliptide.models.losses import build_loss, class_weights_for, loss_for
 from cliptide.models.recognizer import Recognizer
 
 
@@ -140,7 +138,7 @@ def train(
         group_regex=config.data.group_regex,
         task=config.data.task,
     )
-    _loss_kind(config, catalog)  # refuses now what does not fit
+    loss_kind(config.train, catalog)  # refuses now what does not fit
     plan = make_splits(
         catalog,
         seed=config.seed,
@@ -248,8 +246,15 @@ class _Run:
                 config=self.config.train,
                 seed=self.config.seed,
                 steps_per_epoch=len(train_loader),
-                loss=self._loss(training=True),
-                validation_loss=self._loss(training=False),
+                loss=training_loss(
+                    self.config.train,
+                    self.catalog,
+                    network=self.network,
+                    train_records=self.train_records,
+                ),
+                validation_loss=validation_loss(
+                    self.config.train, self.catalog, network=self.network
+                ),
                 task=self.catalog.task,
             )
             learning = sum(p.numel() for p in self.network.parameters() if p.requires_grad)
@@ -366,26 +371,6 @@ class _Run:
             for store in kept:
                 store.close()
 
-    def _loss(self, *, training: bool) -> torch.nn.Module:
-        """The loss; that of validation knows no weights and no smoothing."""
-        config, task = self.config.train, self.catalog.task
-        options: dict[str, Any] = {"gamma": config.focal_gamma}
-        if task == "regression":
-            options["scale"] = self.network.target_scale.std.clone()
-        elif training:
-            counts = Counter(
-                name for record in self.train_records for name in classes_of(record.label, task)
-            )
-            options["label_smoothing"] = config.label_smoothing
-            options["class_weights"] = class_weights_for(
-                task,
-                config.class_weights,
-                counts=[counts[name] for name in self.catalog.class_names],
-                total=len(self.train_records),
-                beta=config.class_beta,
-            )
-        return build_loss(task, _loss_kind(self.config, self.catalog), **options)
-
     def _trainer(self) -> Trainer:
         config = self.config.train
         return Trainer(
@@ -447,15 +432,6 @@ class _Run:
         share = parts[name] / total if total else 0.0
         what, colon, mend = name.partition(":")
         return f"{what}, {share:.0%} of {format_seconds(total)}{colon}{mend}"
-
-
-def _loss_kind(config: RunConfig, catalog: Catalog) -> str:
-    return loss_for(
-        catalog.task,
-        loss=config.train.loss,
-        class_weights=config.train.class_weights,
-        label_smoothing=config.train.label_smoothing,
-    )
 
 
 @contextmanager
