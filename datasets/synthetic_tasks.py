@@ -76,7 +76,7 @@ def event_frames(
         at = number / max(1, num_frames - 1)
         image = _background(look, side)
         if "flash" in events and number in (flash_at, flash_at + 1):
-            image = cv2.add(image, np.full_like(image, 110))
+            image = np.asarray(cv2.add(image, np.full_like(image, 110)), np.uint8)
         y = 0.85 - 0.7 * at if "rise" in events else 0.15 + 0.7 * at
         y = y if {"rise", "fall"} & set(events) else disc_y
         draw_shape(image, "disc", (side * disc_x, side * y), side * 0.1, look.colour)

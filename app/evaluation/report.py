@@ -178,6 +178,9 @@ def _context(report: Report) -> dict[str, Any]:
         if task == "single"
         else [],
         "output_words": OUTPUT_WORDS[task],
+        "num_outputs": "1 target"
+        if task == "regression" and len(report.class_names) == 1
+        else f"{len(report.class_names)} {OUTPUT_WORDS[task]}",
         "history_columns": list(dict.fromkeys(key for row in report.history for key in row)),
         "mistakes": [_film_strip(mistake, report.class_names) for mistake in report.mistakes],
         "figures": figures,

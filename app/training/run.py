@@ -5,7 +5,6 @@ import os
 import signal
 import time
 import warnings
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -30,6 +29,7 @@ from cliptide.app.inference.terminal import format_seconds, log, track
 from cliptide.app.training.callbacks import DataWatch, EpochKeeper, Quarantine
 from cliptide.app.training.config_file import write_config_file
 from cliptide.app.training.figures import FIGURES
+from cliptide.app.training.loss import loss_kind, training_loss, validation_loss
 from cliptide.app.training.mixing import check_mixing
 from cliptide.app.training.module import ClassifierModule
 from cliptide.app.training.progress import TrainingProgress
@@ -49,13 +49,11 @@ from cliptide.datasets.catalog import Catalog
 from cliptide.datasets.clips import ClipDataset
 from cliptide.datasets.folds import read_fold
 from cliptide.datasets.kept import SHARE_OF_FREE_MEMORY, KeptClips, free_memory_bytes
-from cliptide.datasets.labels import classes_of
 from cliptide.datasets.lengths import clip_lengths
 from cliptide.datasets.loaders import make_loader, worker_context, worker_count
 from cliptide.datasets.sampling import SamplingRule
 from cliptide.datasets.splits import SplitPlan, require_split
 from cliptide.models.bundle import ModelInfo, read_info, save_model
-from cliptide.models.losses import build_loss, class_weights_for, loss_for
 from cliptide.models.recognizer import Recognizer
 
 if TYPE_CHECKING:
@@ -198,7 +196,7 @@ def train(
         val_share=config.data.val_share,
         test_share=config.data.test_share,
     )
-    _loss_kind(config, catalog)  # refuses now what does not fit
+    loss_kind(config.train, catalog)  # refuses now what does not fit
     check_mixing(config.train, task=catalog.task)
     if resume is not None:
         network = fresh_network(config, catalog, plan, load_weights=False)  # last.ckpt has them
@@ -336,8 +334,15 @@ class Run:
                 seed=self.config.seed,
                 batches_per_epoch=len(train_loader),
                 num_outputs=len(self.catalog.class_names),
-                loss=self._loss(training=True),
-                validation_loss=self._loss(training=False),
+                loss=training_loss(
+                    self.config.train,
+                    self.catalog,
+                    network=self.network,
+                    train_records=self.train_records,
+                ),
+                validation_loss=validation_loss(
+                    self.config.train, self.catalog, network=self.network
+                ),
                 task=self.catalog.task,
             )
             ckpt = str(self.out / "last.ckpt") if self.resumed else None
@@ -453,26 +458,6 @@ class Run:
             for store in kept:
                 store.close()
 
-    def _loss(self, *, training: bool) -> torch.nn.Module:
-        """The loss; that of validation knows no weights and no smoothing."""
-        config, task = self.config.train, self.catalog.task
-        options: dict[str, Any] = {"gamma": config.focal_gamma}
-        if task == "regression":
-            options["scale"] = self.network.target_scale.std.clone()
-        elif training:
-            counts = Counter(
-                name for record in self.train_records for name in classes_of(record.label, task)
-            )
-            options["label_smoothing"] = config.label_smoothing
-            options["class_weights"] = class_weights_for(
-                task,
-                config.class_weights,
-                counts=[counts[name] for name in self.catalog.class_names],
-                total=len(self.train_records),
-                beta=config.class_beta,
-            )
-        return build_loss(task, _loss_kind(self.config, self.catalog), **options)
-
     def _trainer(self) -> Trainer:
         config = self.config.train
         return Trainer(
@@ -534,15 +519,6 @@ class Run:
         share = parts[name] / total if total else 0.0
         what, colon, mend = name.partition(":")
         return f"{what}, {share:.0%} of {format_seconds(total)}{colon}{mend}"
-
-
-def _loss_kind(config: RunConfig, catalog: Catalog) -> str:
-    return loss_for(
-        catalog.task,
-        loss=config.train.loss,
-        class_weights=config.train.class_weights,
-        label_smoothing=config.train.label_smoothing,
-    )
 
 
 @contextmanager
