@@ -103,7 +103,8 @@ class ModelConfig:
     """The network: encoder per frame, temporal part, summary over time, head.
 
     Args:
-        encoder: CNN for single frames: tiny, or any torchvision classification network by name.
+        encoder: Network for single frames: tiny, any torchvision classification network by name,
+            or timm/NAME for any network of timm.
         width: Scale of the filter counts of tiny.
         pretrained: Start the encoder from the library's ImageNet weights (downloaded once).
         encoder_weights: File with weights (.safetensors, .pt, .pth) in place of a download.
@@ -120,6 +121,9 @@ class ModelConfig:
         motion: Make motion explicit: differences of consecutive frames as input channels, of
             consecutive features before the temporal part, or both.
         pool: What tiny makes of its maps: a grid of averages, or the mean, blind to place.
+        norm: Normalisation behind tiny's convolutions; group and layer do not look at the rest of
+            the batch, which suits small batches.
+        head_norm: Normalisation in front of the head.
     """
 
     encoder: str = "tiny"
@@ -137,6 +141,8 @@ class ModelConfig:
     shift: Literal["none", "causal", "both"] = "none"
     motion: Literal["none", "frames", "features", "both"] = "none"
     pool: Literal["grid", "mean"] = "grid"
+    norm: Literal["batch", "group", "layer"] = "batch"
+    head_norm: Literal["none", "batch", "layer"] = "none"
 
     def __post_init__(self) -> None:
         check_types(self, section="model")
@@ -242,6 +248,11 @@ class RunConfig:
         check_types(self)
         # What torch's and Lightning's generators take.
         _require(self.seed, 0 <= self.seed < 2**32, "seed", "a number from 0 to 4294967295")
+        if self.model.head_norm == "batch" and self.train.batch_size == 1:
+            raise ConfigError(
+                "model.head_norm is batch and train.batch_size is 1, but a batch of one clip has "
+                "no mean and variance to learn. Use model.head_norm layer, or larger batches."
+            )
 
 
 SECTIONS: dict[str, type[Any]] = {

@@ -130,7 +130,9 @@ def load_model(path: Path) -> tuple[Recognizer, ModelInfo]:
     info = read_info(path)
     try:
         config = ModelConfig(**info.model)
-        network = build_recognizer(config, num_classes=len(info.class_names), load_weights=False)
+        network = build_recognizer(
+            config, num_classes=len(info.class_names), load_weights=False, size=info.size
+        )
         network.load_state_dict(read_tensors(path))
     except (KeyError, TypeError, RuntimeError, InputError) as error:
         # torch lists every tensor, each in a line of its own.

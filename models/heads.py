@@ -2,6 +2,8 @@
 
 from torch import nn
 
+from cliptide.models.norms import VECTOR_NORMS
+
 
 def linear_head(dim: int, num_outputs: int, dropout: float) -> nn.Module:
     """Dropout and one fully connected layer: y = W h + b."""
@@ -15,3 +17,8 @@ def mlp_head(dim: int, num_outputs: int, dropout: float) -> nn.Module:
 
 
 HEADS = {"linear": linear_head, "mlp": mlp_head}
+
+
+def with_norm(head: nn.Module, *, norm: str, dim: int) -> nn.Module:
+    """Put a normalisation of the clip's vector (B, dim) in front of a head; `none` puts none."""
+    return head if norm == "none" else nn.Sequential(VECTOR_NORMS[norm](dim), head)

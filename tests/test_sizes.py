@@ -85,5 +85,5 @@ def test_every_temporal_part_scores_one_frame_alone(temporal: str) -> None:
     network = build_recognizer(config(temporal=temporal).model, num_classes=2).eval()
     clip = torch.randint(0, 255, (1, 1, 3, 2, 2), dtype=torch.uint8)
     logits = network(clip, torch.tensor([1]))
-    stepped, _ = network.step(clip[:, 0], network.initial_state())
+    stepped, _ = network.step(clip[:, 0])
     torch.testing.assert_close(stepped, logits, rtol=1e-5, atol=1e-5)

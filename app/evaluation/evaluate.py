@@ -43,6 +43,7 @@ LIBRARIES = (
     "cliptide",
     "torch",
     "torchvision",
+    "timm",
     "lightning",
     "av",
     "opencv-python-headless",

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from cliptide.configs.schema import TrainConfig
 from cliptide.datasets.loaders import Batch
 from cliptide.models.losses import classification_loss
-from cliptide.models.norms import hold_lonely_norms
 from cliptide.models.recognizer import Recognizer
 
 
@@ -57,7 +56,6 @@ class ClassifierModule(LightningModule):
         super().__init__()
         self.network, self.config, self.seed = network, config, seed
         self.steps_per_epoch = steps_per_epoch
-        self._held: list[nn.Module] = []
         self.loss = classification_loss(
             label_smoothing=config.label_smoothing, class_weights=class_weights
         )
@@ -85,15 +83,6 @@ class ClassifierModule(LightningModule):
     def on_train_epoch_start(self) -> None:
         """Make what is random inside the network depend on (seed, epoch) alone."""
         torch.manual_seed(self.seed * 1_000_003 + self.current_epoch)
-
-    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Keep batch norms from a batch of one frame, or of one clip, until its step is done."""
-        self._held = hold_lonely_norms(self.network.encoder, self.network.head, batch.lengths)
-
-    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
-        """Set the batch norms back."""
-        for norm in self._held:
-            norm.train()
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor] | None:
         """Loss and top-1 of a batch; one of unreadable videos alone is passed over."""

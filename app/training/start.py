@@ -69,11 +69,12 @@ def trainer_precision(name: str, device: torch.device) -> Any:
 
 def fresh_network(config: RunConfig, catalog: Catalog, *, load_weights: bool) -> Recognizer:
     """Build the network as the seed draws it; `load_weights` gives the encoder its own."""
+    size = parse_size(config.data.size)
     torch.manual_seed(config.seed)
     network = build_recognizer(
-        config.model, num_classes=len(catalog.class_names), load_weights=load_weights
+        config.model, num_classes=len(catalog.class_names), load_weights=load_weights, size=size
     )
-    check_frame_size(network, encoder=config.model.encoder, size=parse_size(config.data.size))
+    check_frame_size(network, encoder=config.model.encoder, size=size)
     return network
 
 
