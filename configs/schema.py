@@ -118,7 +118,8 @@ class ModelConfig:
     """The network: encoder per frame, temporal part, summary over time, head.
 
     Args:
-        encoder: CNN for single frames: tiny, or any torchvision classification network by name.
+        encoder: Network for single frames: tiny, any torchvision classification network by name,
+            or timm/NAME for any network of timm.
         width: Scale of the filter counts of tiny.
         pretrained: Start the encoder from the library's ImageNet weights (downloaded once).
         encoder_weights: File with weights (.safetensors, .pt, .pth) in place of a download.
@@ -141,6 +142,9 @@ class ModelConfig:
             sum around it.
         variational: Drop the same units at all steps of a clip, on what goes into each recurrent
             layer and on the recurrent connection (mingru and minlstm have none to drop).
+        norm: Normalisation behind tiny's convolutions; group and layer do not look at the rest of
+            the batch, which suits small batches.
+        head_norm: Normalisation in front of the head.
     """
 
     encoder: str = "tiny"
@@ -163,6 +167,8 @@ class ModelConfig:
     kernel: int = 3
     residual: bool = False
     variational: bool = False
+    norm: Literal["batch", "group", "layer"] = "batch"
+    head_norm: Literal["none", "batch", "layer"] = "none"
 
     def __post_init__(self) -> None:
         check_types(self, section="model")
@@ -358,6 +364,11 @@ class RunConfig:
                 f"train.unfreeze_after is {self.train.unfreeze_after}, but the encoder learns from "
                 "the start: model.freeze is false. Set model.freeze true, or leave "
                 "train.unfreeze_after out."
+            )
+        if self.model.head_norm == "batch" and self.train.batch_size == 1:
+            raise ConfigError(
+                "model.head_norm is batch and train.batch_size is 1, but a batch of one clip has "
+                "no mean and variance to learn. Use model.head_norm layer, or larger batches."
             )
 
 

@@ -94,7 +94,7 @@ def _tcn(config: ModelConfig, input_dim: int) -> Temporal:
     )
 
 
-# Encoders of our own; every other name is looked up in torchvision.
+# Encoders of our own; every other name is looked up in torchvision, or behind timm/ in timm.
 ENCODERS: dict[str, Callable[[ModelConfig], Encoder]] = {
     "tiny": lambda config: TinyEncoder(
         width=config.width,
@@ -102,6 +102,7 @@ ENCODERS: dict[str, Callable[[ModelConfig], Encoder]] = {
         pool="mean" if config.temporal in ON_MAPS else config.pool,
         shift=config.shift,
         frame_differences=config.motion in ("frames", "both"),
+        norm=config.norm,
     ),
 }
 TEMPORALS: dict[str, Callable[[ModelConfig, int], Temporal]] = {
@@ -121,8 +122,15 @@ SUMMARIES: dict[str, Callable[[ModelConfig, int], Summary]] = {
 }
 
 
-def build_encoder(config: ModelConfig, *, load_weights: bool) -> Encoder:
+def build_encoder(
+    config: ModelConfig, *, load_weights: bool, size: tuple[int, int] | None = None
+) -> Encoder:
     """Build the encoder, with its pretrained weights if the config asks and `load_weights` allows.
+
+    Args:
+        config: The network's description.
+        load_weights: See `build_recognizer`.
+        size: (height, width) of the frames, for networks that are built for one size.
 
     Raises:
         ConfigError: There is no such encoder, or an option does not fit it.
@@ -136,6 +144,12 @@ def build_encoder(config: ModelConfig, *, load_weights: bool) -> Encoder:
                 "or start from a model with --init."
             )
         return ENCODERS[config.encoder](config)
+    if config.encoder.startswith("timm/"):
+        return _timm_encoder(config, load_weights=load_weights, size=size)
+    return _torchvision_encoder(config, load_weights=load_weights)
+
+
+def _torchvision_encoder(config: ModelConfig, *, load_weights: bool) -> Encoder:
     from cliptide.models.encoders.vision import (  # torchvision takes seconds to import
         VisionEncoder,
         download_weights,
@@ -148,18 +162,10 @@ def build_encoder(config: ModelConfig, *, load_weights: bool) -> Encoder:
         near = get_close_matches(config.encoder, names, n=3, cutoff=0.4) or ["tiny", "resnet18"]
         raise ConfigError(
             f"There is no encoder {config.encoder!r}. Nearest: {', '.join(near)}. "
-            "Use tiny or the name of any torchvision classification network."
+            "Use tiny, the name of any torchvision classification network, or timm/NAME for any "
+            "network of timm."
         )
-    if config.width != 1.0:
-        raise ConfigError(
-            f"model.width is {config.width}, but only {', '.join(ENCODERS)} can be scaled. "
-            f"Leave model.width out for {config.encoder}."
-        )
-    if config.pool != "grid":
-        raise ConfigError(
-            f"model.pool is {config.pool}, but only {', '.join(ENCODERS)} pools over a grid. "
-            f"Leave model.pool out for {config.encoder}, which always takes the mean."
-        )
+    _refuse_options_of_tiny(config)
     weights = None
     if load_weights and config.encoder_weights:
         weights = read_weights(Path(config.encoder_weights))
@@ -173,13 +179,57 @@ def build_encoder(config: ModelConfig, *, load_weights: bool) -> Encoder:
     )
 
 
+def _timm_encoder(
+    config: ModelConfig, *, load_weights: bool, size: tuple[int, int] | None
+) -> Encoder:
+    from cliptide.models.encoders.timm_encoder import TimmEncoder, check_timm_name
+    from cliptide.models.encoders.vision import read_weights
+
+    check_timm_name(config.encoder)
+    _refuse_options_of_tiny(config)
+    weights = None
+    if load_weights and config.encoder_weights:
+        weights = read_weights(Path(config.encoder_weights))
+    return TimmEncoder(
+        config.encoder,
+        pretrained=load_weights and config.pretrained and weights is None,
+        weights=weights,
+        size=size,
+        shift=config.shift,
+        frame_differences=config.motion in ("frames", "both"),
+    )
+
+
+def _refuse_options_of_tiny(config: ModelConfig) -> None:
+    if config.width != 1.0:
+        raise ConfigError(
+            f"model.width is {config.width}, but only {', '.join(ENCODERS)} can be scaled. "
+            f"Leave model.width out for {config.encoder}."
+        )
+    if config.pool != "grid":
+        raise ConfigError(
+            f"model.pool is {config.pool}, but only {', '.join(ENCODERS)} pools over a grid. "
+            f"Leave model.pool out for {config.encoder}, which always takes the mean."
+        )
+    if config.norm != "batch":
+        raise ConfigError(
+            f"model.norm is {config.norm}, but only the norms of {', '.join(ENCODERS)} can be "
+            f"chosen. Leave model.norm out for {config.encoder}, which has its own."
+        )
+
+
 def build_temporal(config: ModelConfig, *, input_dim: int) -> Temporal:
     """Build the temporal part for features of size `input_dim`, or maps of so many channels."""
     return TEMPORALS[config.temporal](config, input_dim)
 
 
 def build_recognizer(
-    config: ModelConfig, *, num_classes: int, load_weights: bool = True, task: Task = "single"
+    config: ModelConfig,
+    *,
+    num_classes: int,
+    load_weights: bool = True,
+    task: Task = "single",
+    size: tuple[int, int] | None = None,
 ) -> Recognizer:
     """Build the whole network.
 
@@ -189,8 +239,9 @@ def build_recognizer(
         load_weights: Whether to load the encoder's pretrained weights; False when the whole
             network's weights follow from a model file.
         task: What the outputs are for.
+        size: (height, width) of the frames; None takes what the encoder is usually given.
     """
-    encoder = build_encoder(config, load_weights=load_weights)
+    encoder = build_encoder(config, load_weights=load_weights, size=size)
     on_maps = config.temporal in ON_MAPS
     dim, motion = (encoder.channels if on_maps else encoder.dim), None
     if config.motion in ("features", "both"):
@@ -202,7 +253,14 @@ def build_recognizer(
         motion=motion,
         temporal=temporal,
         summary=SUMMARIES[config.summary](config, temporal.dim),
-        head=head_for(config.head, temporal.dim, num_classes, dropout=config.dropout, task=task),
+        head=head_for(
+            config.head,
+            temporal.dim,
+            num_classes,
+            dropout=config.dropout,
+            norm=config.head_norm,
+            task=task,
+        ),
         freeze_encoder=config.freeze,
     )
 
@@ -222,7 +280,7 @@ def check_frame_size(network: nn.Module, *, encoder: str, size: tuple[int, int])
     except (RuntimeError, AssertionError, ValueError) as error:
         raise ConfigError(
             f"The encoder {encoder} cannot take frames of {size[0]}x{size[1]} ({error}). "
-            "Choose another data.size; 224 suits every torchvision network."
+            "Choose another data.size; 224 suits nearly every network."
         ) from error
     finally:
         network.train(was_training)

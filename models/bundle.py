@@ -142,7 +142,11 @@ def load_model(path: Path) -> tuple[Recognizer, ModelInfo]:
     try:
         config = ModelConfig(**info.model)
         network = build_recognizer(
-            config, num_classes=len(info.class_names), load_weights=False, task=info.task
+            config,
+            num_classes=len(info.class_names),
+            load_weights=False,
+            task=info.task,
+            size=info.size,
         )
         network.load_state_dict(read_tensors(path))
     except (KeyError, TypeError, RuntimeError, InputError) as error:

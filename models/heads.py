@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from cliptide.configs.tasks import Task
+from cliptide.models.norms import VECTOR_NORMS
 
 
 def linear_head(dim: int, num_outputs: int, dropout: float) -> nn.Sequential:
@@ -53,8 +54,25 @@ class TargetScale(nn.Module):
 
 
 def head_for(
-    kind: str, dim: int, num_outputs: int, *, dropout: float, task: Task = "single"
+    kind: str,
+    dim: int,
+    num_outputs: int,
+    *,
+    dropout: float,
+    norm: str = "none",
+    task: Task = "single",
 ) -> nn.Sequential:
-    """Build the head of a task: logits for classes and labels, numbers for regression."""
+    """Build the head of a task: logits for classes and labels, numbers for regression.
+
+    Args:
+        kind: One of `HEADS`.
+        dim: Size of the clip's vector.
+        num_outputs: K.
+        dropout: Share dropped in front of the fully connected layer.
+        norm: Normalisation of the clip's vector: `none`, or one of `VECTOR_NORMS`.
+        task: What the outputs are for.
+    """
     head = HEADS[kind](dim, num_outputs, dropout)
+    if norm != "none":
+        head.insert(0, VECTOR_NORMS[norm](dim))
     return head.append(TargetScale(num_outputs)) if task == "regression" else head

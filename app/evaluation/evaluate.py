@@ -45,6 +45,7 @@ LIBRARIES = (
     "cliptide",
     "torch",
     "torchvision",
+    "timm",
     "lightning",
     "av",
     "opencv-python-headless",

@@ -110,17 +110,19 @@ def fresh_network(
     Raises:
         ConfigError: It cannot be trained as `config` says.
     """
+    size = parse_size(config.data.size)
     torch.manual_seed(config.seed)
     network = build_recognizer(
         config.model,
         num_classes=len(catalog.class_names),
         load_weights=load_weights,
         task=catalog.task,
+        size=size,
     )
     if catalog.task == "regression":
         targets = [numbers_in(r.label) for r in plan.records if r.split == "train"]
         network.target_scale.set_from(torch.tensor(targets, dtype=torch.float64))
-    check_frame_size(network, encoder=config.model.encoder, size=parse_size(config.data.size))
+    check_frame_size(network, encoder=config.model.encoder, size=size)
     check_chunk(network, config.train.chunk)
     network.encoder.checkpointing = config.train.checkpointing
     return network

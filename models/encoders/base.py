@@ -161,7 +161,9 @@ def widen_first_convolution(network: nn.Module, *, name: str) -> None:
     """
     for path, module in network.named_modules():
         if isinstance(module, nn.Conv2d):
-            if module.in_channels != 3 or module.groups != 1:
+            # A kind of its own (timm has some) pads or scales in ways that a plain one does not.
+            plain = type(module) is nn.Conv2d
+            if module.in_channels != 3 or module.groups != 1 or not plain:
                 break
             wide = nn.Conv2d(
                 6,
@@ -181,6 +183,7 @@ def widen_first_convolution(network: nn.Module, *, name: str) -> None:
             setattr(network.get_submodule(parent), child, wide)
             return
     raise ConfigError(
-        f"{name} does not begin with a convolution over RGB, so it cannot take frame differences "
-        "(model.motion frames). Use model.motion features, or another encoder such as resnet18."
+        f"{name} does not begin with a plain convolution over RGB, so it cannot take frame "
+        "differences (model.motion frames). Use model.motion features, or another encoder such as "
+        "resnet18."
     )

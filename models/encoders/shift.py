@@ -25,10 +25,16 @@ BRANCHES = {
     "torchvision.models.efficientnet.FusedMBConv": ("block.0.0", "use_res_connect"),
     "torchvision.models.mnasnet._InvertedResidual": ("layers.0", "apply_residual"),
     "torchvision.models.convnext.CNBlock": ("block.0", ""),
+    "timm.models.resnet.BasicBlock": ("conv1", ""),
+    "timm.models.resnet.Bottleneck": ("conv1", ""),
+    "timm.models.regnet.Bottleneck": ("conv1.conv", ""),
+    "timm.models._efficientnet_blocks.InvertedResidual": ("conv_pw", "has_skip"),
+    "timm.models._efficientnet_blocks.EdgeResidual": ("conv_exp", "has_skip"),
+    "timm.models.convnext.ConvNeXtBlock": ("conv_dw", ""),
 }
 CAN_SHIFT = (
     "tiny, resnet*, resnext*, wide_resnet*, regnet_*, mobilenet_*, efficientnet_*, mnasnet*, "
-    "convnext_*"
+    "convnext_*, and those of timm/"
 )
 SHIFT_SHARE = 8  # one channel in so many is taken from a neighbour, per direction (TSM, table 3)
 
@@ -37,7 +43,7 @@ def residual_branches(network: nn.Module, *, name: str) -> list[str]:
     """Find the layer that begins the branch of each residual block.
 
     Args:
-        network: A network of torchvision.
+        network: A network of torchvision or timm.
         name: Its name, for the message.
 
     Returns:

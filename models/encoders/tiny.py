@@ -7,6 +7,7 @@ from cliptide.models.encoders.base import EncodedFrames, Encoder
 from cliptide.models.encoders.checkpointing import in_segments
 from cliptide.models.encoders.shift import Shifted
 from cliptide.models.grid import GridProjection
+from cliptide.models.norms import MAP_NORMS
 
 
 class TinyEncoder(Encoder):
@@ -23,6 +24,7 @@ class TinyEncoder(Encoder):
         shift: `none`, or a temporal shift in front of each convolution but the first: `causal`,
             or `both`.
         frame_differences: See `Encoder`.
+        norm: Behind each convolution: `batch`, `group` or `layer`.
     """
 
     def __init__(
@@ -32,6 +34,7 @@ class TinyEncoder(Encoder):
         pool: str = "grid",
         shift: str = "none",
         frame_differences: bool = False,
+        norm: str = "batch",
     ) -> None:
         super().__init__(frame_differences=frame_differences)
         filters = [max(4, round(count * width)) for count in (24, 48, 96, 128)]
@@ -41,7 +44,7 @@ class TinyEncoder(Encoder):
             convolution: nn.Module = nn.Conv2d(channels, count, 3, stride=2, padding=1, bias=False)
             if shift != "none" and layers:
                 convolution = Shifted(convolution, both=shift == "both")
-            layers += [convolution, nn.BatchNorm2d(count), nn.ReLU(inplace=True)]
+            layers += [convolution, MAP_NORMS[norm](count), nn.ReLU(inplace=True)]
             channels = count
         self.features = nn.Sequential(*layers)
         self.dim = self.channels = channels

@@ -186,7 +186,7 @@ def download_weights(name: str) -> dict[str, Tensor]:
         state: dict[str, Tensor] = weights.get_state_dict(progress=True, check_hash=True)
     except (OSError, RuntimeError, AttributeError, HTTPException) as error:
         raise InputError(
-            f"The pretrained weights of {name} could not be fetched ({_cause(error)}). "
+            f"The pretrained weights of {name} could not be fetched ({one_line(error)}). "
             "Without a connection, give a file: --model.encoder_weights FILE."
         ) from error
     return state
@@ -208,7 +208,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # each format fails in its own way
         raise InputError(
-            f"The encoder weights {path} cannot be read ({_cause(error)}). "
+            f"The encoder weights {path} cannot be read ({one_line(error)}). "
             "Give a .safetensors file or a state dict saved by torch."
         ) from error
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
@@ -226,6 +226,6 @@ def _present_name(key: str) -> str:
     return key
 
 
-def _cause(error: Exception) -> str:
+def one_line(error: Exception) -> str:
     """An error of another library in one line of bearable length."""
     return textwrap.shorten(str(error) or type(error).__name__, 160, placeholder=" ...")
