@@ -1,6 +1,6 @@
-"""What a person does with cliptide: train, evaluate, predict.
+"""What a person does with cliptide: train, evaluate, predict, search for the best config.
 
-    from cliptide.app import evaluate, load, train
+    from cliptide.app import evaluate, load, train, tune
 
 The names are resolved on first use: importing this package imports nothing heavy.
 """
@@ -11,13 +11,15 @@ if TYPE_CHECKING:
     from cliptide.app.evaluation.evaluate import evaluate
     from cliptide.app.inference.recognise import load
     from cliptide.app.training.run import train
+    from cliptide.app.tuning.tune import tune
 
-__all__ = ["evaluate", "load", "train"]
+__all__ = ["evaluate", "load", "train", "tune"]
 
 _HOMES = {
     "evaluate": "cliptide.app.evaluation.evaluate",
     "load": "cliptide.app.inference.recognise",
     "train": "cliptide.app.training.run",
+    "tune": "cliptide.app.tuning.tune",
 }
 
 

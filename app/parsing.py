@@ -30,8 +30,8 @@ class HelpFormatter(DefaultHelpFormatter):
         return f"{text} (default: {str(default).lower() if isinstance(default, bool) else default})"
 
     def _get_default_metavar_for_optional(self, action: Action) -> str:
-        numbers = {int: "N", float: "X"}
-        name = numbers.get(getattr(action, "_typehint", None) or action.type)  # type: ignore[arg-type]
+        numbers: dict[Any, str] = {int: "N", float: "X", float | None: "X"}
+        name = numbers.get(getattr(action, "_typehint", None) or action.type)
         return name or super()._get_default_metavar_for_optional(action)
 
 

@@ -9,7 +9,9 @@ from cliptide.app.inference.terminal import result_console
 
 if TYPE_CHECKING:
     from cliptide.app.evaluation.evaluate import Evaluation
+    from cliptide.app.training.folds import FoldsResult
     from cliptide.app.training.run import TrainingResult
+    from cliptide.app.tuning.tune import TuningResult
 
 MOST_CLASSES = 20
 
@@ -92,6 +94,46 @@ def show_training(result: "TrainingResult") -> None:
     if result.num_quarantined:
         paths["left out"] = result.out / "quarantine.csv"
     _show_paths(paths)
+
+
+def show_folds(result: "FoldsResult") -> None:
+    """Print pooled figures, classes, the figures of each fold with mean and spread, and paths."""
+    from cliptide.app.training.headline import FOLD_FIGURES
+
+    count = len(result.folds)
+    _show_metrics(result.metrics, on=f"the tested clips of all {count} folds together")
+    table = Table()
+    table.add_column("fold")
+    for name in (*FOLD_FIGURES.values(), "videos", "best epoch"):
+        table.add_column(name, justify="right")
+    for fold in result.folds:
+        table.add_row(
+            str(fold.number),
+            *(percent(fold.metrics[figure]) for figure in FOLD_FIGURES),
+            str(fold.metrics["num_scored"]),
+            str(fold.metrics["best_epoch"]),
+        )
+    table.add_section()
+    table.add_row("mean", *(percent(result.mean(figure)) for figure in FOLD_FIGURES), style="bold")
+    table.add_row("standard deviation", *(percent(result.sd(figure)) for figure in FOLD_FIGURES))
+    result_console().print(table)
+    paths = {"report": result.report, "predictions": result.out / "predictions.csv"}
+    _show_paths(paths | {"each fold": result.out / "fold-1 ..."})
+
+
+def show_tuning(result: "TuningResult") -> None:
+    """Print the leaderboard, where the files are, and the command that trains the best config."""
+    from cliptide.app.tuning.leaderboard import leaderboard
+
+    result_console().print(leaderboard(result.trials))
+    _show_paths(
+        {
+            "study": result.page,
+            "trials": result.out / "trials.csv",
+            "best config": result.best_config_file,
+        }
+    )
+    print(f"Train it: cliptide train --config {result.best_config_file}")
 
 
 def _show_metrics(metrics: Mapping[str, Any], *, on: str) -> None:

@@ -63,6 +63,8 @@ class DataConfig:
             letterbox keeps all of it between black bars, pad also never enlarges it.
         bucket: Make batches of clips of like length, so that less padding is computed on; opens
             every training video once before the first epoch.
+        folds: Deal all clips into so many folds by whole groups and test on fold data.fold; 0 takes
+            the split of DATA, or makes one. cliptide train --folds trains every fold.
     """
 
     frames: int = 16
@@ -83,6 +85,7 @@ class DataConfig:
     keep: Literal["auto", "never"] = "auto"
     fit: Literal["resize", "crop", "letterbox", "pad"] = "resize"
     bucket: bool = False
+    folds: int = 0
 
     def __post_init__(self) -> None:
         check_types(self, section="data")
@@ -96,6 +99,15 @@ class DataConfig:
             _require(value, 0 < value < 0.9, f"data.{key}", "a share between 0 and 0.9")
         workers = 0 if self.workers == "auto" else self.workers
         _require(self.workers, workers >= 0, "data.workers", "auto, 0 or more")
+        _require(self.folds, self.folds == 0 or self.folds >= 2, "data.folds", "0, or 2 or more")
+        within = not self.folds or self.fold <= self.folds
+        _require(
+            self.fold, within, "data.fold", f"1 to {self.folds}, as data.folds is {self.folds}"
+        )
+
+
+# Temporal parts whose layers hand on vectors and can read a clip from its end.
+RECURRENT = ("rnn", "lstm", "gru", "mingru", "minlstm")
 
 
 @dataclass(frozen=True)
@@ -109,9 +121,10 @@ class ModelConfig:
         pretrained: Start the encoder from the library's ImageNet weights (downloaded once).
         encoder_weights: File with weights (.safetensors, .pt, .pth) in place of a download.
         freeze: Keep the encoder as it is and train only what follows.
-        temporal: What carries features over time; none leaves it out.
+        temporal: What carries features over time; none leaves it out. mingru and minlstm are for
+            long sequences, convlstm and convgru keep the feature maps' space, tcn convolves.
         hidden: Size of the recurrent state.
-        layers: Recurrent layers.
+        layers: Recurrent layers; blocks of tcn, each of which looks twice as far back.
         bidirectional: Read the clip forwards and backwards.
         summary: How the steps become one vector; padded steps never count.
         head: linear, or mlp with one hidden layer.
@@ -121,6 +134,11 @@ class ModelConfig:
         motion: Make motion explicit: differences of consecutive frames as input channels, of
             consecutive features before the temporal part, or both.
         pool: What tiny makes of its maps: a grid of averages, or the mean, blind to place.
+        kernel: Side of the kernels of convlstm and convgru, steps in those of tcn.
+        residual: Stack rnn, lstm, gru, mingru or minlstm with a layer norm before each layer and a
+            sum around it.
+        variational: Drop the same units at all steps of a clip, on what goes into each recurrent
+            layer and on the recurrent connection (mingru and minlstm have none to drop).
         norm: Normalisation behind tiny's convolutions; group and layer do not look at the rest of
             the batch, which suits small batches.
         head_norm: Normalisation in front of the head.
@@ -131,7 +149,9 @@ class ModelConfig:
     pretrained: bool = False
     encoder_weights: str | None = None
     freeze: bool = False
-    temporal: Literal["none", "rnn", "lstm", "gru"] = "gru"
+    temporal: Literal[
+        "none", "rnn", "lstm", "gru", "mingru", "minlstm", "convlstm", "convgru", "tcn"
+    ] = "gru"
     hidden: int = 128
     layers: int = 1
     bidirectional: bool = False
@@ -141,6 +161,9 @@ class ModelConfig:
     shift: Literal["none", "causal", "both"] = "none"
     motion: Literal["none", "frames", "features", "both"] = "none"
     pool: Literal["grid", "mean"] = "grid"
+    kernel: int = 3
+    residual: bool = False
+    variational: bool = False
     norm: Literal["batch", "group", "layer"] = "batch"
     head_norm: Literal["none", "batch", "layer"] = "none"
 
@@ -150,16 +173,26 @@ class ModelConfig:
         _require(self.hidden, self.hidden >= 1, "model.hidden", "1 or more")
         _require(self.layers, self.layers >= 1, "model.layers", "1 or more")
         _require(self.dropout, 0 <= self.dropout < 1, "model.dropout", "a share from 0 to below 1")
-        if self.temporal == "none" and self.bidirectional:
-            raise ConfigError(
-                "model.bidirectional is true but model.temporal is none. "
-                "Choose rnn, lstm or gru, or leave bidirectional out."
-            )
+        for key in ("bidirectional", "residual", "variational"):
+            if getattr(self, key) and self.temporal not in RECURRENT:
+                raise ConfigError(
+                    f"model.{key} is true but model.temporal is {self.temporal}. "
+                    f"Choose {', '.join(RECURRENT[:-1])} or {RECURRENT[-1]}, or leave {key} out."
+                )
+        if self.temporal in ("convlstm", "convgru"):
+            odd = self.kernel >= 1 and self.kernel % 2 == 1
+            _require(self.kernel, odd, "model.kernel", f"1, 3, 5, ... with {self.temporal}")
+        least = 2 if self.temporal == "tcn" else 1
+        _require(self.kernel, self.kernel >= least, "model.kernel", f"{least} or more")
         if self.freeze and self.motion in ("frames", "both"):
             raise ConfigError(
                 f"model.motion is {self.motion} and model.freeze is true, but a frozen encoder "
                 "cannot learn what differences of frames mean. Use model.motion features."
             )
+
+
+# The parts of the network that can have penalties of their own.
+PARTS = ("encoder", "temporal", "head")
 
 
 @dataclass(frozen=True)
@@ -178,6 +211,27 @@ class TrainConfig:
         clip_grad: Largest norm of the gradient; 0 switches clipping off.
         precision: Number format; auto takes bf16 where the hardware has it.
         patience: Epochs without a better validation score before stopping; 0 never stops early.
+        accumulate: Batches in a step: their gradients are averaged over the clips before one step.
+        ema: Decay of the moving average of the weights, such as 0.999; the average is validated
+            and saved. 0 keeps none.
+        unfreeze_after: Epochs after which an encoder frozen by model.freeze learns too, its
+            batch-norms included; 0 never.
+        encoder_lr: Factor on the encoder's learning rate.
+        weight_decay_encoder: weight_decay of the encoder alone.
+        weight_decay_temporal: weight_decay of what lies between encoder and head.
+        weight_decay_head: weight_decay of the head.
+        l1: L1 penalty, decoupled; drives weights to exactly 0, by lr x l1 a step; biases and norms
+            are spared.
+        l1_encoder: l1 of the encoder alone.
+        l1_temporal: l1 of what lies between encoder and head.
+        l1_head: l1 of the head.
+        chunk: Back-propagate through so many frames at a time, carrying the state on: clips too
+            long for memory. 0 takes clips whole.
+        checkpointing: Compute the encoder's activations again in the backward pass in place of
+            keeping them: less memory, a longer step.
+        mixup: Blend the clips of a batch in pairs; alpha of the Beta distribution, 0 never.
+        cutmix: Paste a box of one clip into another; alpha of the Beta distribution, 0 never.
+            With mixup, each batch takes one of them.
     """
 
     epochs: int = 30
@@ -191,6 +245,21 @@ class TrainConfig:
     clip_grad: float = 1.0
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     patience: int = 0
+    accumulate: int = 1
+    ema: float = 0.0
+    unfreeze_after: int = 0
+    encoder_lr: float = 1.0
+    weight_decay_encoder: float | None = None
+    weight_decay_temporal: float | None = None
+    weight_decay_head: float | None = None
+    l1: float = 0.0
+    l1_encoder: float | None = None
+    l1_temporal: float | None = None
+    l1_head: float | None = None
+    chunk: int = 0
+    checkpointing: bool = False
+    mixup: float = 0.0
+    cutmix: float = 0.0
 
     def __post_init__(self) -> None:
         check_types(self, section="train")
@@ -207,6 +276,33 @@ class TrainConfig:
         )
         _require(self.clip_grad, self.clip_grad >= 0, "train.clip_grad", "0 or more")
         _require(self.patience, self.patience >= 0, "train.patience", "0 or more")
+        _require(self.accumulate, self.accumulate >= 1, "train.accumulate", "1 or more")
+        _require(self.ema, 0 <= self.ema < 1, "train.ema", "0, or a decay below 1 such as 0.999")
+        _require(
+            self.unfreeze_after,
+            0 <= self.unfreeze_after < self.epochs,
+            "train.unfreeze_after",
+            f"fewer than the {self.epochs} of train.epochs, or 0 to keep the encoder frozen",
+        )
+        _require(self.encoder_lr, self.encoder_lr > 0, "train.encoder_lr", "a factor above 0")
+        for key in ("l1", *(f"{kind}_{part}" for kind in ("weight_decay", "l1") for part in PARTS)):
+            value = getattr(self, key)
+            _require(value, value is None or value >= 0, f"train.{key}", "0 or more")
+        _require(
+            self.chunk,
+            self.chunk == 0 or self.chunk >= 2,
+            "train.chunk",
+            "2 frames or more, or 0 to take clips whole",
+        )
+        for key in ("mixup", "cutmix"):
+            value = getattr(self, key)
+            _require(value, value >= 0, f"train.{key}", "0, or an alpha above 0 such as 0.2")
+
+    def penalty(self, kind: Literal["weight_decay", "l1"], part: str) -> float:
+        """The penalty of a part of the network, one of `PARTS`."""
+        own: float | None = getattr(self, f"{kind}_{part}")
+        general: float = getattr(self, kind)
+        return general if own is None else own
 
 
 @dataclass(frozen=True)
@@ -252,6 +348,12 @@ class RunConfig:
             raise ConfigError(
                 "model.head_norm is batch and train.batch_size is 1, but a batch of one clip has "
                 "no mean and variance to learn. Use model.head_norm layer, or larger batches."
+            )
+        if self.train.unfreeze_after and not self.model.freeze:
+            raise ConfigError(
+                f"train.unfreeze_after is {self.train.unfreeze_after}, but the encoder learns from "
+                "the start: model.freeze is false. Set model.freeze true, or leave "
+                "train.unfreeze_after out."
             )
 
 

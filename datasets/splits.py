@@ -100,11 +100,36 @@ def make_splits(
         ]
     else:
         _require_train_and_test(records, catalog)
+    return plan_of(
+        records, catalog, origin=catalog.split_origin or "made", val_share=val_share, seed=seed
+    )
+
+
+def plan_of(
+    records: Sequence[SampleRecord],
+    catalog: Catalog,
+    *,
+    origin: SplitOrigin | Literal["made"],
+    val_share: float,
+    seed: int,
+) -> SplitPlan:
+    """Take validation out of the training groups where there is none yet, and sum up.
+
+    Args:
+        records: Sorted by name, each in train or test, or in val where that is given.
+        catalog: What they come from.
+        origin: Who made the test split.
+        val_share: The share of the clips outside test that go to validation.
+        seed: Decides between equally good splits.
+
+    Raises:
+        SplitError: No group can be spared for validation.
+    """
     if not any(r.split == "val" for r in records):
         records = _with_validation(records, catalog, share=val_share, seed=seed)
     return SplitPlan(
         records=tuple(records),
-        origin=catalog.split_origin or "made",
+        origin=origin,
         torn_groups=torn_groups(records),
         fingerprint=_fingerprint(records),
         groups_known=catalog.groups_known,
@@ -302,7 +327,8 @@ def _carve(
         every_class = len(groups.tally(rest)) == len(groups.classes)
         return every_class and (not aim.leaves_spare or any(groups.spare(rest)))
 
-    folds = _folds(records, share=aim.share, seed=seed)
+    num_folds, _ = _folds_for(aim.share, num_groups=len(groups.names))
+    folds = deal_groups(records, num_folds=num_folds, seed=seed)
     held = _nearest_union(groups, folds, aim=aim)
     # Every class must be learnt: give back a group of each class that only the held-out side has.
     for label in _classes_lacking(groups.classes - groups.tally(held), groups):
@@ -328,15 +354,25 @@ def _classes_lacking(side: Counter[str], groups: _Groups) -> list[str]:
     return sorted(label for label in groups.classes if not side[label])
 
 
-def _folds(records: Sequence[SampleRecord], *, share: float, seed: int) -> list[frozenset[str]]:
-    """Deal the groups into folds of like size and classes."""
+def deal_groups(
+    records: Sequence[SampleRecord], *, num_folds: int, seed: int
+) -> list[frozenset[str]]:
+    """Deal the groups into folds of like size and classes.
+
+    Args:
+        records: In an order that does not depend on the disk.
+        num_folds: 2 up to the number of groups.
+        seed: Of the shuffle.
+
+    Returns:
+        The groups of each fold, none of them empty.
+    """
     # scikit-learn takes two seconds to import.
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
     labels = [record.label for record in records]
     names = [record.group for record in records]
     distinct = sorted(set(names))
-    num_folds, _ = _folds_for(share, num_groups=len(distinct))
     # With one clip in each group both deal alike, but the plain one is many times faster.
     alone = len(distinct) == len(records)
     splitter = (StratifiedKFold if alone else StratifiedGroupKFold)(

@@ -22,11 +22,18 @@ from cliptide.models.summaries import (
     Summary,
 )
 from cliptide.models.temporal.base import Temporal
+from cliptide.models.temporal.convolutional import CONV_CELLS, ConvRecurrentTemporal
+from cliptide.models.temporal.minimal import GATES, MinimalTemporal
 from cliptide.models.temporal.none import NoTemporal
 from cliptide.models.temporal.recurrent import CELLS, RecurrentTemporal
+from cliptide.models.temporal.stack import StackedTemporal
+from cliptide.models.temporal.tcn import ConvolutionalTemporal
 
 
 def _recurrent(config: ModelConfig, input_dim: int) -> Temporal:
+    if config.residual or config.variational:
+        return _stacked(config, input_dim)
+    # torch's own layers, one on another, are the same as a stack in a chain, and faster.
     return RecurrentTemporal(
         config.temporal,
         input_dim=input_dim,
@@ -37,11 +44,61 @@ def _recurrent(config: ModelConfig, input_dim: int) -> Temporal:
     )
 
 
+def _stacked(config: ModelConfig, input_dim: int) -> Temporal:
+    def make_layer(size: int) -> Temporal:
+        if config.temporal in GATES:
+            return MinimalTemporal(
+                config.temporal,
+                input_dim=size,
+                hidden=config.hidden,
+                bidirectional=config.bidirectional,
+            )
+        return RecurrentTemporal(
+            config.temporal,
+            input_dim=size,
+            hidden=config.hidden,
+            bidirectional=config.bidirectional,
+            recurrent_dropout=config.dropout if config.variational else 0.0,
+        )
+
+    return StackedTemporal(
+        make_layer,
+        input_dim=input_dim,
+        hidden=config.hidden,
+        layers=config.layers,
+        residual=config.residual,
+        dropout=config.dropout,
+        variational=config.variational,
+    )
+
+
+def _on_maps(config: ModelConfig, channels: int) -> Temporal:
+    return ConvRecurrentTemporal(
+        config.temporal,
+        channels=channels,
+        hidden=config.hidden,
+        kernel=config.kernel,
+        layers=config.layers,
+        dropout=config.dropout,
+    )
+
+
+def _tcn(config: ModelConfig, input_dim: int) -> Temporal:
+    return ConvolutionalTemporal(
+        input_dim=input_dim,
+        hidden=config.hidden,
+        kernel=config.kernel,
+        layers=config.layers,
+        dropout=config.dropout,
+    )
+
+
 # Encoders of our own; every other name is looked up in torchvision, or behind timm/ in timm.
 ENCODERS: dict[str, Callable[[ModelConfig], Encoder]] = {
     "tiny": lambda config: TinyEncoder(
         width=config.width,
-        pool=config.pool,
+        # On maps nobody takes the pooled vector: without weights of its own it costs nothing.
+        pool="mean" if config.temporal in ON_MAPS else config.pool,
         shift=config.shift,
         frame_differences=config.motion in ("frames", "both"),
         norm=config.norm,
@@ -50,9 +107,12 @@ ENCODERS: dict[str, Callable[[ModelConfig], Encoder]] = {
 TEMPORALS: dict[str, Callable[[ModelConfig, int], Temporal]] = {
     "none": lambda config, dim: NoTemporal(dim),
     **dict.fromkeys(CELLS, _recurrent),
+    **dict.fromkeys(GATES, _stacked),
+    **dict.fromkeys(CONV_CELLS, _on_maps),
+    "tcn": _tcn,
 }
 # These are given feature maps in place of pooled vectors.
-ON_MAPS: tuple[str, ...] = ()
+ON_MAPS: tuple[str, ...] = tuple(CONV_CELLS)
 SUMMARIES: dict[str, Callable[[ModelConfig, int], Summary]] = {
     "last": lambda config, dim: LastStep(bidirectional=config.bidirectional),
     "mean": lambda config, dim: MeanOfSteps(),
@@ -158,7 +218,7 @@ def _refuse_options_of_tiny(config: ModelConfig) -> None:
 
 
 def build_temporal(config: ModelConfig, *, input_dim: int) -> Temporal:
-    """Build the temporal part for features of size `input_dim`."""
+    """Build the temporal part for features of size `input_dim`, or maps of so many channels."""
     return TEMPORALS[config.temporal](config, input_dim)
 
 

@@ -1,7 +1,7 @@
 """Normalisation layers by name, and batch norm where it has nothing to compare with."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -31,31 +31,28 @@ VECTOR_NORMS: dict[str, Callable[[int], nn.Module]] = {
 }
 
 
-def spare_lone_values(network: nn.Module) -> None:
-    """Let each batch norm use its running statistics where a batch gives it one value a channel.
+@contextmanager
+def lonely_norms_held(network: nn.Module, lengths: Tensor) -> Iterator[None]:
+    """Let batch norms use their running statistics where a batch gives them one value a channel.
 
-    A single value has no variance, and torch refuses it: one frame of two pixels alone in a
-    batch, or in the head one clip. Left out of training, such clips would be learnt from never
-    where each batch holds one. The statistics stay as they are.
+    A single frame, or in the head a single clip, has no variance: torch refuses it, and leaving
+    the clip out would mean that it is never learnt from where batches hold one clip each. Hold
+    them until the backward pass is done, which may compute activations again.
+
+    Args:
+        network: A `Recognizer`; its head normalises over clips, all else over frames.
+        lengths: (B,) int64, frames of each clip.
     """
-    for module in network.modules():
-        if isinstance(module, _BatchNorm):
-            guard = _LoneValues()
-            module.register_forward_pre_hook(guard.before)
-            module.register_forward_hook(guard.after, always_call=True)
-
-
-class _LoneValues:
-    """Holds one batch norm in evaluation mode while it is given one value a channel."""
-
-    def __init__(self) -> None:
-        self.holds = False
-
-    def before(self, norm: nn.Module, given: tuple[Tensor, ...]) -> None:
-        values = given[0]
-        if norm.training and values.numel() == values.shape[1]:
-            norm.training, self.holds = False, True
-
-    def after(self, norm: nn.Module, given: tuple[Tensor, ...], result: Any) -> None:
-        if self.holds:
-            norm.training, self.holds = True, False
+    held = [
+        module
+        for name, module in network.named_modules()
+        if isinstance(module, _BatchNorm) and module.training
+        if (len(lengths) if name.startswith("head.") else int(lengths.sum())) < 2
+    ]
+    for module in held:
+        module.eval()
+    try:
+        yield
+    finally:
+        for module in held:
+            module.train()

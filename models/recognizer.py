@@ -19,7 +19,6 @@ from torch import Tensor, nn
 from cliptide.configs.errors import ConfigError
 from cliptide.models.encoders.base import Encoder, EncoderState
 from cliptide.models.motion import FeatureDifferences, MotionState
-from cliptide.models.norms import spare_lone_values
 from cliptide.models.summaries import Summary
 from cliptide.models.temporal.base import CANNOT_STEP, Temporal, real_steps
 
@@ -62,7 +61,6 @@ class Recognizer(nn.Module):
         if freeze_encoder:
             encoder.requires_grad_(False)
             encoder.eval()
-        spare_lone_values(self)
 
     @property
     def can_step(self) -> bool:

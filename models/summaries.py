@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cliptide.models.temporal.base import real_steps, without_padding
+from cliptide.models.temporal.base import last_real, real_steps, without_padding
 
 
 class Summary(nn.Module, ABC):
@@ -72,12 +72,10 @@ class LastStep(Summary):
 
     def advance(self, steps: Tensor, lengths: Tensor, state: Any) -> tuple[Tensor, Any]:
         """See `Summary.advance`."""
-        rows, lengths = torch.arange(len(steps), device=steps.device), lengths.to(steps.device)
-        last = steps[rows, (lengths - 1).clamp(min=0)]
+        last = last_real(steps, lengths, state)
         if self.bidirectional:
             half = steps.shape[-1] // 2
             last = torch.cat([last[:, :half], steps[:, 0, half:]], dim=1)
-        last = torch.where(lengths[:, None] > 0, last, state)
         return last, last
 
 

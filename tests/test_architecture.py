@@ -24,6 +24,15 @@ MAY_IMPORT = {
         "models",
         "configs",
     ),
+    "app.tuning": (
+        "app.tuning",
+        "app.training",
+        "app.evaluation",
+        "app.inference",
+        "datasets",
+        "models",
+        "configs",
+    ),
     "app": ("app", "datasets", "models", "configs"),
 }
 SOURCES = [
@@ -31,7 +40,17 @@ SOURCES = [
     for folder in ("app", "configs", "datasets", "models")
     for path in sorted((ROOT / folder).rglob("*.py"))
 ]
-HEAVY = ("torch", "lightning", "numpy", "torchvision", "sklearn", "cv2", "av", "albumentations")
+HEAVY = (
+    "torch",
+    "lightning",
+    "numpy",
+    "torchvision",
+    "sklearn",
+    "cv2",
+    "av",
+    "albumentations",
+    "optuna",
+)
 
 
 def room_of(dotted):

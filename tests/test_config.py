@@ -57,13 +57,48 @@ def test_a_size_that_is_none_is_refused_with_examples(text):
         (lambda: DataConfig(fold=0), "data.fold is 0. Use 1 or more."),
         (
             lambda: ModelConfig(temporal="lsmt"),
-            "model.temporal is 'lsmt'. Use one of: none, rnn, lstm, gru.",
+            "model.temporal is 'lsmt'. Use one of: none, rnn, lstm, gru, mingru, minlstm, "
+            "convlstm, convgru, tcn.",
         ),
+        (
+            lambda: ModelConfig(temporal="convlstm", kernel=4),
+            "model.kernel is 4. Use 1, 3, 5, ... with convlstm.",
+        ),
+        (
+            lambda: ModelConfig(temporal="convgru", kernel=-1),
+            "model.kernel is -1. Use 1, 3, 5, ... with convgru.",
+        ),
+        (lambda: ModelConfig(temporal="tcn", kernel=1), "model.kernel is 1. Use 2 or more."),
         (lambda: ModelConfig(width=0), "model.width is 0. Use a scale above 0."),
         (lambda: ModelConfig(dropout=1), "model.dropout is 1. Use a share from 0 to below 1."),
         (lambda: TrainConfig(lr=math.nan), "train.lr is nan. Use a number."),
         (lambda: TrainConfig(lr="1e-3"), "train.lr is '1e-3'. Use a number."),
         (lambda: TrainConfig(epochs=0), "train.epochs is 0. Use 1 or more."),
+        (lambda: TrainConfig(accumulate=0), "train.accumulate is 0. Use 1 or more."),
+        (
+            lambda: TrainConfig(ema=1),
+            "train.ema is 1. Use 0, or a decay below 1 such as 0.999.",
+        ),
+        (
+            lambda: TrainConfig(epochs=5, unfreeze_after=5),
+            "train.unfreeze_after is 5. Use fewer than the 5 of train.epochs, or 0 to keep the "
+            "encoder frozen.",
+        ),
+        (lambda: TrainConfig(encoder_lr=0), "train.encoder_lr is 0. Use a factor above 0."),
+        (lambda: TrainConfig(l1=-1), "train.l1 is -1. Use 0 or more."),
+        (lambda: TrainConfig(l1_head=-1), "train.l1_head is -1. Use 0 or more."),
+        (
+            lambda: TrainConfig(weight_decay_encoder=-1),
+            "train.weight_decay_encoder is -1. Use 0 or more.",
+        ),
+        (
+            lambda: TrainConfig(chunk=1),
+            "train.chunk is 1. Use 2 frames or more, or 0 to take clips whole.",
+        ),
+        (
+            lambda: TrainConfig(mixup=-1),
+            "train.mixup is -1. Use 0, or an alpha above 0 such as 0.2.",
+        ),
         (lambda: EvalConfig(clips=0), "eval.clips is 0. Use 1 or more."),
         (lambda: RunConfig(seed=-1), "seed is -1. Use a number from 0 to 4294967295."),
         (lambda: RunConfig(data={"frames": 3}), "data is {'frames': 3}. Use a DataConfig."),
@@ -75,9 +110,21 @@ def test_a_wrong_value_is_refused_at_construction_with_what_to_use(make, message
     assert str(refusal.value) == message
 
 
-def test_a_bidirectional_model_without_a_temporal_part_is_refused():
-    with pytest.raises(ConfigError, match=r"model\.temporal is none.*Choose rnn, lstm or gru"):
-        ModelConfig(temporal="none", bidirectional=True)
+@pytest.mark.parametrize("key", ["bidirectional", "residual", "variational"])
+@pytest.mark.parametrize("temporal", ["none", "convlstm", "convgru", "tcn"])
+def test_what_recurrent_layers_alone_can_do_is_refused_of_others(key, temporal):
+    with pytest.raises(ConfigError) as refusal:
+        ModelConfig(temporal=temporal, **{key: True})
+    assert str(refusal.value) == (
+        f"model.{key} is true but model.temporal is {temporal}. "
+        f"Choose rnn, lstm, gru, mingru or minlstm, or leave {key} out."
+    )
+
+
+@pytest.mark.parametrize("kernel", [1, 4])
+def test_a_kernel_that_no_part_of_the_network_has_is_no_mistake(kernel):
+    """So that a search may draw it for every temporal part."""
+    assert ModelConfig(temporal="gru", kernel=kernel).kernel == kernel
 
 
 def test_every_field_of_every_section_has_a_help_text():

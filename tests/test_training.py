@@ -15,7 +15,6 @@ import yaml
 from cliptide.app.cli import main
 from cliptide.app.inference.recognise import sampling_rule
 from cliptide.app.training.config_file import read_config_file
-from cliptide.app.training.module import parameter_groups, warmup_cosine
 from cliptide.app.training.run import train
 from cliptide.app.training.start import config_from_model
 from cliptide.configs.errors import ConfigError, DataError, InputError, ModelFileError
@@ -125,11 +124,30 @@ def test_another_seed_gives_another_model(data, finished, tmp_path):
     assert history_of(other.out) != history_of(finished.out)
 
 
-def test_a_killed_run_resumes_to_the_same_result_as_an_unbroken_one(data, tmp_path):
-    config = with_train(TINY, epochs=6)
+# Everything that a step keeps from one epoch to the next, the encoder frozen for two epochs.
+ALL_AT_ONCE = {
+    "accumulate": 2,
+    "ema": 0.9,
+    "unfreeze_after": 2,
+    "encoder_lr": 0.1,
+    "l1": 1e-3,
+    "chunk": 4,
+    "checkpointing": True,
+    "mixup": 0.5,
+    "cutmix": 0.5,
+}
+
+
+@pytest.mark.parametrize("changes", [{}, ALL_AT_ONCE], ids=["plain", "all at once"])
+def test_a_killed_run_resumes_to_the_same_result_as_an_unbroken_one(
+    changes, data, finished, tmp_path
+):
+    config = with_train(with_model(TINY, freeze=bool(changes)), epochs=6, **changes)
+    init = finished.model if changes else None
     # Dropout and augmentation are on: all that is random must continue as it would have.
-    config = with_model(config, dropout=0.3, layers=2)
-    unbroken = train(data, config=config, out=tmp_path / "unbroken")
+    if not changes:
+        config = with_model(config, dropout=0.3, layers=2)
+    unbroken = train(data, config=config, init=init, out=tmp_path / "unbroken")
 
     _, stored = read_config_file(unbroken.out / "config.yaml")
     assert stored == config
@@ -151,6 +169,34 @@ def test_a_killed_run_resumes_to_the_same_result_as_an_unbroken_one(data, tmp_pa
     assert history_of(resumed.out) == history_of(unbroken.out)
     assert_same_weights(resumed.out, unbroken.out)
     assert resumed.metrics == unbroken.metrics
+    one, other = (
+        torch.load(run.out / "last.ckpt", weights_only=True)["state_dict"]
+        for run in (resumed, unbroken)
+    )
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_the_moving_average_is_what_is_saved(data, tmp_path):
+    run = train(data, config=with_train(TINY, epochs=1, ema=0.9), out=tmp_path / "run")
+    kept = torch.load(run.out / "last.ckpt", weights_only=True)["state_dict"]
+    saved = read_tensors(run.model)
+    for key, value in saved.items():
+        assert torch.equal(value, kept[f"average.module.{key}"]), key
+    assert any(not torch.equal(value, kept[f"network.{key}"]) for key, value in saved.items())
+
+
+def test_the_history_holds_the_norm_of_the_gradient(finished):
+    for row in history_of(finished.out):
+        assert 0 < float(row["grad_norm"]) <= float(row["grad_norm_max"])
+        assert row["skipped_steps"] == "0"
+
+
+def test_chunks_of_a_model_that_looks_ahead_are_refused(data, tmp_path):
+    config = with_model(with_train(TINY, chunk=4), bidirectional=True)
+    with pytest.raises(ConfigError, match=r"still to come.*Set train\.chunk 0"):
+        train(data, config=config, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_resuming_a_finished_run_evaluates_it_again(finished, data, tmp_path):
@@ -409,18 +455,3 @@ def children_of(pid):
 
 def multiprocessing_segments():
     return [path.name for path in Path("/dev/shm").glob("psm_*")]
-
-
-def test_the_learning_rate_rises_then_falls_to_zero():
-    shares = [warmup_cosine(step, warmup_steps=10, total_steps=100) for step in range(101)]
-    assert shares[:10] == sorted(shares[:10])
-    assert shares[10] == 1.0
-    assert shares[10:] == sorted(shares[10:], reverse=True)
-    assert shares[100] == pytest.approx(0.0)
-
-
-def test_biases_and_norms_do_not_decay():
-    network = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.LayerNorm(4))
-    decayed, spared = parameter_groups(network, weight_decay=0.1)
-    assert [tuple(p.shape) for p in decayed["params"]] == [(4, 3)]
-    assert decayed["weight_decay"] == 0.1 and spared["weight_decay"] == 0.0

@@ -30,6 +30,7 @@ from cliptide.configs.checks import nearest
 from cliptide.configs.errors import ConfigError, DataError, SplitError, VideoError
 from cliptide.configs.schema import DataConfig, EvalConfig, RunConfig
 from cliptide.datasets.catalog import Catalog, read_catalog
+from cliptide.datasets.folds import read_fold
 from cliptide.datasets.loaders import worker_count
 from cliptide.datasets.records import SampleRecord
 from cliptide.datasets.sampling import segment_bounds, uniform_indices
@@ -254,8 +255,12 @@ def evaluate(
     values: dict[str, Any] = {**given, "workers": workers}
     RunConfig(data=DataConfig(**values), eval=EvalConfig(clips=clips), seed=seed)  # checks them
 
-    catalog, config = _read_as_trained(data, info=info, given=given)
-    plan = _plan(catalog, config, split=split, seed=seed)
+    fold_of_training = None if given else _fold_of_training(data, info=info, seed=seed)
+    if fold_of_training is not None:
+        catalog, plan = fold_of_training
+    else:
+        catalog, config = _read_as_trained(data, info=info, given=given)
+        plan = _plan(catalog, config, split=split, seed=seed)
     for note in (*catalog.notes, *plan.notes):
         log(f"Note: {note}")
     records = (
@@ -298,17 +303,35 @@ def evaluate(
     return Evaluation(metrics, tuple(rows), folder)
 
 
+def _fold_of_training(
+    data: Path, *, info: ModelInfo, seed: int
+) -> tuple[Catalog, SplitPlan] | None:
+    """The fold that a model of a cross-validation was trained on; None where this is no such."""
+    stored = info.run.get("data", {})
+    if not stored.get("folds"):
+        return None
+    keys = ("kind", "folds", "fold", "group_regex", "val_share", "test_share")
+    try:
+        catalog, plan = read_fold(data, seed=seed, **{key: stored[key] for key in keys})
+    except (ConfigError, DataError):
+        return None  # other data, which is read as it lies
+    return (catalog, plan) if plan.fingerprint == info.split_fingerprint else None
+
+
 def _read_as_trained(
     data: Path, *, info: ModelInfo, given: dict[str, Any]
 ) -> tuple[Catalog, DataConfig]:
     """Read a data set the way the model's own was read, or as it lies if that does not fit it."""
-    keys = ("kind", "fold", "group_regex", "val_share", "test_share")
+    keys = ["kind", "fold", "group_regex", "val_share", "test_share"]
+    if info.run.get("data", {}).get("folds"):
+        keys.remove("fold")  # it counts folds that were dealt for the training alone
     stored = {key: value for key, value in info.run.get("data", {}).items() if key in keys}
     config = DataConfig(**stored | given)
     try:
         return _read(data, config), config
     except (ConfigError, DataError) as error:
-        plain = DataConfig(**{key: stored[key] for key in keys[3:] if key in stored} | given)
+        shares = {key: stored[key] for key in ("val_share", "test_share") if key in stored}
+        plain = DataConfig(**shares | given)
         if plain == config:
             raise
         catalog = _read(data, plain)

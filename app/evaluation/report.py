@@ -121,16 +121,17 @@ def write_report(path: str | Path, report: Report) -> None:
     Raises:
         ValueError: The frames of a mistake are not (N, H, W, 3) uint8.
     """
-    page = _environment().get_template("report.html.jinja").render(_context(report))
+    page = page_environment().get_template("report.html.jinja").render(_context(report))
     # Names of files that are no UTF-8 hold lone surrogates, which no page can show.
     Path(path).write_bytes(page.encode("utf-8", errors="replace"))
 
 
-def _environment() -> jinja2.Environment:
+def page_environment(*folders: Path) -> jinja2.Environment:
+    """What renders a page from templates in these folders and the report's own."""
     # Always escaping: class and file names are the user's, and `.jinja` would not be
     # recognised as HTML by the name.
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        loader=jinja2.FileSystemLoader([*folders, Path(__file__).parent]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -250,7 +251,8 @@ def _videos(count: int) -> str:
     return f"{count} video" if count == 1 else f"{count} videos"
 
 
-def _plotly_text(name: str, *, chars: int | None = None) -> str:
+def plotly_text(name: str, *, chars: int | None = None) -> str:
+    """A name as Plotly shows it, cut to a number of characters."""
     # Plotly reads a few tags (<b>, <a>, ...) in labels; a class name is never markup. Cut
     # first: half an entity would show.
     short = name if chars is None or len(name) <= chars else name[: chars - 1] + "…"
@@ -270,9 +272,9 @@ def _confusion_figure(
     hit = np.eye(len(class_names), dtype=bool)
     empty = counts == 0
     return {
-        "names": [_plotly_text(name) for name in class_names],
-        "labels": [_plotly_text(name, chars=_LABEL_CHARS) for name in class_names],
-        "short_labels": [_plotly_text(name, chars=_SHORT_LABEL_CHARS) for name in class_names],
+        "names": [plotly_text(name) for name in class_names],
+        "labels": [plotly_text(name, chars=_LABEL_CHARS) for name in class_names],
+        "short_labels": [plotly_text(name, chars=_SHORT_LABEL_CHARS) for name in class_names],
         # Numbers, not names: Plotly would take two names that look alike for one category.
         "ticks": list(range(len(class_names))),
         "hits": _blanked(shares, empty | ~hit),

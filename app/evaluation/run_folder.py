@@ -17,6 +17,8 @@ TRAINING_FILES = (
     "history.csv",
     "history.csv.part",
     "quarantine.csv",
+    "folds.csv",
+    "folds.csv.part",
 )
 
 
@@ -80,7 +82,8 @@ def claim_run_folder(
         ) from error
     if not os.access(out, os.W_OK):
         raise InputError(f"The folder {out} may not be written to. Give another --out.")
-    files = [out / file for file in (*TRAINING_FILES, *EVALUATION_FILES)]
-    for file in [*files, *out.glob("events.out.tfevents.*")]:
-        file.unlink(missing_ok=True)
+    for folder in (out, *out.glob("fold-*")):
+        files = [folder / file for file in (*TRAINING_FILES, *EVALUATION_FILES)]
+        for file in [*files, *folder.glob("events.out.tfevents.*")]:
+            file.unlink(missing_ok=True)
     return out

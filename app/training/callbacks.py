@@ -14,6 +14,7 @@ from cliptide.app.training.module import ClassifierModule
 from cliptide.configs.errors import DataError
 from cliptide.datasets.loaders import Batch
 from cliptide.datasets.records import SampleRecord
+from cliptide.models.recognizer import Recognizer
 
 QUARANTINE_COLUMNS = ("video", "split", "reason")
 
@@ -166,7 +167,7 @@ class EpochKeeper(Checkpoint):
     Args:
         out: The run folder.
         watch: Gives the figures of the epoch.
-        save_best: Writes the model file, given the figures of its epoch.
+        save_best: Writes the model file, given the network and the figures of its epoch.
         patience: Epochs without a better one before stopping; 0 never stops early.
     """
 
@@ -175,7 +176,7 @@ class EpochKeeper(Checkpoint):
         out: Path,
         *,
         watch: DataWatch,
-        save_best: Callable[[dict[str, Any]], None],
+        save_best: Callable[[Recognizer, dict[str, Any]], None],
         patience: int,
     ) -> None:
         self.out, self.watch, self.save_best, self.patience = out, watch, save_best, patience
@@ -198,13 +199,16 @@ class EpochKeeper(Checkpoint):
         for key in ("train_loss", "train_top1", "val_loss", "val_top1"):
             row[key] = float(figures[key]) if key in figures else None
         row["lr"] = float(trainer.optimizers[0].param_groups[0]["lr"])
+        for key in ("grad_norm", "grad_norm_max"):
+            row[key] = float(figures[key]) if key in figures else None
+        row["skipped_steps"] = pl_module.skipped_steps
         row["seconds"] = round(self.watch.epoch_s, 3)
         row["clips_per_s"] = round(self.watch.clips_per_s, 2)
         row["wait_share"] = round(self.watch.wait_share, 4)
         self.history.append(row)
         if not self.best or _rank(row) > _rank(self.best):
             self.best = row
-            self.save_best(row)
+            self.save_best(pl_module.judged, row)
         self._write_history()
         # Only a whole file replaces the one before: a machine may die at any moment.
         scratch = self.out / "last.ckpt.part"

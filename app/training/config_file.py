@@ -13,15 +13,34 @@ from cliptide.configs.schema import SECTIONS, RunConfig
 
 
 def write_config_file(
-    path: Path, *, data: Path, config: RunConfig, init: Path | None = None
+    path: Path,
+    *,
+    data: Path,
+    config: RunConfig,
+    init: Path | None = None,
+    folds: int | None = None,
+    about: str = "Complete config of this run. Repeat it with",
 ) -> None:
-    """Write the complete config; `cliptide train --config` reads it again."""
+    """Write the complete config; `cliptide train --config` reads it again.
+
+    Args:
+        path: The file; only a whole one replaces another.
+        data: The data set.
+        config: Every key.
+        init: The model file that training starts from.
+        folds: Of a run that trains each of so many folds.
+        about: What the file is, for its first line.
+    """
     values = {"DATA": data.resolve().as_posix(), **asdict(config)}
     if init is not None:
         values["init"] = init.resolve().as_posix()
-    head = "# Complete config of this run. Repeat it with: cliptide train --config config.yaml\n"
+    if folds is not None:
+        values["folds"] = folds
+    head = f"# {about}: cliptide train --config {path.name}\n"
     text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
-    path.write_text(head + text, encoding="utf-8")
+    scratch = path.with_name(path.name + ".part")
+    scratch.write_text(head + text, encoding="utf-8")
+    scratch.replace(path)
 
 
 def read_config_file(path: Path) -> tuple[Path | None, RunConfig]:
@@ -74,7 +93,7 @@ def read_config_values(path: Path) -> dict[str, Any]:
         values,
         sections=sections,
         # What --print_config prints, and config.yaml of a run holds.
-        others=["DATA", "out", "overwrite", "resume", "init", "seed", "device"],
+        others=["DATA", "out", "overwrite", "resume", "init", "folds", "seed", "device"],
         where=str(path),
     )
     return dict(values)

@@ -107,6 +107,7 @@ class TrainingProgress(Callback):
                 for split in ("train", "val")
                 if f"{split}_loss" in figures
             ),
+            *(f"grad {float(figures[key]):.2g}" for key in ("grad_norm",) if key in figures),
             f"{self.watch.clips_per_s:.0f} clips/s",
             f"waiting for data {self.watch.wait_share:.0%}",
             f"{format_seconds(each_s * (epochs - epoch))} left",

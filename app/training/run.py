@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 import torch
-from lightning.pytorch import Trainer
+from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from cliptide.app.evaluation.evaluate import (
@@ -28,6 +28,7 @@ from cliptide.app.inference.recognise import ActionRecognizer, load
 from cliptide.app.inference.terminal import format_seconds, log, track
 from cliptide.app.training.callbacks import DataWatch, EpochKeeper, Quarantine
 from cliptide.app.training.config_file import write_config_file
+from cliptide.app.training.mixing import check_mixing
 from cliptide.app.training.module import ClassifierModule
 from cliptide.app.training.progress import TrainingProgress
 from cliptide.app.training.split_table import show_split
@@ -35,21 +36,27 @@ from cliptide.app.training.start import (
     config_from_model,
     config_to_resume,
     fresh_network,
+    require_learnt_encoder,
     start_from_model,
     trainer_precision,
+    with_whole_path,
 )
-from cliptide.configs.errors import ConfigError, InputError
+from cliptide.configs.errors import InputError
 from cliptide.configs.schema import RunConfig, parse_size
-from cliptide.datasets.catalog import Catalog, read_catalog
+from cliptide.datasets.catalog import Catalog
 from cliptide.datasets.clips import ClipDataset
+from cliptide.datasets.folds import read_fold
 from cliptide.datasets.kept import SHARE_OF_FREE_MEMORY, KeptClips, free_memory_bytes
 from cliptide.datasets.lengths import clip_lengths
 from cliptide.datasets.loaders import make_loader, worker_context, worker_count
 from cliptide.datasets.sampling import SamplingRule
-from cliptide.datasets.splits import SplitPlan, make_splits, require_split
+from cliptide.datasets.splits import SplitPlan, require_split
 from cliptide.models.bundle import ModelInfo, read_info, save_model
 from cliptide.models.losses import balanced_weights
 from cliptide.models.recognizer import Recognizer
+
+if TYPE_CHECKING:
+    from cliptide.app.training.folds import FoldsResult
 
 
 @dataclass(frozen=True)
@@ -86,6 +93,34 @@ class TrainingResult:
         return self.out / "report.html"
 
 
+@overload
+def train(
+    data: str | os.PathLike[str],
+    *,
+    folds: int,
+    config: RunConfig | None = None,
+    out: str | os.PathLike[str] | None = None,
+    init: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
+    device: str | None = None,
+) -> "FoldsResult": ...
+@overload
+def train(
+    data: str | os.PathLike[str] | None = None,
+    *,
+    resume: str | os.PathLike[str],
+    device: str | None = None,
+) -> "TrainingResult | FoldsResult": ...
+@overload
+def train(
+    data: str | os.PathLike[str] | None = None,
+    *,
+    config: RunConfig | None = None,
+    out: str | os.PathLike[str] | None = None,
+    init: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
+    device: str | None = None,
+) -> TrainingResult: ...
 def train(
     data: str | os.PathLike[str] | None = None,
     *,
@@ -95,7 +130,8 @@ def train(
     init: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
     device: str | None = None,
-) -> TrainingResult:
+    folds: int | None = None,
+) -> "TrainingResult | FoldsResult":
     """Train a recogniser, evaluate it on the test split and write the run folder.
 
     Args:
@@ -106,16 +142,36 @@ def train(
         init: A model file to start from, for fine-tuning, also on other classes.
         overwrite: Whether an earlier run in `out` may be replaced.
         device: Where to compute, in place of the config's; a run may be resumed on another.
+        folds: Cross-validate: deal all clips into so many folds and train once for each, in a
+            folder of its own; the number of official folds takes those.
+
+    Returns:
+        What the run made; with `folds`, or resuming such a run, what all of its folds made.
 
     Raises:
         InputError: The data, the config or an option is wrong.
     """
+    from cliptide.app.training import folds as cross_validation  # it trains each fold with this
+
     if resume is not None:
-        if config or out or init:
+        if config or out or init or folds:
             raise InputError(
                 "A resumed run keeps its folder and its config. Leave out everything but --resume "
                 "(and DATA, where the data has moved)."
             )
+        if cross_validation.is_folds_run(Path(resume)):
+            return cross_validation.resume_folds(Path(resume), data=data, device=device)
+    elif folds is not None:
+        return cross_validation.train_folds(
+            data,
+            folds=folds,
+            config=config,
+            out=out,
+            init=init,
+            overwrite=overwrite,
+            device=device,
+        )
+    if resume is not None:
         folder = Path(resume)
         stored_data, config = config_to_resume(folder)
         data = data if data is not None else stored_data
@@ -125,21 +181,20 @@ def train(
         raise InputError("No data was given. Name a folder of videos or a manifest CSV.")
 
     data = Path(data)
-    if config.model.encoder_weights is not None:
-        # The run can be repeated and resumed from any folder.
-        weights = str(Path(config.model.encoder_weights).resolve())
-        config = replace(config, model=replace(config.model, encoder_weights=weights))
+    config = with_whole_path(config)
     where = resolve_device(device or config.device)
     precision = trainer_precision(config.train.precision, where)
-    catalog = read_catalog(
-        data, kind=config.data.kind, fold=config.data.fold, group_regex=config.data.group_regex
-    )
-    plan = make_splits(
-        catalog,
+    catalog, plan = read_fold(
+        data,
+        kind=config.data.kind,
+        folds=config.data.folds,
+        fold=config.data.fold,
+        group_regex=config.data.group_regex,
         seed=config.seed,
         val_share=config.data.val_share,
         test_share=config.data.test_share,
     )
+    check_mixing(config.train, task="single")
     if resume is not None:
         network = fresh_network(config, catalog, load_weights=False)  # last.ckpt has them
         before = read_info(folder / "model.safetensors").split_fingerprint
@@ -153,23 +208,31 @@ def train(
         network = fresh_network(config, catalog, load_weights=start is None)
         if start is not None:
             plan = start_from_model(network, start, catalog, plan)
-        elif config.model.freeze and not (config.model.pretrained or config.model.encoder_weights):
-            raise ConfigError(
-                f"model.freeze is true, but the encoder {config.model.encoder} would be left as "
-                "random as it begins. Give --model.encoder_weights FILE, --model.pretrained true "
-                "or --init MODEL, or leave model.freeze out."
-            )
+        else:
+            require_learnt_encoder(config)
         folder = claim_run_folder(
             data_name(data), out=Path(out) if out is not None else None, overwrite=overwrite
         )
         write_config_file(folder / "config.yaml", data=data, config=config, init=start)
     show_split(catalog, plan)
-    run = _Run(folder, config, catalog, plan, network, where, precision, resumed=resume is not None)
+    run = Run(folder, config, catalog, plan, network, where, precision, resumed=resume is not None)
     return run.fit_and_evaluate()
 
 
-class _Run:
-    """The objects of one run and the order in which they come to life."""
+class Run:
+    """The objects of one run and the order in which they come to life.
+
+    Args:
+        out: The run folder, which exists.
+        config: How to train.
+        catalog: The data set as it lies on disk.
+        plan: Its clips and their splits.
+        network: What learns, with the weights it begins with.
+        device: Where to compute.
+        precision: Lightning's name for the number format.
+        resumed: Whether to go on from the folder's `last.ckpt`.
+        progress: What shows the training in place of a line an epoch.
+    """
 
     def __init__(
         self,
@@ -182,6 +245,7 @@ class _Run:
         precision: Any,
         *,
         resumed: bool,
+        progress: Callback | None = None,
     ) -> None:
         self.out, self.config, self.catalog, self.plan = out, config, catalog, plan
         self.network, self.device, self.precision, self.resumed = (
@@ -212,9 +276,33 @@ class _Run:
         self.keeper = EpochKeeper(
             out, watch=self.watch, save_best=self._save_best, patience=config.train.patience
         )
+        self.progress = progress or TrainingProgress(self.watch)
 
     def fit_and_evaluate(self) -> TrainingResult:
+        """Train, score the best epoch on the test split, and write everything."""
         began = time.perf_counter()
+        learning = sum(p.numel() for p in self.network.parameters() if p.requires_grad)
+        total = sum(p.numel() for p in self.network.parameters())
+        log(
+            f"Training on {describe_device(self.device)}, {self.precision}, "
+            f"{learning:,} of {total:,} parameters learn, {self.workers} loader processes, "
+            f"into {self.out}"
+        )
+        try:
+            self.fit()
+        except KeyboardInterrupt:
+            if self.keeper.history:
+                log(f"Stopped. Go on with: cliptide train --resume {self.out}")
+            raise
+        return self._evaluate(time.perf_counter() - began, parameters=total)
+
+    def fit(self) -> None:
+        """Train alone; the best epoch's figures are then in `keeper.best`, its model on disk.
+
+        Raises:
+            DataError: No video could be read.
+            KeyboardInterrupt: Ctrl-C was pressed.
+        """
         self.quarantine.write()
         with self._kept_clips() as (kept_train, kept_val):
             train_loader = make_loader(
@@ -235,15 +323,9 @@ class _Run:
                 self.network,
                 config=self.config.train,
                 seed=self.config.seed,
-                steps_per_epoch=len(train_loader),
+                num_outputs=len(self.catalog.class_names),
+                batches_per_epoch=len(train_loader),
                 class_weights=self._class_weights(),
-            )
-            learning = sum(p.numel() for p in self.network.parameters() if p.requires_grad)
-            total = sum(p.numel() for p in self.network.parameters())
-            log(
-                f"Training on {describe_device(self.device)}, {self.precision}, "
-                f"{learning:,} of {total:,} parameters learn, {self.workers} loader processes, "
-                f"into {self.out}"
             )
             ckpt = str(self.out / "last.ckpt") if self.resumed else None
             with _quiet_lightning():
@@ -253,13 +335,9 @@ class _Run:
                 except SystemExit:
                     # Lightning turns Ctrl-C into an exit and leaves Ctrl-C switched off.
                     signal.signal(signal.SIGINT, signal.default_int_handler)
-                    if self.keeper.history:
-                        log(f"Stopped. Go on with: cliptide train --resume {self.out}")
                     raise KeyboardInterrupt from None
         # Lightning's logger leaves an empty one; config.yaml is the truth.
         (self.out / "hparams.yaml").unlink(missing_ok=True)
-        fitted_s = time.perf_counter() - began
-        return self._evaluate(fitted_s, parameters=total)
 
     def _evaluate(self, fitted_s: float, *, parameters: int) -> TrainingResult:
         began = time.perf_counter()
@@ -367,9 +445,8 @@ class _Run:
             devices=[self.device.index or 0] if self.device.type == "cuda" else 1,
             precision=self.precision,
             max_epochs=config.epochs,
-            gradient_clip_val=config.clip_grad or None,
             logger=TensorBoardLogger(self.out, name="", version=""),
-            callbacks=[self.watch, TrainingProgress(self.watch), self.keeper],
+            callbacks=[self.watch, self.progress, self.keeper],
             enable_progress_bar=False,
             enable_model_summary=False,
             num_sanity_val_steps=0,
@@ -377,8 +454,8 @@ class _Run:
             log_every_n_steps=10,
         )
 
-    def _save_best(self, row: dict[str, Any]) -> None:
-        config, encoder = self.config, self.network.encoder
+    def _save_best(self, network: Recognizer, row: dict[str, Any]) -> None:
+        config, encoder = self.config, network.encoder
         rate_fps = config.data.rate_fps if self.rule.kind == "rate" else self.watch.rate_fps
         info = ModelInfo(
             model=asdict(config.model),
@@ -399,7 +476,7 @@ class _Run:
             },
             versions=library_versions(),
         )
-        save_model(self.out / "model.safetensors", self.network, info)
+        save_model(self.out / "model.safetensors", network, info)
 
     def _slowest(self, fitted_s: float, evaluated_s: float) -> str:
         total = fitted_s + evaluated_s
@@ -429,8 +506,6 @@ def _quiet_lightning() -> Iterator[None]:
             # The number of workers is chosen for the machine; short epochs log once.
             warnings.filterwarnings("ignore", message=".*does not have many workers.*")
             warnings.filterwarnings("ignore", message=".*number of training batches.*")
-            # A batch of unreadable videos alone is passed over; they are counted elsewhere.
-            warnings.filterwarnings("ignore", message=".*`training_step` returned `None`.*")
             # A frozen encoder stays in evaluation mode on purpose.
             warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")
             # Lightning's own use of torch.

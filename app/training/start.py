@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from cliptide.app.inference.terminal import log
+from cliptide.app.training.chunks import check_chunk
 from cliptide.app.training.config_file import read_config_file
 from cliptide.configs.errors import ConfigError, InputError
 from cliptide.configs.schema import ModelConfig, RunConfig, parse_size
@@ -67,14 +68,42 @@ def trainer_precision(name: str, device: torch.device) -> Any:
     return {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}[name]
 
 
+def require_learnt_encoder(config: RunConfig) -> None:
+    """Refuse to freeze an encoder that has learnt nothing.
+
+    Raises:
+        ConfigError: It would stay as random as it begins.
+    """
+    if config.model.freeze and not (config.model.pretrained or config.model.encoder_weights):
+        raise ConfigError(
+            f"model.freeze is true, but the encoder {config.model.encoder} would be left as "
+            "random as it begins. Give --model.encoder_weights FILE, --model.pretrained true "
+            "or --init MODEL, or leave model.freeze out."
+        )
+
+
+def with_whole_path(config: RunConfig) -> RunConfig:
+    """The config with its weights' file named so that it is found from any folder."""
+    if config.model.encoder_weights is None:
+        return config
+    weights = str(Path(config.model.encoder_weights).resolve())
+    return replace(config, model=replace(config.model, encoder_weights=weights))
+
+
 def fresh_network(config: RunConfig, catalog: Catalog, *, load_weights: bool) -> Recognizer:
-    """Build the network as the seed draws it; `load_weights` gives the encoder its own."""
+    """Build the network as the seed draws it; `load_weights` gives the encoder its own.
+
+    Raises:
+        ConfigError: It cannot be trained as `config` says.
+    """
     size = parse_size(config.data.size)
     torch.manual_seed(config.seed)
     network = build_recognizer(
         config.model, num_classes=len(catalog.class_names), load_weights=load_weights, size=size
     )
     check_frame_size(network, encoder=config.model.encoder, size=size)
+    check_chunk(network, config.train.chunk)
+    network.encoder.checkpointing = config.train.checkpointing
     return network
 
 

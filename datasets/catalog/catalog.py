@@ -29,6 +29,7 @@ class Catalog:
         groups_known: Whether groups come from names, a column or a pattern. If not, each video
             is a group of its own, and like clips may stand in train and test.
         notes: What was left out or taken for granted, one line each, for the user to read.
+        official_folds: The folds that the data set's own lists make, in order.
     """
 
     root: Path
@@ -39,6 +40,7 @@ class Catalog:
     fold: int | None
     groups_known: bool
     notes: tuple[str, ...]
+    official_folds: tuple[int, ...] = ()
 
 
 def require_classes(class_names: Sequence[str], *, where: Path) -> None:

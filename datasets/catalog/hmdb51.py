@@ -100,6 +100,7 @@ def read_hmdb51(data: Path, *, fold: int, group_regex: str | None) -> Catalog:
         fold=fold,
         groups_known=groups.known,
         notes=(*notes, *groups.notes),
+        official_folds=tuple(sorted(_lists_in(folder))),
     )
 
 

@@ -127,6 +127,7 @@ def read_ucf101(data: Path, *, fold: int, group_regex: str | None) -> Catalog:
         fold=fold,
         groups_known=groups.known,
         notes=(*notes, *groups.notes),
+        official_folds=tuple(_lists_by_fold(lists)),
     )
 
 
@@ -152,13 +153,22 @@ def _read_class_names(index: Path) -> dict[int, str]:
     return dict(sorted(names.items()))
 
 
-def _lists_of_fold(lists: Path, fold: int) -> tuple[Path, Path]:
+def _lists_by_fold(lists: Path) -> dict[int, tuple[Path, Path]]:
+    """The training and the test list of each fold that has both, in order."""
     found: dict[int, dict[str, Path]] = {}
     for path in lists.iterdir():
         match = _LIST_NAME.fullmatch(path.name)
         if match:
             found.setdefault(int(match[2]), {})[match[1].lower()] = path
-    folds = sorted(number for number, pair in found.items() if len(pair) == 2)
+    return {
+        number: (pair["train"], pair["test"])
+        for number, pair in sorted(found.items())
+        if len(pair) == 2
+    }
+
+
+def _lists_of_fold(lists: Path, fold: int) -> tuple[Path, Path]:
+    folds = _lists_by_fold(lists)
     if fold not in folds:
         if not folds:
             raise SplitError(
@@ -168,7 +178,7 @@ def _lists_of_fold(lists: Path, fold: int) -> tuple[Path, Path]:
         raise SplitError(
             f"Fold {fold} is not in {lists}. Use one of: {', '.join(map(str, folds))}."
         )
-    return found[fold]["train"], found[fold]["test"]
+    return folds[fold]
 
 
 def _read_list(path: Path, names_by_number: Mapping[int, str]) -> list[ListedClip]:

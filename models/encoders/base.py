@@ -59,10 +59,13 @@ class Encoder(nn.Module, ABC):
     Attributes:
         dim: D, the size of the pooled vector.
         channels: C, the number of feature maps.
+        checkpointing: Whether training computes activations again in the backward pass in place
+            of keeping them (see `checkpointing.py`); `encode` heeds it.
     """
 
     dim: int
     channels: int
+    checkpointing: bool = False
 
     def __init__(
         self,

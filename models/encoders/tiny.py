@@ -1,8 +1,10 @@
 """A small CNN to train from scratch, for small data and for CPUs."""
 
+import torch
 from torch import Tensor, nn
 
 from cliptide.models.encoders.base import EncodedFrames, Encoder
+from cliptide.models.encoders.checkpointing import in_segments
 from cliptide.models.encoders.shift import Shifted
 from cliptide.models.grid import GridProjection
 from cliptide.models.norms import MAP_NORMS
@@ -54,5 +56,10 @@ class TinyEncoder(Encoder):
 
     def encode(self, images: Tensor) -> EncodedFrames:
         """See `Encoder.encode`."""
-        maps = self.features(images)
+        if self.checkpointing and torch.is_grad_enabled():
+            layers = list(self.features)
+            groups = [nn.Sequential(*layers[at : at + 3]) for at in range(0, len(layers), 3)]
+            maps = in_segments(groups, images, norms_of=self)
+        else:
+            maps = self.features(images)
         return EncodedFrames(maps, self.project(maps))

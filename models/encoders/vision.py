@@ -26,6 +26,7 @@ from cliptide.models.encoders.base import (
     Encoder,
     widen_first_convolution,
 )
+from cliptide.models.encoders.checkpointing import graph_segments, in_segments
 from cliptide.models.encoders.shift import Shifted, residual_branches
 
 # The node of each family's graph that holds its last feature maps.
@@ -157,7 +158,10 @@ class VisionEncoder(Encoder):
         self.network.load_state_dict({k: weights[k] for k in own if k in weights}, strict=False)
 
     def _maps(self, images: Tensor) -> Tensor:
-        maps: Tensor = self.network(images)["maps"]
+        if self.checkpointing and torch.is_grad_enabled():
+            maps = in_segments(graph_segments(self.network), images, norms_of=self)
+        else:
+            maps = self.network(images)["maps"]
         if self.tokens:
             patches = maps[:, 1:]  # the first token stands for the class
             side = math.isqrt(patches.shape[1])

@@ -90,5 +90,30 @@ def real_steps(num_steps: int, lengths: Tensor, device: torch.device) -> Tensor:
 
 def without_padding(steps: Tensor, lengths: Tensor) -> Tensor:
     """Steps (B, T, ...) with zeros at the padding, whatever it held."""
+    if all_real(steps.shape[1], lengths):
+        return steps
     real = real_steps(steps.shape[1], lengths, steps.device)
     return torch.where(real.view(*real.shape, *[1] * (steps.ndim - 2)), steps, steps.new_zeros(()))
+
+
+def all_real(num_steps: int, lengths: Tensor) -> bool:
+    """Whether no clip is padded, so that masks may be left out; False where a graph is traced."""
+    # A graph that is being exported cannot branch on values.
+    return not torch.compiler.is_compiling() and bool((lengths == num_steps).all())
+
+
+def last_real(steps: Tensor, lengths: Tensor, before: Tensor) -> Tensor:
+    """Of steps (B, T, ...) each clip's last real one (B, ...), or `before` where it has none."""
+    lengths = lengths.to(steps.device)
+    last = steps[torch.arange(len(steps), device=steps.device), (lengths - 1).clamp(min=0)]
+    return torch.where(lengths.view(-1, *[1] * (last.ndim - 1)) > 0, last, before)
+
+
+def from_the_end(steps: Tensor, lengths: Tensor) -> Tensor:
+    """Steps (B, T, D) with the real ones of each clip in reverse order; padding stays behind."""
+    if all_real(steps.shape[1], lengths):
+        return steps.flip(1)
+    number = torch.arange(steps.shape[1], device=steps.device)[None, :]
+    lengths = lengths.to(steps.device)[:, None]
+    source = torch.where(number < lengths, lengths - 1 - number, number)
+    return steps.gather(1, source[..., None].expand_as(steps))

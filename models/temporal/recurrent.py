@@ -1,6 +1,14 @@
 """RNN, LSTM and GRU over the features, with true lengths and explicit state.
 
-With the encoder's output c_t, the article's network is h_t = rnn([c_t; h_{t-1}]), which is the
+rnn    h_t = tanh(W x_t + U h_{t-1} + b)
+
+lstm   i, f, o = sigmoid(W_* x_t + U_* h_{t-1} + b_*)      g = tanh(W_g x_t + U_g h_{t-1} + b_g)
+       c_t = f * c_{t-1} + i * g       h_t = o * tanh(c_t)
+
+gru    r, z = sigmoid(W_* x_t + U_* h_{t-1} + b_*)         n = tanh(W x_t + r * (U h_{t-1} + b))
+       h_t = (1 - z) * n + z * h_{t-1}
+
+With the encoder's output x_t, the article's network is h_t = rnn([x_t; h_{t-1}]), which is the
 Elman RNN (1990) here as `rnn`; LSTM: Hochreiter & Schmidhuber (1997), with the forget gate of
 Gers et al. (2000); GRU: Cho et al. (2014).
 """
@@ -9,9 +17,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn.functional import dropout as drop
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from cliptide.models.temporal.base import Temporal
+from cliptide.models.temporal.base import Temporal, all_real
 
 CELLS: dict[str, type[nn.RNN] | type[nn.LSTM] | type[nn.GRU]] = {
     "rnn": nn.RNN,
@@ -21,10 +31,11 @@ CELLS: dict[str, type[nn.RNN] | type[nn.LSTM] | type[nn.GRU]] = {
 
 
 class RecurrentTemporal(Temporal):
-    """One or more layers of torch's recurrent cells, on packed sequences.
+    """One or more layers of torch's recurrent cells.
 
-    Packing runs each clip for its own length, so that the backward direction begins at the last
-    real frame and padding never enters a state.
+    Padded clips are packed: each runs for its own length, so that the backward direction begins
+    at the last real frame and padding never enters a state. Clips of one length are not, because
+    on a CPU the gradient of a packed sequence costs with the square of its length.
 
     Args:
         cell: `rnn`, `lstm` or `gru`.
@@ -33,6 +44,10 @@ class RecurrentTemporal(Temporal):
         layers: Number of layers.
         bidirectional: Also read each clip backwards; such a model cannot step.
         dropout: Share dropped between layers in training.
+        recurrent_dropout: Share of h_{t-1} dropped on its way into the recurrent matrix in
+            training: of each layer and direction the same units at all steps of a call, and for
+            all its clips (Gal & Ghahramani 2016, with a mask for the batch in place of one for
+            each clip, so that it can stand on the columns of the matrix in torch's fused cells).
     """
 
     def __init__(
@@ -44,8 +59,10 @@ class RecurrentTemporal(Temporal):
         layers: int = 1,
         bidirectional: bool = False,
         dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        self.recurrent_dropout = recurrent_dropout
         self.rnn = CELLS[cell](
             input_dim,
             hidden,
@@ -91,12 +108,25 @@ class RecurrentTemporal(Temporal):
         return outputs, _with_rows(state, present, new)
 
     def _advance(self, features: Tensor, lengths: Tensor, state: Any) -> tuple[Tensor, Any]:
+        if all_real(features.shape[1], lengths):
+            outputs, state = self._run(features, state)
+            return outputs, state
         packed = pack_padded_sequence(
             features, lengths.cpu(), batch_first=True, enforce_sorted=False
         )
-        outputs, state = self.rnn(packed, state)
+        outputs, state = self._run(packed, state)
         padded, _ = pad_packed_sequence(outputs, batch_first=True, total_length=features.shape[1])
         return padded, state
+
+    def _run(self, given: Any, state: Any) -> tuple[Any, Any]:
+        masked = {}
+        if self.training and self.recurrent_dropout:
+            for name, weight in self.rnn.named_parameters():
+                if name.startswith("weight_hh"):
+                    kept = drop(weight.new_ones(weight.shape[1]), self.recurrent_dropout)
+                    masked[name] = weight * kept
+        outputs, state = functional_call(self.rnn, masked, (given, state))
+        return outputs, state
 
 
 def _rows(state: Any, chosen: Tensor) -> Any:

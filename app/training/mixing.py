@@ -1,0 +1,76 @@
+"""Mixup and cutmix over clips: two clips and their targets become one.
+
+mixup    x = l x_a + (1 - l) x_b                       Zhang et al. (2018), section 2
+cutmix   x = x_a, with a box of x_b over all frames    Yun et al. (2019), section 3.1
+
+The targets are mixed by the same share l, drawn from Beta(alpha, alpha) for each batch. Here l is
+never below a half (l and 1 - l are alike, with the clips in each other's places), so that a
+clip's own label stays the one of which it shows most.
+"""
+
+import torch
+from torch import Tensor
+
+from cliptide.configs.errors import ConfigError
+from cliptide.configs.schema import TrainConfig
+
+
+def check_mixing(config: TrainConfig, *, task: str) -> None:
+    """Refuse what means nothing for a task (`single`, `multi` or `regression`).
+
+    Raises:
+        ConfigError: Cutmix with regression.
+    """
+    if config.cutmix and task == "regression":
+        raise ConfigError(
+            f"train.cutmix is {config.cutmix}, but the task is regression: a pasted box has no "
+            "share of a number. Set train.cutmix 0; train.mixup blends numbers too."
+        )
+
+
+def mix_clips(
+    clips: Tensor, lengths: Tensor, targets: Tensor, *, mixup: float, cutmix: float
+) -> tuple[Tensor, Tensor]:
+    """Mix each clip with another of its batch; what is drawn comes from torch's own generator.
+
+    The partner's frames are stretched or squeezed to the clip's length, so that the whole of its
+    motion is seen.
+
+    Args:
+        clips: (B, T, 3, H, W) uint8 RGB, padded at the end of T; left as they are.
+        lengths: (B,) int64, real frames of each clip, 1..T.
+        targets: (B, K) float: shares of the classes, labels as 0 and 1, or numbers.
+        mixup: Alpha of the Beta distribution; 0 never blends.
+        cutmix: Alpha of the Beta distribution; 0 never pastes. With both, one is drawn.
+
+    Returns:
+        Mixed clips, uint8 and padded as before, and their targets.
+    """
+    pasting = cutmix > 0 and (mixup == 0 or bool(torch.rand(()) < 0.5))
+    alpha = cutmix if pasting else mixup
+    share = float(torch.distributions.Beta(alpha, alpha).sample())
+    share = max(share, 1 - share)
+    partners = torch.randperm(len(clips))
+    top, bottom, left, right = _box(1 - share, *clips.shape[-2:]) if pasting else (0, 0, 0, 0)
+    if pasting:
+        share = 1 - (bottom - top) * (right - left) / (clips.shape[-2] * clips.shape[-1])
+    mixed = clips.clone()
+    # One clip at a time: a whole batch in float would take four times its memory.
+    for row, partner in enumerate(partners.tolist()):
+        own, other = int(lengths[row]), int(lengths[partner])
+        stretched = clips[partner, torch.arange(own) * other // own]
+        if pasting:
+            box = (..., slice(top, bottom), slice(left, right))
+            mixed[row, :own][box] = stretched[box]
+        else:
+            blend = torch.lerp(stretched.float(), clips[row, :own].float(), share)
+            mixed[row, :own] = blend.round().to(torch.uint8)
+    return mixed, torch.lerp(targets[partners], targets, share)
+
+
+def _box(area: float, height: int, width: int) -> tuple[int, int, int, int]:
+    """A box of that share of a frame, anywhere, cut at the borders (Yun et al. 2019, eq. 2)."""
+    rows, columns = round(height * area**0.5), round(width * area**0.5)
+    y, x = int(torch.randint(height, ())), int(torch.randint(width, ()))
+    top, left = y - rows // 2, x - columns // 2
+    return max(top, 0), min(top + rows, height), max(left, 0), min(left + columns, width)

@@ -1,0 +1,132 @@
+"""The study as one HTML file that works offline: leaderboard, history, curves, what matters."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from cliptide.app.evaluation.evaluate import library_versions, repeat_command
+from cliptide.app.evaluation.report import page_environment, plotly_text
+from cliptide.app.inference.terminal import format_seconds
+from cliptide.app.training.headline import VALIDATION_FIGURE
+from cliptide.app.tuning.leaderboard import short, state_counts
+from cliptide.app.tuning.study import Trial, ranked
+
+_MOST_AXES = 9
+
+
+def write_page(
+    path: Path,
+    *,
+    title: str,
+    trials: Sequence[Trial],
+    space: Mapping[str, Any],
+    facts: Mapping[str, str],
+    train_command: str,
+    importances: Mapping[str, float] | None = None,
+) -> None:
+    """Write the page; only a whole file replaces the one before.
+
+    Args:
+        path: The file.
+        title: Its heading.
+        trials: Every trial, in order.
+        space: The searched keys and their values.
+        facts: Short lines for the summary.
+        train_command: What trains the best config.
+        importances: The share of each key in how the figures differ.
+    """
+    from plotly.offline import get_plotlyjs
+
+    order = ranked(list(trials))
+    start = next((trial for trial in order if trial.base), None)
+    context = {
+        "title": title,
+        "created": datetime.now().astimezone().isoformat(sep=" ", timespec="seconds"),
+        "figure": VALIDATION_FIGURE,
+        "trials": trials,
+        "best": order[0] if order else None,
+        "start": start,
+        "ranks": {trial.number: rank for rank, trial in enumerate(order, start=1)},
+        "shown": [*order, *(trial for trial in trials if trial.state != "complete")],
+        "keys": list(space),
+        "counts": state_counts(trials),
+        "space": {key: _space_words(part) for key, part in space.items()},
+        "facts": {**facts, "trained for": format_seconds(sum(t.seconds or 0 for t in trials))},
+        "train_command": train_command,
+        "command": repeat_command(),
+        "environment": library_versions(),
+        "figures": _figures(trials, order, list(space), space, importances or {}),
+        "short": short,
+        "plotly_js": Markup(get_plotlyjs()) if trials else None,
+    }
+    template = page_environment(Path(__file__).parent).get_template("study.html.jinja")
+    scratch = path.with_name(path.name + ".part")
+    scratch.write_bytes(template.render(context).encode("utf-8", errors="replace"))
+    scratch.replace(path)
+
+
+def _space_words(part: Any) -> str:
+    if isinstance(part, Mapping):
+        log = ", each factor equally likely" if part.get("log") else ""
+        step = f", in steps of {short(part['step'])}" if part.get("step") else ""
+        return f"{short(part['low'])} to {short(part['high'])}{step}{log}"
+    return ", ".join(short(value) for value in part)
+
+
+def _figures(
+    trials: Sequence[Trial],
+    order: Sequence[Trial],
+    keys: Sequence[str],
+    space: Mapping[str, Any],
+    importances: Mapping[str, float],
+) -> dict[str, Any]:
+    """What the script draws: plain numbers and texts, no colours."""
+    judged = [trial for trial in trials if trial.figure is not None]
+    # A key that is the same in all of them is no axis.
+    varied = [k for k in keys if len({repr(trial.values[k]) for trial in order}) > 1]
+    if importances:
+        varied.sort(key=lambda key: -importances.get(key, 0.0))
+    return {
+        "name": VALIDATION_FIGURE,
+        "trials": [
+            {
+                "number": trial.number,
+                "state": trial.state,
+                "figure": trial.figure,
+                "base": trial.base,
+                "text": "<br>".join(
+                    plotly_text(f"{key} {short(value)}", chars=60)
+                    for key, value in trial.values.items()
+                ),
+                "curve": [list(point) for point in trial.curve],
+            }
+            for trial in judged
+        ],
+        "best": order[0].number if order else None,
+        "axes": [_axis(key, space[key], order) for key in varied],
+        "lines": [trial.figure for trial in order],
+        "numbers": [trial.number for trial in order],
+        "most_axes": _MOST_AXES,
+        "importances": [
+            {"name": plotly_text(key), "share": share} for key, share in importances.items()
+        ],
+    }
+
+
+def _axis(key: str, part: Any, order: Sequence[Trial]) -> dict[str, Any]:
+    """A searched key: numbers as they are, other values counted, with their texts as ticks."""
+    values = [trial.values[key] for trial in order]
+    name = plotly_text(key)
+    numeric = isinstance(part, Mapping)
+    if numeric:
+        return {"key": name, "values": values, "log": bool(part.get("log")), "ticks": None}
+    choices = list(part) + [v for v in dict.fromkeys(values) if v not in part]
+    return {
+        "key": name,
+        "values": [choices.index(value) for value in values],
+        "log": False,
+        "ticks": [plotly_text(short(choice), chars=16) for choice in choices],
+    }

@@ -1,0 +1,294 @@
+"""The space that is searched: which keys, between which values. Read from YAML, checked at once.
+
+train.lr: {low: 1e-4, high: 1e-2, log: true}
+model.hidden: [64, 128, 256]
+model: {dropout: {low: 0.0, high: 0.5, step: 0.1}}      a section's keys may be indented too
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import optuna
+import yaml
+
+from cliptide.configs.checks import allowed_values, fits, nearest
+from cliptide.configs.errors import ConfigError, InputError
+from cliptide.configs.schema import SECTIONS, RunConfig
+
+# Trials are compared on the same validation clips, so these stay as they are; and the evaluation
+# is of the test split, which no trial sees.
+_DECIDES_THE_SPLIT = ("kind", "fold", "folds", "group_regex", "val_share", "test_share")
+
+_RANGE_KEYS = ("low", "high", "log", "step")
+_EXAMPLE = "Write a list of choices, such as [32, 64], or a range, such as {low: 0.1, high: 0.5}."
+
+
+@dataclass(frozen=True)
+class Choices:
+    """One of several values.
+
+    Attributes:
+        values: At least one.
+    """
+
+    values: tuple[Any, ...]
+
+    def holds(self, value: Any) -> bool:
+        """Whether a value is one of them."""
+        return any(value == one and type(value) is type(one) for one in self.values)
+
+    def suggest(self, trial: optuna.Trial, key: str) -> Any:
+        """Let the trial choose."""
+        return trial.suggest_categorical(key, self.values)
+
+
+@dataclass(frozen=True)
+class Range:
+    """A number between two others, both included.
+
+    Attributes:
+        low: The smallest value.
+        high: The largest, above `low`.
+        log: Whether each factor is equally likely, not each difference.
+        step: The distance of neighbouring values; None for any, and for 1 with whole numbers.
+        whole: Whether they are whole numbers.
+    """
+
+    low: float
+    high: float
+    log: bool = False
+    step: float | None = None
+    whole: bool = False
+
+    def holds(self, value: Any) -> bool:
+        """Whether a value can be drawn."""
+        number = not isinstance(value, bool) and isinstance(value, int | float)
+        if not number or not self.low <= value <= self.high:
+            return False
+        steps = (value - self.low) / self.step if self.step else 0.0
+        return math.isclose(steps, round(steps), abs_tol=1e-9)
+
+    def suggest(self, trial: optuna.Trial, key: str) -> Any:
+        """Let the trial choose."""
+        if self.whole:
+            step = int(self.step or 1)
+            return trial.suggest_int(key, int(self.low), int(self.high), step=step, log=self.log)
+        return trial.suggest_float(key, self.low, self.high, step=self.step, log=self.log)
+
+
+Space = Mapping[str, Choices | Range]
+
+
+def default_space(base: RunConfig) -> Space:
+    """What is worth trying first around a config: optimisation, size, regularisation, fusion."""
+    space: dict[str, Choices | Range] = {
+        "train.lr": Range(base.train.lr / 10, base.train.lr * 10, log=True),
+        "train.weight_decay": Range(1e-4, 0.1, log=True),
+        "train.label_smoothing": Choices((0.0, 0.1)),
+        "model.dropout": Range(0.0, 0.5),
+        "model.summary": Choices(("last", "mean", "attention")),
+        "data.augment": Choices(("none", "light", "strong")),
+    }
+    if base.model.temporal != "none":
+        hidden = base.model.hidden
+        space["model.hidden"] = Choices((max(1, hidden // 2), hidden, hidden * 2))
+        space["model.layers"] = Choices((1, 2))
+    if base.model.temporal in ("lstm", "gru"):
+        space["model.temporal"] = Choices(("lstm", "gru"))
+    return space
+
+
+def read_space(path: Path, *, base: RunConfig) -> Space:
+    """Read a space from a YAML file.
+
+    Raises:
+        InputError: The file cannot be read.
+        ConfigError: It is no YAML, or a key or value in it is wrong.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise InputError(f"--space {path} cannot be read: {error.strerror}. Mend that.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        problem = getattr(error, "problem", None) or "it is not UTF-8 text"
+        raise ConfigError(f"{path} is no YAML: {problem}. {_EXAMPLE}") from error
+    if not isinstance(values, Mapping) or not values:
+        held = "nothing" if values is None else repr(values)[:40]
+        raise ConfigError(
+            f"{path} holds {held} and no keys. Write lines such as 'model.hidden: [32, 64, 128]'."
+        )
+    return check_space(values, base=base, where=str(path))
+
+
+def check_space(values: Mapping[Any, Any], *, base: RunConfig, where: str) -> Space:
+    """Turn what a file or a caller gave into a space.
+
+    Args:
+        values: {key: list of choices, or {low, high, log, step}}; a section may hold its keys.
+        base: The config that the values are tried in.
+        where: What it comes from, for the message.
+
+    Raises:
+        ConfigError: A key is unknown or may not be searched, or a value does not fit it.
+    """
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if key in SECTIONS and isinstance(value, Mapping):
+            flat |= {f"{key}.{inner}": part for inner, part in value.items()}
+        else:
+            flat[str(key)] = value
+    return {key: _part(key, value, base=base, where=where) for key, value in flat.items()}
+
+
+def _part(key: str, value: Any, *, base: RunConfig, where: str) -> Choices | Range:
+    hints = {
+        f"{section}.{field.name}": field.type
+        for section, kind in SECTIONS.items()
+        for field in fields(kind)
+    }
+    if key not in hints:
+        near = nearest(key, hints)
+        mend = f"Nearest: {', '.join(near)}." if near else "cliptide train --print_config has all."
+        raise ConfigError(f"{where}: there is no key {key!r}. {mend}")
+    section, _, name = key.partition(".")
+    if section == "eval" or (section == "data" and name in _DECIDES_THE_SPLIT):
+        why = (
+            "is for the test split, which no trial sees"
+            if section == "eval"
+            else "decides which clips a trial is judged on, so trials could not be compared"
+        )
+        raise ConfigError(f"{where}: {key} {why}. Take it out, or set it with --{key}.")
+    hint = hints[key]
+    at = f"{where}: {key}"
+    if isinstance(value, Mapping):
+        part: Choices | Range = _range(value, hint, at=at)
+        tried = [part.low, part.high]  # type: ignore[union-attr]
+    elif isinstance(value, list | tuple):
+        if not value:
+            raise ConfigError(f"{at} has no choices. {_EXAMPLE}")
+        tried = [_number(one, hint) for one in value]
+        for one in tried:
+            if not fits(one, hint):
+                raise ConfigError(f"{at} has the choice {one!r}. Use {allowed_values(hint)}.")
+        part = Choices(tuple(dict.fromkeys(tried)))
+    else:
+        raise ConfigError(f"{at} is {value!r}, no space. {_EXAMPLE}")
+    for one in tried:
+        _require_possible(section, name, one, base=base, where=where)
+    return part
+
+
+def _range(value: Mapping[Any, Any], hint: Any, *, at: str) -> Range:
+    unknown = [str(key) for key in value if key not in _RANGE_KEYS]
+    if unknown:
+        near = nearest(unknown[0], _RANGE_KEYS) or _RANGE_KEYS
+        raise ConfigError(f"{at}: a range has no {unknown[0]!r}. Nearest: {', '.join(near)}.")
+    if hint not in (int, float):
+        raise ConfigError(
+            f"{at} cannot be a range: it takes {allowed_values(hint)}. Give a list of choices."
+        )
+    for key in ("low", "high"):
+        if key not in value:
+            raise ConfigError(f"{at}: the range has no {key!r}. Give both low and high.")
+    keys = ["low", "high", *(["step"] if value.get("step") is not None else [])]
+    numbers = {key: _number(value[key], hint) for key in keys}
+    for key, number in numbers.items():
+        if not fits(number, hint):
+            raise ConfigError(f"{at}: {key} is {number!r}. Use {allowed_values(hint)}.")
+    low, high, step = numbers["low"], numbers["high"], numbers.get("step")
+    log = value.get("log", False)
+    if not isinstance(log, bool):
+        raise ConfigError(f"{at}: log is {log!r}. Use true or false.")
+    if low >= high:
+        raise ConfigError(
+            f"{at}: the range from {low} to {high} is empty. Give a low below high, or a list of "
+            "choices."
+        )
+    if log and low <= 0:
+        raise ConfigError(f"{at}: a log range cannot begin at {low}. Give a low above 0.")
+    if step is not None and (log or not 0 < step <= high - low):
+        mend = "Leave out log or step" if log else f"Use a step above 0 and up to {high - low}"
+        raise ConfigError(f"{at}: step {step} {'with log' if log else 'fits no range'}. {mend}.")
+    return Range(low, high, log=log, step=step, whole=hint is int)
+
+
+def _number(value: Any, hint: Any) -> Any:
+    """YAML takes 1e-4 for text, as it lacks a point; and a whole number may stand for a float."""
+    if hint is float and isinstance(value, str | int) and not isinstance(value, bool):
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value
+
+
+def _require_possible(section: str, name: str, value: Any, *, base: RunConfig, where: str) -> None:
+    """Refuse what the config itself refuses, whatever else is drawn with it."""
+    problem = None
+    # Some values go with some others alone: what the defaults allow is no error of its own.
+    for start in (getattr(base, section), SECTIONS[section]()):
+        try:
+            replace(start, **{name: value})
+        except ConfigError as error:
+            problem = error
+        else:
+            return
+    raise ConfigError(f"{where}: {problem}")
+
+
+def suggest(trial: optuna.Trial, space: Space, *, base: RunConfig | None) -> dict[str, Any]:
+    """Let a trial choose a value for each key.
+
+    Args:
+        trial: Of the study.
+        space: What to choose from.
+        base: Where the trial is the config that the search started from: a key whose value the
+            space does not hold is then left as it is.
+
+    Returns:
+        {key: value}.
+    """
+    here = {} if base is None else flat_values(base)
+    return {
+        key: part.suggest(trial, key)
+        for key, part in space.items()
+        if base is None or part.holds(here[key])
+    }
+
+
+def with_values(base: RunConfig, values: Mapping[str, Any]) -> RunConfig:
+    """The config with some of its keys changed.
+
+    Raises:
+        ConfigError: The values do not go together.
+    """
+    sections: dict[str, dict[str, Any]] = {}
+    for key, value in values.items():
+        section, _, name = key.partition(".")
+        sections.setdefault(section, {})[name] = value
+    changed = {
+        section: replace(getattr(base, section), **inner) for section, inner in sections.items()
+    }
+    return replace(base, **changed)
+
+
+def flat_values(config: RunConfig) -> dict[str, Any]:
+    """Every key of the sections with its value: `{"train.lr": 0.001, ...}`."""
+    return {
+        f"{section}.{key}": value
+        for section in SECTIONS
+        for key, value in asdict(getattr(config, section)).items()
+    }
+
+
+def describe_space(space: Space) -> dict[str, Any]:
+    """The space as plain values, as it is written in YAML."""
+    return {
+        key: list(part.values)
+        if isinstance(part, Choices)
+        else {k: v for k, v in asdict(part).items() if v is not None and v is not False}
+        for key, part in space.items()
+    }

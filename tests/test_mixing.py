@@ -1,0 +1,112 @@
+"""Mixup and cutmix: whose pixels and whose label, and how much of each."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from cliptide.app.training.mixing import check_mixing, mix_clips
+from cliptide.configs.errors import ConfigError
+from cliptide.configs.schema import TrainConfig
+
+
+def plain_clips(values: list[int], lengths: list[int], side: int = 8) -> Tensor:
+    """Clips of a single grey each, zero at the padding."""
+    clips = torch.zeros(len(values), max(lengths), 3, side, side, dtype=torch.uint8)
+    for clip, value, length in zip(clips, values, lengths, strict=True):
+        clip[:length] = value
+    return clips
+
+
+def mixed_pairs(*, mixup: float = 0.0, cutmix: float = 0.0, lengths: tuple[int, int] = (3, 3)):
+    """Mixes of a black and a white clip in which the two were partners."""
+    for seed in range(40):
+        torch.manual_seed(seed)
+        clips = plain_clips([0, 200], list(lengths))
+        mixed, targets = mix_clips(
+            clips, torch.tensor(lengths), torch.eye(2), mixup=mixup, cutmix=cutmix
+        )
+        if targets[0, 1] > 0:
+            yield mixed, targets
+
+
+def test_mixup_blends_pixels_and_targets_by_one_share() -> None:
+    pairs = list(mixed_pairs(mixup=1.0))
+    assert len(pairs) > 5
+    for mixed, targets in pairs:
+        torch.testing.assert_close(targets.sum(dim=1), torch.ones(2))
+        assert mixed.dtype == torch.uint8
+        assert mixed[0].unique().tolist() == [round(200 * float(targets[0, 1]))]
+        assert mixed[1].unique().tolist() == [round(200 * float(targets[1, 1]))]
+
+
+def test_cutmix_pastes_one_box_into_all_frames_and_counts_its_area() -> None:
+    pairs = list(mixed_pairs(cutmix=1.0))
+    assert len(pairs) > 5
+    for mixed, targets in pairs:
+        box = mixed[0, 0, 0] == 200
+        rows, columns = box.any(dim=1).sum(), box.any(dim=0).sum()
+        assert box.sum() == rows * columns, "a rectangle"
+        assert ((mixed[0] == 200) == box).all(), "the same in all frames and colours"
+        assert float(targets[0, 1]) == pytest.approx(float(box.float().mean()))
+
+
+def test_a_clip_stays_mostly_itself() -> None:
+    for which in ("mixup", "cutmix"):
+        for _, targets in mixed_pairs(**{which: 0.4}):
+            assert targets.argmax(dim=1).tolist() == [0, 1]
+
+
+def test_with_both_each_batch_takes_one() -> None:
+    kinds = {len(mixed[0].unique()) for mixed, _ in mixed_pairs(mixup=1.0, cutmix=1.0)}
+    assert kinds == {1, 2}, "one grey when blended, two when pasted"
+
+
+@pytest.mark.parametrize("which", ["mixup", "cutmix"])
+def test_padding_stays_zero(which: str) -> None:
+    for mixed, _ in mixed_pairs(**{which: 1.0}, lengths=(2, 5)):
+        assert not mixed[0, 2:].any()
+
+
+def test_the_partner_is_stretched_to_the_clips_length() -> None:
+    lengths = [6, 3]
+    clips = plain_clips([0, 0], lengths)
+    for number in range(3):
+        clips[1, number] = 30 * (number + 1)  # frame numbers of the shorter one, as greys
+    for seed in range(40):
+        torch.manual_seed(seed)
+        mixed, targets = mix_clips(
+            clips, torch.tensor(lengths), torch.eye(2), mixup=1.0, cutmix=0.0
+        )
+        share = float(targets[0, 1])
+        if share > 0.2:
+            shown = [round(float(frame.float().mean()) / share / 30) for frame in mixed[0]]
+            assert shown == [1, 1, 2, 2, 3, 3]
+            return
+    raise AssertionError("no seed mixed the two")
+
+
+def test_numbers_are_blended_as_pixels_are() -> None:
+    torch.manual_seed(0)
+    targets = torch.tensor([[0.0], [10.0]])
+    mixed, blended = mix_clips(
+        plain_clips([0, 200], [2, 2]), torch.tensor([2, 2]), targets, mixup=1.0, cutmix=0.0
+    )
+    torch.testing.assert_close(mixed[:, 0, 0, 0, 0] / 200, blended[:, 0] / 10, atol=0.003, rtol=0)
+
+
+def test_the_same_seed_mixes_alike_and_leaves_the_batch_as_it_was() -> None:
+    clips, lengths = plain_clips([0, 90, 200], [3, 3, 3]), torch.tensor([3, 3, 3])
+    before, results = clips.clone(), []
+    for _ in range(2):
+        torch.manual_seed(3)
+        results.append(mix_clips(clips, lengths, torch.eye(3), mixup=0.5, cutmix=0.5))
+    assert torch.equal(clips, before)
+    for one, other in zip(*results, strict=True):
+        assert torch.equal(one, other)
+
+
+def test_a_box_has_no_share_of_a_number() -> None:
+    with pytest.raises(ConfigError, match=r"train\.cutmix is 1\.0.*regression.*train\.mixup"):
+        check_mixing(TrainConfig(cutmix=1.0), task="regression")
+    check_mixing(TrainConfig(mixup=1.0), task="regression")
+    check_mixing(TrainConfig(cutmix=1.0), task="single")
