@@ -378,9 +378,15 @@ class TestCheckpointing:
         for (key, one), other in zip(plain.named_parameters(), thrifty.parameters(), strict=True):
             torch.testing.assert_close(other.grad, one.grad, atol=1e-6, rtol=1e-4, msg=key)
 
-    def test_a_network_with_batch_norms_is_refused_with_those_that_can(self) -> None:
-        encoder = TimmEncoder("timm/test_resnet")
-        with pytest.raises(ConfigError, match=r"test_resnet cannot compute .*batch norms") as caught:
+    @pytest.mark.parametrize(
+        ("name", "why"),
+        [("timm/test_resnet", "batch norms"), ("timm/convit_tiny", "not supported")],
+    )
+    def test_a_network_that_cannot_is_refused_with_those_that_can(
+        self, name: str, why: str
+    ) -> None:
+        encoder = TimmEncoder(name)
+        with pytest.raises(ConfigError, match=f"{name} cannot compute .*{why}") as caught:
             encoder.checkpointing = True
         assert "Leave it out" in str(caught.value) and "timm/vit_tiny" in str(caught.value)
         assert not encoder.checkpointing
