@@ -360,3 +360,33 @@ class TestMotion:
         """One that pads or standardises its weights would be replaced by one that does not."""
         with pytest.raises(ConfigError, match=r"tf_efficientnet_lite0 .*plain convolution.*Use"):
             TimmEncoder("timm/tf_efficientnet_lite0", size=(64, 64), frame_differences=True)
+
+
+class TestCheckpointing:
+    @pytest.mark.parametrize("name", ["timm/test_vit", "timm/test_convnext"])
+    def test_gradients_are_the_same(self, name: str) -> None:
+        size = NETWORKS[name]
+        torch.manual_seed(0)
+        plain = TimmEncoder(name, size=size).train()
+        thrifty = TimmEncoder(name, size=size).train()
+        thrifty.load_state_dict(plain.state_dict())
+        thrifty.checkpointing = True
+        assert thrifty.checkpointing and not plain.checkpointing
+        frames, lengths = random_frames(3, size), torch.tensor([1, 2])
+        for encoder in (plain, thrifty):
+            encoder(frames, lengths).pooled.square().sum().backward()
+        for (key, one), other in zip(plain.named_parameters(), thrifty.parameters(), strict=True):
+            torch.testing.assert_close(other.grad, one.grad, atol=1e-6, rtol=1e-4, msg=key)
+
+    @pytest.mark.parametrize(
+        ("name", "why"),
+        [("timm/test_resnet", "batch norms"), ("timm/convit_tiny", "not supported")],
+    )
+    def test_a_network_that_cannot_is_refused_with_those_that_can(
+        self, name: str, why: str
+    ) -> None:
+        encoder = TimmEncoder(name)
+        with pytest.raises(ConfigError, match=f"{name} cannot compute .*{why}") as caught:
+            encoder.checkpointing = True
+        assert "Leave it out" in str(caught.value) and "timm/vit_tiny" in str(caught.value)
+        assert not encoder.checkpointing

@@ -16,6 +16,7 @@ from typing import Any, cast
 import timm
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from cliptide.configs.errors import ConfigError, InputError
 from cliptide.models.encoders.base import EncodedFrames, Encoder, widen_first_convolution
@@ -92,6 +93,7 @@ class TimmEncoder(Encoder):
             frame_differences=frame_differences,
         )
         self.name = name
+        self._checkpointing = False
         self.network: Any = _build(name, pretrained=pretrained, weights=weights, size=size)
         self.dim = self.channels = self._try(size or _usual_size(name))
         if weights is not None:
@@ -103,6 +105,25 @@ class TimmEncoder(Encoder):
             parent, _, child = branch.rpartition(".")
             shifted = Shifted(self.network.get_submodule(branch), both=shift == "both")
             setattr(self.network.get_submodule(parent), child, shifted)
+
+    @property
+    def checkpointing(self) -> bool:
+        """See `Encoder`; setting it refuses networks that cannot, with a ConfigError.
+
+        Timm's own checkpointing shows a batch norm each batch twice, and counts it twice.
+        """
+        return self._checkpointing
+
+    @checkpointing.setter
+    def checkpointing(self, wanted: bool) -> None:
+        if wanted and any(isinstance(module, _BatchNorm) for module in self.network.modules()):
+            raise _cannot_checkpoint(self.name, "it has batch norms")
+        try:
+            if wanted:
+                self.network.set_grad_checkpointing(True)
+        except (AssertionError, AttributeError) as error:
+            raise _cannot_checkpoint(self.name, one_line(error)) from error
+        self._checkpointing = wanted
 
     def _try(self, size: tuple[int, int]) -> int:
         """Pass a black frame through; drop what only the classifier needs, and count the maps.
@@ -222,6 +243,14 @@ def _cannot_take(name: str, size: tuple[int, int], error: Exception) -> ConfigEr
     return ConfigError(
         f"The encoder {name} cannot take frames of {size[0]}x{size[1]} ({one_line(error)}). "
         f"Choose another data.size; it was made for {height}x{width}."
+    )
+
+
+def _cannot_checkpoint(name: str, why: str) -> ConfigError:
+    return ConfigError(
+        f"train.checkpointing is true, but {name} cannot compute its activations again ({why}). "
+        "Leave it out, or take tiny, a network of torchvision, or one of timm without batch norm "
+        "such as timm/vit_tiny_patch16_224."
     )
 
 
