@@ -146,7 +146,8 @@ def tune(
         else make_validation_folds(plan, folds=folds, seed=base.seed, where=str(data))
     )
     settings = settings_of(fingerprint=plan.fingerprint, config=base, space=searched, folds=folds)
-    warmup = max(1, base.train.epochs // 3)
+    # The learning rate rises and falls within a run: a slow beginning is no verdict.
+    warmup = max(1, base.train.epochs // 2)
     pruner = MedianPruner(TRIALS_BEFORE_PRUNING, warmup) if prune else NopPruner()
     with quiet_optuna():
         folder = _folder(data, out=out, study=study, name=study_name, settings=settings)
