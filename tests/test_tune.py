@@ -16,7 +16,8 @@ import yaml
 
 from cliptide.app.cli import main
 from cliptide.app.tuning import study as study_module
-from cliptide.app.tuning.study import difference_of, settings_of
+from cliptide.app.tuning.page import drawable
+from cliptide.app.tuning.study import Trial, difference_of, ranked, settings_of
 from cliptide.app.tuning.tune import tune
 from cliptide.configs.errors import ConfigError, InputError, SplitError
 from cliptide.configs.schema import DataConfig, EvalConfig, ModelConfig, RunConfig, TrainConfig
@@ -112,7 +113,7 @@ def test_the_best_config_trains_as_it_is_written(finished, tmp_path):
 def test_the_page_is_whole_and_asks_no_network(finished):
     page = finished.page.read_text("utf-8")
     head, _, rest = page.partition('<script type="application/json"')
-    assert f"{finished.best.figure:.1%}" in head
+    assert f"{finished.best.figure:.3f}" in head
     assert f"cliptide train --config {finished.best_config_file}" in head
     assert "default-src 'none'" in head and "src=" not in head
     assert rest.count("plotly.js v") >= 1 and page.count("<script") == 3
@@ -395,3 +396,10 @@ def test_without_optuna_the_install_line_is_given():
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert run.returncode == 2
     assert "needs Optuna. Install it with: pip install 'cliptide[tune]'" in run.stderr
+
+
+def test_a_trial_that_diverged_ranks_last_and_is_not_drawn():
+    lost = Trial(0, "complete", True, {"k": 1}, float("-inf"), None, "1", 1.0, ((1, 0.5),), "")
+    good = replace(lost, number=1, base=False, figure=0.5, loss=1.0)
+    assert ranked([lost, good]) == [good, lost]
+    assert drawable([lost, good, replace(good, figure=None)]) == [good]

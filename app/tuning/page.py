@@ -1,5 +1,6 @@
 """The study as one HTML file that works offline: leaderboard, history, curves, what matters."""
 
+import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -86,7 +87,7 @@ def _figures(
     importances: Mapping[str, float],
 ) -> dict[str, Any]:
     """What the script draws: plain numbers and texts, no colours."""
-    judged = [trial for trial in trials if trial.figure is not None]
+    judged, order = drawable(trials), drawable(order)
     # A key that is the same in all of them is no axis.
     varied = [k for k in keys if len({repr(trial.values[k]) for trial in order}) > 1]
     if importances:
@@ -103,7 +104,7 @@ def _figures(
                     plotly_text(f"{key} {short(value)}", chars=60)
                     for key, value in trial.values.items()
                 ),
-                "curve": [list(point) for point in trial.curve],
+                "curve": [list(point) for point in trial.curve if math.isfinite(point[1])],
             }
             for trial in judged
         ],
@@ -116,6 +117,11 @@ def _figures(
             {"name": plotly_text(key), "share": share} for key, share in importances.items()
         ],
     }
+
+
+def drawable(trials: Sequence[Trial]) -> list[Trial]:
+    """Those with a figure; a training that diverged has none that could be drawn."""
+    return [one for one in trials if one.figure is not None and math.isfinite(one.figure)]
 
 
 def _axis(key: str, part: Any, order: Sequence[Trial]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from cliptide.configs.schema import SECTIONS, RunConfig
 
 # Trials are compared on the same validation clips, so these stay as they are; and the evaluation
 # is of the test split, which no trial sees.
-_DECIDES_THE_SPLIT = ("kind", "fold", "folds", "group_regex", "val_share", "test_share")
+_DECIDES_THE_SPLIT = ("kind", "fold", "folds", "group_regex", "val_share", "test_share", "task")
 
 _RANGE_KEYS = ("low", "high", "log", "step")
 _EXAMPLE = "Write a list of choices, such as [32, 64], or a range, such as {low: 0.1, high: 0.5}."
