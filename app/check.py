@@ -13,6 +13,7 @@ from cliptide.app.outputs import require_writable
 from cliptide.app.training.split_table import split_title
 from cliptide.configs.errors import DataError, InputError, LeakError, SplitError
 from cliptide.configs.schema import DataConfig, RunConfig
+from cliptide.configs.tasks import Task
 from cliptide.datasets.catalog import find_videos, read_catalog
 from cliptide.datasets.catalog.wording import counted, relative_name
 from cliptide.datasets.checking.check import CheckedClip, CheckResult, check_clips
@@ -58,9 +59,10 @@ class _Clips:
     Attributes:
         records: The clips, with the splits training would give them, if it can give any.
         title: What they are, in a line.
-        class_names: The classes; none where DATA has none.
+        class_names: The classes, labels or targets; none where DATA has none.
         notes: What the user should know of DATA.
         no_split: Why there is no split; empty where there is one.
+        task: What the labels mean.
     """
 
     records: tuple[SampleRecord, ...]
@@ -68,6 +70,7 @@ class _Clips:
     class_names: tuple[str, ...]
     notes: tuple[str, ...] = ()
     no_split: str = ""
+    task: Task = "single"
 
 
 def check(
@@ -121,6 +124,7 @@ def check(
         title=clips.title,
         class_names=clips.class_names,
         no_split=clips.no_split,
+        task=clips.task,
         seconds=seconds,
         csv_to=csv_to,
     )
@@ -149,11 +153,18 @@ def _read(data: Path, config: RunConfig) -> _Clips:
     """Read the data set and split it as training would; go without where that is refused."""
     keys: DataConfig = config.data
     try:
-        catalog = read_catalog(data, kind=keys.kind, fold=keys.fold, group_regex=keys.group_regex)
+        catalog = read_catalog(
+            data,
+            kind=keys.kind,
+            fold=keys.fold,
+            group_regex=keys.group_regex,
+            task=keys.task,
+        )
     except SplitError:
         raise
     except DataError as error:
-        if keys.kind != "auto" or not data.is_dir() or not find_videos(data):
+        asked = keys.kind != "auto" or keys.task in ("multi", "regression")
+        if asked or not data.is_dir() or not find_videos(data):
             raise
         return _loose_videos(data, why=str(error))
     try:
@@ -167,6 +178,7 @@ def _read(data: Path, config: RunConfig) -> _Clips:
             catalog.class_names,
             catalog.notes,
             no_split=str(error),
+            task=catalog.task,
         )
     notes = (*catalog.notes, *plan.notes)
     if not plan.groups_known:
@@ -174,7 +186,8 @@ def _read(data: Path, config: RunConfig) -> _Clips:
             "No groups are known, so like clips may stand in two splits. Give them with "
             "--data.group_regex or a manifest's group column.",
         )
-    return _Clips(plan.records, split_title(catalog, plan), catalog.class_names, notes)
+    title = split_title(catalog, plan)
+    return _Clips(plan.records, title, catalog.class_names, notes, task=catalog.task)
 
 
 def _loose_videos(data: Path, *, why: str) -> _Clips:

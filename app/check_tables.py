@@ -11,10 +11,13 @@ from rich.padding import Padding
 from rich.table import Table
 
 from cliptide.app.inference.terminal import format_seconds, result_console
+from cliptide.configs.tasks import Task
 from cliptide.datasets.catalog.wording import counted, some
 from cliptide.datasets.checking.check import CheckedClip, CheckResult
-from cliptide.datasets.records import SampleRecord
-from cliptide.datasets.splits import split_counts
+from cliptide.datasets.labels import classes_of
+from cliptide.datasets.records import SPLITS, SampleRecord
+from cliptide.datasets.splits import split_counts, split_sizes
+from cliptide.datasets.strata import target_ranges
 from cliptide.datasets.video.examine import Examination
 
 MOST_ROWS = 10
@@ -31,6 +34,7 @@ def show_check(
     title: str,
     class_names: Sequence[str],
     no_split: str,
+    task: Task,
     seconds: float,
     csv_to: Path,
 ) -> None:
@@ -39,8 +43,9 @@ def show_check(
     Args:
         result: What was found.
         title: What was checked, in a line.
-        class_names: The classes, in order.
+        class_names: The classes, labels or targets, in order.
         no_split: Why there is no split; empty where there is one.
+        task: What the labels mean.
         seconds: How long reading took.
         csv_to: Where the CSV is.
     """
@@ -48,8 +53,10 @@ def show_check(
     if not console.is_terminal:  # into a pipe nothing is wrapped
         console.width = PIPE_COLUMNS
     console.print(title, style="bold", soft_wrap=True)
-    if class_names:
-        _show_classes(console, result, class_names)
+    if task == "regression":
+        _show_targets(console, result, class_names)
+    elif class_names:
+        _show_classes(console, result, class_names, task)
     _show_figures(console, result, seconds)
     if no_split:
         console.print("No split can be made", style=WARNING)
@@ -66,16 +73,38 @@ def show_check(
     print(f"A row for each clip: {csv_to}")
 
 
-def _show_classes(console: Console, result: CheckResult, class_names: Sequence[str]) -> None:
+def _show_targets(console: Console, result: CheckResult, target_names: Sequence[str]) -> None:
     records = [clip.record for clip in result.clips]
-    totals = Counter(record.label for record in records)
-    bad = Counter(clip.record.label for clip in result.with_status("unreadable"))
+    unreadable = len(result.with_status("unreadable"))
+    has_splits = any(record.split for record in records)
+    splits = SPLITS if has_splits else (None,)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("target", overflow="fold")
+    for column in (*(SPLITS if has_splits else ("clips",)), "unreadable"):
+        table.add_column(column, justify="right")
+    for target in target_ranges(records, target_names, splits):
+        table.add_row(*target, "")
+    table.add_section()
+    sums = split_sizes(records) if has_splits else (len(records),)
+    table.add_row("clips", *map(str, sums), str(unreadable or "-"))
+    console.print(table)
+
+
+def _show_classes(
+    console: Console, result: CheckResult, class_names: Sequence[str], task: Task
+) -> None:
+    records = [clip.record for clip in result.clips]
+    unreadable = [clip.record for clip in result.with_status("unreadable")]
+    totals, bad = (
+        Counter(name for record in found for name in classes_of(record.label, task))
+        for found in (records, unreadable)
+    )
     splits = any(record.split for record in records)
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("class", overflow="fold")
+    table.add_column("class" if task == "single" else "label", overflow="fold")
     for column in (*(("train", "val", "test") if splits else ("clips",)), "unreadable"):
         table.add_column(column, justify="right")
-    counts = list(split_counts(records, class_names))
+    counts = list(split_counts(records, class_names, task))
     # Of many classes the rarest are what one wants to see.
     shown = sorted(counts, key=lambda row: totals[row.class_name])[:MOST_ROWS]
     if len(counts) <= MOST_ROWS + 2:
@@ -88,8 +117,8 @@ def _show_classes(console: Console, result: CheckResult, class_names: Sequence[s
         rest = len(counts) - len(shown)
         table.add_row(f"... {counted(rest, 'class')} with as many clips or more")
     table.add_section()
-    sums = [sum(column) for column in zip(*(row[1:] for row in counts), strict=True)]
-    table.add_row("clips", *map(str, sums if splits else [len(records)]), str(bad.total() or "-"))
+    sums = split_sizes(records) if splits else (len(records),)
+    table.add_row("clips", *map(str, sums), str(len(unreadable) or "-"))
     console.print(table)
     ranked = totals.most_common()
     (most, many), (least, few) = ranked[0], ranked[-1]

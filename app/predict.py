@@ -18,6 +18,7 @@ from cliptide.app.results import percent
 from cliptide.configs.errors import InputError
 from cliptide.configs.schema import DataConfig, EvalConfig
 from cliptide.datasets.catalog import VIDEO_SUFFIXES, find_videos
+from cliptide.datasets.labels import SEPARATOR, joined_names
 from cliptide.datasets.loaders import worker_count
 
 SHOWN_CLASSES = 3
@@ -108,7 +109,8 @@ def predict_sources(
     )
     results = list(track(predictions, total=len(videos), what="Predicting", unit="videos"))
     if csv_to is not None:
-        write_predictions(csv_to, [_row(result) for result in results], recognizer.class_names)
+        rows = [_row(result) for result in results]
+        write_predictions(csv_to, rows, recognizer.class_names, task=recognizer.task)
     if json_to is not None:
         _write_json(json_to, results)
     if json_to != STDOUT:
@@ -149,13 +151,22 @@ def _write_json(json_to: str, results: Sequence[Prediction | FailedVideo]) -> No
 def _row(result: Prediction | FailedVideo) -> VideoPrediction:
     if isinstance(result, FailedVideo):
         return VideoPrediction(result.video, None, None, (), 0, error=result.error)
-    return VideoPrediction(
-        result.video, None, result.label, tuple(result.scores.values()), result.frames_used
-    )
+    numbers = tuple((result.scores or result.values).values())
+    return VideoPrediction(result.video, None, _answer(result), numbers, result.frames_used)
+
+
+def _answer(result: Prediction) -> str:
+    """The labels, or the numbers, as CSV files have them."""
+    if result.task == "regression":
+        return SEPARATOR.join(f"{value:.9g}" for value in result.values.values())
+    return joined_names(result.labels)
 
 
 def _show(results: Sequence[Prediction | FailedVideo]) -> None:
-    """A table on a terminal; else a line a video for `cut` and `grep`: video, label and score."""
+    """A table on a terminal; else a line a video for `cut` and `grep`: video, label and score.
+
+    Several labels and their scores stand in one order with `|` between them, as numbers do.
+    """
     console = result_console()
     if console.is_terminal:
         table = _table(results, next_best=True)
@@ -168,32 +179,49 @@ def _show(results: Sequence[Prediction | FailedVideo]) -> None:
     for result in results:
         if isinstance(result, FailedVideo):
             print(f"{result.video}\t\t")
+        elif result.task == "regression":
+            print(f"{result.video}\t{_answer(result)}")
         else:
-            print(f"{result.video}\t{result.label}\t{result.score:.4f}")
+            labels = sorted(result.labels)
+            scores = SEPARATOR.join(f"{result.scores[label]:.4f}" for label in labels)
+            print(f"{result.video}\t{_answer(result)}\t{scores}")
 
 
 def _table(results: Sequence[Prediction | FailedVideo], *, next_best: bool) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     folder = _shared_folder([result.video for result in results])
     table.add_column(f"video in {folder}" if folder else "video", overflow="fold")
-    table.add_column("label", overflow="fold")
-    table.add_column("score", justify="right", no_wrap=True)
-    if next_best:
-        table.add_column("next best", style="dim", overflow="fold")
+    read = [result for result in results if isinstance(result, Prediction)]
+    task = read[0].task if read else "single"
+    if task == "regression":
+        for name in read[0].values:
+            table.add_column(name, justify="right")
+    else:
+        table.add_column("label" if task == "single" else "labels", overflow="fold")
+        table.add_column("score", justify="right", no_wrap=True)
+        if next_best:
+            table.add_column("next best", style="dim", overflow="fold")
     table.add_column("seconds", justify="right", no_wrap=True)
     for result in results:
         name = result.video[len(folder) :]
         if isinstance(result, FailedVideo):
             table.add_row(name, "could not be read", style="yellow")
             continue
-        others = ", ".join(f"{label} {percent(p)}" for label, p in result.top(SHOWN_CLASSES)[1:])
-        figures = [
-            percent(result.score),
-            *([others] if next_best else []),
-            f"{result.duration_s:.1f}",
-        ]
-        table.add_row(name, result.label, *figures)
+        table.add_row(name, *_cells(result, next_best=next_best), f"{result.duration_s:.1f}")
     return table
+
+
+def _cells(result: Prediction, *, next_best: bool) -> list[str]:
+    if result.task == "regression":
+        return [f"{value:.4g}" for value in result.values.values()]
+    ranked = result.top(len(result.scores))
+    others = [f"{label} {percent(p)}" for label, p in ranked if label not in result.labels]
+    shown = others[: max(1, SHOWN_CLASSES - len(result.labels))]
+    return [
+        ", ".join(result.labels) or "none",
+        ", ".join(percent(result.scores[label]) for label in result.labels) or "-",
+        *([", ".join(shown)] if next_best else []),
+    ]
 
 
 def _shared_folder(videos: Sequence[str]) -> str:

@@ -21,21 +21,60 @@ def percent(share: float | None) -> str:
     return "-" if share is None else f"{share:.1%}"
 
 
+def number(value: float | None) -> str:
+    """A number in the user's units, `-` where there is none."""
+    return "-" if value is None else f"{value:.4g}"
+
+
+# Of each task: the figure above all, and the others.
+_Rows = list[tuple[str, str]]
+
+
+def _single_rows(metrics: Mapping[str, Any]) -> _Rows:
+    top5 = [("top-5", percent(metrics["top5"]))] if metrics["top5"] is not None else []
+    return [
+        ("top-1", percent(metrics["top1"])),
+        *top5,
+        ("macro F1", percent(metrics["macro_f1"])),
+        ("always the most frequent class", percent(metrics["baselines"]["majority"])),
+    ]
+
+
+def _multi_rows(metrics: Mapping[str, Any]) -> _Rows:
+    return [
+        ("mAP", percent(metrics["map"])),
+        ("micro F1", percent(metrics["micro_f1"])),
+        ("macro F1", percent(metrics["macro_f1"])),
+        ("every label of a video right", percent(metrics["subset_accuracy"])),
+        ("mAP of the same scores for all", percent(metrics["baselines"]["constant"])),
+    ]
+
+
+def _regression_rows(metrics: Mapping[str, Any]) -> _Rows:
+    return [
+        ("mean absolute error", number(metrics["mae"])),
+        ("root mean squared error", number(metrics["rmse"])),
+        ("R2", "-" if metrics["r2"] is None else f"{metrics['r2']:.3f}"),
+        ("error of always saying the mean", number(metrics["baselines"]["mean"])),
+    ]
+
+
+_ROWS = {"single": _single_rows, "multi": _multi_rows, "regression": _regression_rows}
+
+
 def _figures_table(metrics: Mapping[str, Any]) -> Table:
     table = Table(show_header=False)
     table.add_column("figure")
     table.add_column("value", justify="right")
     interval = metrics["ci95"]
-    table.add_row("top-1", percent(metrics["top1"]), style="bold")
-    if interval and interval[0] is not None:
+    first, *others = _ROWS[metrics["task"]](metrics)
+    table.add_row(*first, style="bold")
+    if interval:
         over = metrics["ci95_over"]
-        table.add_row(
-            f"95 % interval, over {over}", f"{percent(interval[0])} to {percent(interval[1])}"
-        )
-    if metrics["top5"] is not None:
-        table.add_row("top-5", percent(metrics["top5"]))
-    table.add_row("macro F1", percent(metrics["macro_f1"]))
-    table.add_row("always the most frequent class", percent(metrics["baselines"]["majority"]))
+        low, high = map(number if metrics["task"] == "regression" else percent, interval)
+        table.add_row(f"95 % interval, over {over}", f"{low} to {high}")
+    for row in others:
+        table.add_row(*row)
     table.add_row("videos scored", f"{metrics['num_scored']} of {metrics['num_videos']}")
     if metrics["num_failed"]:
         table.add_row("videos that could not be read", str(metrics["num_failed"]), style="yellow")
@@ -52,14 +91,10 @@ def _figures_table(metrics: Mapping[str, Any]) -> Table:
 
 def _classes_table(metrics: Mapping[str, Any]) -> Table:
     table = Table()
-    for name, justify in (
-        ("class", "left"),
-        ("precision", "right"),
-        ("recall", "right"),
-        ("F1", "right"),
-        ("videos", "right"),
-    ):
-        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+    multi = metrics["task"] == "multi"
+    table.add_column("label" if multi else "class")
+    for name in (*(["AP"] if multi else []), "precision", "recall", "F1", "videos"):
+        table.add_column(name, justify="right")
     rows = list(metrics["per_class"].items())
     # Of many classes the weakest are what one wants to see; the report has all of them.
     ranked = sorted(rows, key=lambda row: -1.0 if row[1]["f1"] is None else row[1]["f1"])
@@ -67,13 +102,26 @@ def _classes_table(metrics: Mapping[str, Any]) -> Table:
     for name, row in shown:
         table.add_row(
             name,
+            *([percent(row["ap"])] if multi else []),
             percent(row["precision"]),
             percent(row["recall"]),
             percent(row["f1"]),
             str(row["support"]),
         )
     if len(rows) > len(shown):
-        table.caption = f"The {len(shown)} weakest of {len(rows)} classes; all are in the report."
+        what = "labels" if multi else "classes"
+        table.caption = f"The {len(shown)} weakest of {len(rows)} {what}; all are in the report."
+    return table
+
+
+def _targets_table(metrics: Mapping[str, Any]) -> Table:
+    table = Table()
+    table.add_column("target")
+    for name in ("MAE", "RMSE", "R2", "mean", "spread"):
+        table.add_column(name, justify="right")
+    for name, row in metrics["per_target"].items():
+        keys = ("mae", "rmse", "r2", "true_mean", "true_std")
+        table.add_row(name, *(number(row[key]) for key in keys))
     return table
 
 
@@ -101,21 +149,23 @@ def show_folds(result: "FoldsResult") -> None:
     from cliptide.app.training.headline import FOLD_FIGURES
 
     count = len(result.folds)
+    figures = FOLD_FIGURES[result.metrics["task"]]
+    shown = number if result.metrics["task"] == "regression" else percent
     _show_metrics(result.metrics, on=f"the tested clips of all {count} folds together")
     table = Table()
     table.add_column("fold")
-    for name in (*FOLD_FIGURES.values(), "videos", "best epoch"):
+    for name in (*figures.values(), "videos", "best epoch"):
         table.add_column(name, justify="right")
     for fold in result.folds:
         table.add_row(
             str(fold.number),
-            *(percent(fold.metrics[figure]) for figure in FOLD_FIGURES),
+            *(shown(fold.metrics[figure]) for figure in figures),
             str(fold.metrics["num_scored"]),
             str(fold.metrics["best_epoch"]),
         )
     table.add_section()
-    table.add_row("mean", *(percent(result.mean(figure)) for figure in FOLD_FIGURES), style="bold")
-    table.add_row("standard deviation", *(percent(result.sd(figure)) for figure in FOLD_FIGURES))
+    table.add_row("mean", *(shown(result.mean(figure)) for figure in figures), style="bold")
+    table.add_row("standard deviation", *(shown(result.sd(figure)) for figure in figures))
     result_console().print(table)
     paths = {"report": result.report, "predictions": result.out / "predictions.csv"}
     _show_paths(paths | {"each fold": result.out / "fold-1 ..."})
@@ -125,7 +175,7 @@ def show_tuning(result: "TuningResult") -> None:
     """Print the leaderboard, where the files are, and the command that trains the best config."""
     from cliptide.app.tuning.leaderboard import leaderboard
 
-    result_console().print(leaderboard(result.trials))
+    result_console().print(leaderboard(result.trials, figure=result.figure))
     _show_paths(
         {
             "study": result.page,
@@ -141,7 +191,8 @@ def _show_metrics(metrics: Mapping[str, Any], *, on: str) -> None:
     # Not the table's title, which is wrapped to the table's width.
     console.print(f"Results on {on}", style="bold", soft_wrap=True)
     console.print(_figures_table(metrics))
-    console.print(_classes_table(metrics))
+    regression = metrics["task"] == "regression"
+    console.print(_targets_table(metrics) if regression else _classes_table(metrics))
 
 
 def _show_paths(paths: Mapping[str, Any]) -> None:

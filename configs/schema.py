@@ -65,6 +65,8 @@ class DataConfig:
             every training video once before the first epoch.
         folds: Deal all clips into so many folds by whole groups and test on fold data.fold; 0 takes
             the split of DATA, or makes one. cliptide train --folds trains every fold.
+        task: What labels mean: one class, several (a|b in a manifest) or numbers to predict; auto
+            takes several where a label holds |.
     """
 
     frames: int = 16
@@ -86,6 +88,7 @@ class DataConfig:
     fit: Literal["resize", "crop", "letterbox", "pad"] = "resize"
     bucket: bool = False
     folds: int = 0
+    task: Literal["auto", "single", "multi", "regression"] = "auto"
 
     def __post_init__(self) -> None:
         check_types(self, section="data")
@@ -207,7 +210,8 @@ class TrainConfig:
         weight_decay: Decoupled weight decay (plain L2 for SGD); biases and norms are spared.
         warmup_epochs: Epochs of linear warm-up before the cosine decay to zero.
         label_smoothing: Share of the target spread over all classes.
-        class_weights: Weigh the loss against imbalance; balanced is total / (classes x count).
+        class_weights: Weigh the loss against imbalance; balanced is total / (classes x count),
+            effective uses the effective number of clips (Cui et al. 2019).
         clip_grad: Largest norm of the gradient; 0 switches clipping off.
         precision: Number format; auto takes bf16 where the hardware has it.
         patience: Epochs without a better validation score before stopping; 0 never stops early.
@@ -232,6 +236,10 @@ class TrainConfig:
         mixup: Blend the clips of a batch in pairs; alpha of the Beta distribution, 0 never.
         cutmix: Paste a box of one clip into another; alpha of the Beta distribution, 0 never.
             With mixup, each batch takes one of them.
+        loss: What is minimised; auto is cross_entropy for classes (binary for several labels) and
+            mse for numbers. focal for classes, l1 and huber for numbers.
+        focal_gamma: How much the loss focal turns from what is easy; 0 is cross_entropy.
+        class_beta: For class_weights effective; nearer to 1 weighs rare classes more.
     """
 
     epochs: int = 30
@@ -241,7 +249,7 @@ class TrainConfig:
     weight_decay: float = 0.01
     warmup_epochs: float = 1.0
     label_smoothing: float = 0.0
-    class_weights: Literal["none", "balanced"] = "none"
+    class_weights: Literal["none", "balanced", "effective"] = "none"
     clip_grad: float = 1.0
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     patience: int = 0
@@ -260,6 +268,9 @@ class TrainConfig:
     checkpointing: bool = False
     mixup: float = 0.0
     cutmix: float = 0.0
+    loss: Literal["auto", "cross_entropy", "focal", "mse", "l1", "huber"] = "auto"
+    focal_gamma: float = 2.0
+    class_beta: float = 0.999
 
     def __post_init__(self) -> None:
         check_types(self, section="train")
@@ -303,6 +314,10 @@ class TrainConfig:
         own: float | None = getattr(self, f"{kind}_{part}")
         general: float = getattr(self, kind)
         return general if own is None else own
+        _require(self.focal_gamma, self.focal_gamma >= 0, "train.focal_gamma", "0 or more")
+        _require(
+            self.class_beta, 0 <= self.class_beta < 1, "train.class_beta", "0 to below 1, as 0.999"
+        )
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from cliptide.configs.errors import VideoError
+from cliptide.configs.tasks import Task
 from cliptide.datasets.fitting import Fit, place, set_in_frame
 from cliptide.datasets.kept import KeptClips
+from cliptide.datasets.labels import encode_label
 from cliptide.datasets.records import SampleRecord
 from cliptide.datasets.sampling import SamplingRule, choose_indices, segment_bounds
 from cliptide.datasets.transforms import ClipTransform, clip_transform, decode_size
@@ -31,7 +33,7 @@ class Sample:
     Attributes:
         index: The record's place in the data set.
         clips: (T, 3, H, W) uint8 of each view; empty when the video could not be read.
-        label: Class index, -1 where unknown.
+        label: Class index, -1 where unknown; or a number for each label or target.
         frames_used: Different frames read, over all views.
         used_fps: Frames used per second of clip, for each view.
         duration_s: Length of the clip in the video, seconds.
@@ -40,7 +42,7 @@ class Sample:
 
     index: int
     clips: tuple[Tensor, ...]
-    label: int
+    label: int | tuple[float, ...]
     frames_used: int = 0
     used_fps: tuple[float, ...] = ()
     duration_s: float = 0.0
@@ -62,6 +64,7 @@ class ClipDataset(Dataset[Sample]):
         num_views: Views of each video for evaluation.
         seed: Seed of the draws.
         kept: Where decoded clips are kept, or None to decode each time.
+        task: What the records' labels mean.
     """
 
     def __init__(
@@ -77,12 +80,13 @@ class ClipDataset(Dataset[Sample]):
         num_views: int = 1,
         seed: int = 0,
         kept: KeptClips | None = None,
+        task: Task = "single",
     ) -> None:
         self.records = tuple(records)
         self.class_index = {name: index for index, name in enumerate(class_names)}
         self.rule, self.size, self.fit, self.num_views = rule, size, fit, num_views
         self.augment, self.flip = augment, flip
-        self.seed, self.kept = seed, kept
+        self.seed, self.kept, self.task = seed, kept, task
         self.read_size = decode_size(size, augment=augment) if augment else size
         self._transform: ClipTransform | None = None
 
@@ -97,7 +101,8 @@ class ClipDataset(Dataset[Sample]):
         """Read one record in one epoch; an unreadable video gives a sample with its error."""
         epoch, index = key
         record = self.records[index]
-        empty = Sample(index, (), self.class_index.get(record.label, -1))
+        label = encode_label(record.label, task=self.task, class_index=self.class_index)
+        empty = Sample(index, (), label)
         try:
             return self._read(record, empty, np.random.default_rng((self.seed, epoch, index)))
         except VideoError as error:

@@ -9,13 +9,15 @@ import dataclasses
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from os import PathLike
-from typing import Any
+from typing import Any, Literal
 
 from cliptide.configs.errors import ConfigError, SplitError
+from cliptide.configs.tasks import Task
 from cliptide.datasets.catalog import Catalog, read_catalog
 from cliptide.datasets.catalog.wording import counted, some
 from cliptide.datasets.records import SampleRecord
 from cliptide.datasets.splits import SplitPlan, deal_groups, make_splits, plan_of
+from cliptide.datasets.strata import Tags, tags_of
 
 # A way out for a class that stands in one fold alone is looked for under as many deals.
 _DEALS = 10
@@ -37,6 +39,7 @@ def read_fold(
     seed: int,
     val_share: float,
     test_share: float,
+    task: Task | Literal["auto"] = "auto",
 ) -> tuple[Catalog, SplitPlan]:
     """Read a data set and split it: its own split or a made one, or one fold of several.
 
@@ -50,6 +53,7 @@ def read_fold(
         seed: Decides between equally good splits.
         val_share: The share of the clips outside test that go to validation.
         test_share: The share that goes to test where a split is made without folds.
+        task: What labels mean; see `read_catalog`.
 
     Raises:
         DataError: The data cannot be used as it lies.
@@ -64,8 +68,10 @@ def read_fold(
             group_regex=group_regex,
             seed=seed,
             val_share=val_share,
+            task=task,
         )[fold - 1]
-    catalog = read_catalog(data, kind=kind, fold=fold, group_regex=group_regex)  # type: ignore[arg-type]
+    options: dict[str, Any] = {"kind": kind, "group_regex": group_regex, "task": task}
+    catalog = read_catalog(data, fold=fold, **options)
     return catalog, make_splits(catalog, seed=seed, val_share=val_share, test_share=test_share)
 
 
@@ -77,9 +83,10 @@ def read_folds(
     group_regex: str | None,
     seed: int,
     val_share: float,
+    task: Task | Literal["auto"] = "auto",
 ) -> tuple[tuple[Catalog, SplitPlan], ...]:
     """Read a data set and make every one of its folds; see `read_fold`."""
-    options: dict[str, Any] = {"kind": kind, "group_regex": group_regex}
+    options: dict[str, Any] = {"kind": kind, "group_regex": group_regex, "task": task}
     catalog = read_catalog(data, fold=1, **options)
     if len(catalog.official_folds) != folds:
         plans = make_folds(catalog, folds=folds, seed=seed, val_share=val_share)
@@ -108,7 +115,8 @@ def make_folds(
         ConfigError: `folds` is below 2.
     """
     records = sorted(catalog.records, key=lambda r: (r.name, r.label))
-    dealt = _deal(records, folds=folds, seed=seed, where=str(catalog.root))
+    tags = tags_of(records, catalog.task)
+    dealt = _deal(records, tags, folds=folds, seed=seed, where=str(catalog.root))
     notes: tuple[str, ...] = ()
     if catalog.split_origin is not None:
         own = _WHOSE[catalog.split_origin]
@@ -133,7 +141,7 @@ def make_folds(
 
 
 def make_validation_folds(
-    plan: SplitPlan, *, folds: int, seed: int, where: str
+    plan: SplitPlan, *, folds: int, seed: int, where: str, task: Task = "single"
 ) -> tuple[SplitPlan, ...]:
     """Deal the clips outside test into folds, each of which is the validation split of one plan.
 
@@ -144,13 +152,20 @@ def make_validation_folds(
         folds: How many, 2 or more.
         seed: Decides between equally good deals.
         where: What the records come from, for the message.
+        task: What their labels mean.
 
     Raises:
         SplitError: There are too few groups outside test, in all or of one class.
         ConfigError: `folds` is below 2.
     """
     learnt = [record for record in plan.records if record.split != "test"]
-    dealt = _deal(learnt, folds=folds, seed=seed, where=f"{where} without its test split")
+    dealt = _deal(
+        learnt,
+        tags_of(learnt, task),
+        folds=folds,
+        seed=seed,
+        where=f"{where} without its test split",
+    )
     return tuple(
         dataclasses.replace(
             plan,
@@ -168,13 +183,14 @@ def make_validation_folds(
 
 
 def _deal(
-    records: Sequence[SampleRecord], *, folds: int, seed: int, where: str
+    records: Sequence[SampleRecord], tags: Tags, *, folds: int, seed: int, where: str
 ) -> list[frozenset[str]]:
     if folds < 2:
         raise ConfigError(f"folds is {folds}. Use 2 or more, such as 5.")
     of_class: dict[str, set[str]] = defaultdict(set)
     for record in records:
-        of_class[record.label].add(record.group)
+        for tag in tags[record.name]:
+            of_class[tag].add(record.group)
     groups = sorted({record.group for record in records})
     if folds > len(groups):
         raise SplitError(
@@ -193,7 +209,7 @@ def _deal(
             "learn it from. Add clips of it in other groups, or leave the class out."
         )
     for attempt in range(_DEALS):
-        dealt = deal_groups(records, num_folds=folds, seed=(seed + attempt) % 2**32)
+        dealt = deal_groups(records, tags, num_folds=folds, seed=(seed + attempt) % 2**32)
         dealt = _spread(dealt, of_class)
         if not any(_held_whole(dealt, of_class)):
             return dealt

@@ -31,7 +31,8 @@ class Batch:
     Attributes:
         clips: (B, T, 3, H, W) uint8 RGB, zero at the padding.
         lengths: (B,) int64, real frames of each clip.
-        labels: (B,) int64 class indices, -1 where unknown.
+        labels: (B,) int64 class indices, -1 where unknown; of several labels (B, K) float32, 0 or
+            1; of regression (B, K) float32 targets, NaN where unknown.
         indices: (B,) int64, the sample each clip belongs to; views of one video share it.
         samples: The samples without their clips: durations, rates, and errors of those that
             could not be read and so have no clip here.
@@ -69,10 +70,15 @@ def collate(samples: Sequence[Sample]) -> Batch:
     return Batch(
         clips=padded,
         lengths=torch.tensor([len(clip) for clip in clips], dtype=torch.int64),
-        labels=torch.tensor([sample.label for sample in owners], dtype=torch.int64),
+        labels=_stacked_labels([sample.label for sample in owners]),
         indices=torch.tensor([sample.index for sample in owners], dtype=torch.int64),
         samples=tuple(replace(sample, clips=()) for sample in samples),
     )
+
+
+def _stacked_labels(labels: Sequence[int | tuple[float, ...]]) -> Tensor:
+    several = bool(labels) and isinstance(labels[0], tuple)
+    return torch.tensor(labels, dtype=torch.float32 if several else torch.int64)
 
 
 class EpochSampler(Sampler[tuple[int, int]]):

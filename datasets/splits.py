@@ -3,7 +3,8 @@
 Clips of one group (an actor, a source video) look alike, so a group never stands on both sides.
 Where nobody gave a split, scikit-learn deals the groups into folds of like classes and some of
 the folds become the test split. Validation is dealt the same way out of the training groups,
-whoever made the test split: nothing about a run may be chosen on the test split.
+whoever made the test split: nothing about a run may be chosen on the test split. What "class"
+means for several labels or for numbers is told by `strata`.
 """
 
 import dataclasses
@@ -16,10 +17,13 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from cliptide.configs.errors import ConfigError, SplitError
+from cliptide.configs.tasks import Task
 from cliptide.datasets.catalog import Catalog
 from cliptide.datasets.catalog.catalog import SplitOrigin
 from cliptide.datasets.catalog.wording import counted, did_you_mean, some
+from cliptide.datasets.labels import are_numbers, classes_of
 from cliptide.datasets.records import SPLITS, SampleRecord, Split
+from cliptide.datasets.strata import Tags, tags_of
 
 # Test may take up to half of the clips if that is what it needs to see every class. Validation
 # merely guides the run, so it may not take more than twice its share for that.
@@ -93,7 +97,15 @@ def make_splits(
         _require_groups_for_three_splits(records, catalog)
         largest = max(test_share, _LARGEST_TEST_SHARE)
         aim = _Aim(share=test_share, largest=largest, leaves_spare=True)
-        test_groups = _carve(_Groups(records), records, aim=aim, seed=seed)
+        tags = tags_of(records, catalog.task)
+        groups = _Groups(records, tags)
+        if not any(groups.spare(groups.names)):
+            raise SplitError(
+                f"No test clips can be taken out of {catalog.root}: each of its groups "
+                f"({some(sorted(groups.names))}) is the only one with some label. Add clips of "
+                "other groups, or give the split in a manifest's split column."
+            )
+        test_groups = _carve(groups, records, tags, aim=aim, seed=seed)
         records = [
             dataclasses.replace(r, split="test" if r.group in test_groups else "train")
             for r in records
@@ -133,7 +145,7 @@ def plan_of(
         torn_groups=torn_groups(records),
         fingerprint=_fingerprint(records),
         groups_known=catalog.groups_known,
-        notes=(*_missing_classes(records, catalog.class_names), *_torn_validation(records)),
+        notes=(*_missing_classes(records, catalog), *_torn_validation(records)),
     )
 
 
@@ -162,13 +174,26 @@ def _torn_validation(records: Sequence[SampleRecord]) -> tuple[str, ...]:
 
 
 def split_counts(
-    records: Iterable[SampleRecord], class_names: Sequence[str]
+    records: Iterable[SampleRecord], class_names: Sequence[str], task: Task = "single"
 ) -> tuple[SplitCount, ...]:
-    """Count the clips of each class in each split, in the order of `class_names`."""
-    counts = Counter((record.label, record.split) for record in records)
+    """Count the clips of each class in each split, in the order of `class_names`.
+
+    A clip with several labels counts for each; of numbers there is nothing to count.
+    """
+    if task == "regression":
+        return ()
+    counts = Counter(
+        (name, record.split) for record in records for name in classes_of(record.label, task)
+    )
     return tuple(
         SplitCount(name, *(counts[name, split] for split in SPLITS)) for name in class_names
     )
+
+
+def split_sizes(records: Iterable[SampleRecord]) -> tuple[int, ...]:
+    """Count the clips of train, val and test, each once however many labels it has."""
+    counts = Counter(record.split for record in records)
+    return tuple(counts[split] for split in SPLITS)
 
 
 def require_split(
@@ -210,6 +235,8 @@ def _require_groups_for_three_splits(records: Sequence[SampleRecord], catalog: C
             f"{catalog.root} has {counted(len(groups), 'group')} ({some(groups)}), and train, val "
             f"and test need at least 3. {mend}"
         )
+    if catalog.task != "single":
+        return
     of_class = defaultdict(set)
     for record in records:
         of_class[record.label].add(record.group)
@@ -217,6 +244,8 @@ def _require_groups_for_three_splits(records: Sequence[SampleRecord], catalog: C
     if lone:
         (group,) = of_class[lone[0]]
         others = f" (and {len(lone) - 1} more)" if len(lone) > 1 else ""
+        if are_numbers(list(of_class)):
+            mend += " If the labels are quantities to predict, set data.task to regression."
         raise SplitError(
             f"Class {lone[0]!r}{others} in {catalog.root} has one group only, {group!r}, so it "
             f"cannot stand in both train and test. {mend}"
@@ -244,7 +273,8 @@ def _with_validation(
     records: Sequence[SampleRecord], catalog: Catalog, *, share: float, seed: int
 ) -> list[SampleRecord]:
     training = [record for record in records if record.split == "train"]
-    groups = _Groups(training)
+    tags = tags_of(training, catalog.task)
+    groups = _Groups(training, tags)
     if not any(groups.spare(groups.names)):
         raise SplitError(
             f"No validation clips can be taken out of the training clips of {catalog.root}: each "
@@ -253,7 +283,7 @@ def _with_validation(
         )
     largest = max(share, min(0.5, _LARGEST_VAL_FACTOR * share))
     aim = _Aim(share=share, largest=largest, leaves_spare=False)
-    held = _carve(groups, training, aim=aim, seed=seed)
+    held = _carve(groups, training, tags, aim=aim, seed=seed)
     return [
         dataclasses.replace(r, split="val") if r.split == "train" and r.group in held else r
         for r in records
@@ -278,13 +308,18 @@ class _Aim:
 class _Groups:
     """The clips of each class in each group, and which groups one side can spare."""
 
-    def __init__(self, records: Sequence[SampleRecord]) -> None:
+    def __init__(self, records: Sequence[SampleRecord], tags: Tags) -> None:
         self.counts: dict[str, Counter[str]] = defaultdict(Counter)
+        self.sizes = Counter(record.group for record in records)
         for record in records:
-            self.counts[record.group][record.label] += 1
+            self.counts[record.group].update(tags[record.name])
         self.names = frozenset(self.counts)
-        self.classes = Counter(record.label for record in records)
+        self.classes = self.tally(self.names)
         self.num_clips = len(records)
+
+    def size(self, groups: Iterable[str]) -> int:
+        """Count the clips, each once, however many labels it has."""
+        return sum(self.sizes[group] for group in groups)
 
     def tally(self, groups: Iterable[str]) -> Counter[str]:
         total: Counter[str] = Counter()
@@ -293,7 +328,7 @@ class _Groups:
         return total
 
     def smallest_first(self, groups: Iterable[str]) -> list[str]:
-        return sorted(groups, key=lambda group: (self.counts[group].total(), group))
+        return sorted(groups, key=lambda group: (self.sizes[group], group))
 
     def holding(self, label: str, groups: Iterable[str]) -> list[str]:
         """List the groups with clips of a class, those with the fewest clips first."""
@@ -308,13 +343,14 @@ class _Groups:
 
 
 def _carve(
-    groups: _Groups, records: Sequence[SampleRecord], *, aim: _Aim, seed: int
+    groups: _Groups, records: Sequence[SampleRecord], tags: Tags, *, aim: _Aim, seed: int
 ) -> frozenset[str]:
     """Choose the groups to hold out.
 
     Args:
         groups: With at least one that can be spared.
         records: Those of `groups`, in an order that does not depend on the disk.
+        tags: The classes of each record.
         aim: How much to hold out, and what to leave.
         seed: Of the shuffle.
 
@@ -328,7 +364,7 @@ def _carve(
         return every_class and (not aim.leaves_spare or any(groups.spare(rest)))
 
     num_folds, _ = _folds_for(aim.share, num_groups=len(groups.names))
-    folds = deal_groups(records, num_folds=num_folds, seed=seed)
+    folds = deal_groups(records, tags, num_folds=num_folds, seed=seed)
     held = _nearest_union(groups, folds, aim=aim)
     # Every class must be learnt: give back a group of each class that only the held-out side has.
     for label in _classes_lacking(groups.classes - groups.tally(held), groups):
@@ -343,7 +379,7 @@ def _carve(
             continue
         for group in groups.holding(label, groups.names - held):
             more = held | {group}
-            fits = groups.tally(more).total() <= aim.largest * groups.num_clips
+            fits = groups.size(more) <= aim.largest * groups.num_clips
             if fits and leaves_enough(more):
                 held = more
                 break
@@ -355,12 +391,13 @@ def _classes_lacking(side: Counter[str], groups: _Groups) -> list[str]:
 
 
 def deal_groups(
-    records: Sequence[SampleRecord], *, num_folds: int, seed: int
+    records: Sequence[SampleRecord], tags: Tags, *, num_folds: int, seed: int
 ) -> list[frozenset[str]]:
     """Deal the groups into folds of like size and classes.
 
     Args:
         records: In an order that does not depend on the disk.
+        tags: What each record counts for, by its name.
         num_folds: 2 up to the number of groups.
         seed: Of the shuffle.
 
@@ -370,7 +407,8 @@ def deal_groups(
     # scikit-learn takes two seconds to import.
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
-    labels = [record.label for record in records]
+    # Several labels are dealt by their combination.
+    labels = ["|".join(tags[record.name]) for record in records]
     names = [record.group for record in records]
     distinct = sorted(set(names))
     # With one clip in each group both deal alike, but the plain one is many times faster.
@@ -419,13 +457,14 @@ def _nearest_union(
     """Choose the folds that leave and have the most classes, then come nearest in share and mix."""
     _, taken = _folds_for(aim.share, num_groups=len(groups.names))
     tallies = [groups.tally(fold) for fold in folds]
+    sizes = [groups.size(fold) for fold in folds]
 
     def cost(chosen: tuple[int, ...]) -> tuple[int, bool, int, float]:
         held: Counter[str] = Counter()
         for i in chosen:
             held.update(tallies[i])
         rest = groups.names.difference(*(folds[i] for i in chosen))
-        size = held.total()
+        size = sum(sizes[i] for i in chosen)
         mix = sum(
             abs(held[label] / max(size, 1) - total / groups.num_clips)
             for label, total in groups.classes.items()
@@ -446,10 +485,8 @@ def _fingerprint(records: Iterable[SampleRecord]) -> str:
     return hashlib.sha256(json.dumps(rows).encode("ascii")).hexdigest()[:12]
 
 
-def _missing_classes(
-    records: Sequence[SampleRecord], class_names: Sequence[str]
-) -> tuple[str, ...]:
-    counts = split_counts(records, class_names)
+def _missing_classes(records: Sequence[SampleRecord], catalog: Catalog) -> tuple[str, ...]:
+    counts = split_counts(records, catalog.class_names, catalog.task)
     consequences: dict[Split, str] = {
         "train": "it cannot be learnt",
         "val": "it plays no part in choosing the best epoch",

@@ -42,9 +42,10 @@ class Scene:
     drift: tuple[float, float]
 
 
-def _draw_shape(
+def draw_shape(
     image: Frame, shape: str, centre: tuple[float, float], radius: float, colour: Colour
 ) -> None:
+    """Draw a disc, a square or a triangle into an image; place and size in pixels."""
     x, y, r = round(centre[0]), round(centre[1]), max(1, round(radius))
     if shape == "disc":
         cv2.circle(image, (x, y), r, colour, -1, cv2.LINE_AA)
@@ -58,13 +59,13 @@ def _draw_shape(
 def _rise(image: Frame, at: float, scene: Scene, look: Look) -> None:
     side = len(image)
     y = side * (0.85 - 0.7 * at)
-    _draw_shape(image, look.shape, (side * scene.centre[0], y), side * scene.radius, look.colour)
+    draw_shape(image, look.shape, (side * scene.centre[0], y), side * scene.radius, look.colour)
 
 
 def _grow(image: Frame, at: float, scene: Scene, look: Look) -> None:
     side = len(image)
     centre = (side * scene.centre[0], side * scene.centre[1])
-    _draw_shape(image, look.shape, centre, side * (0.06 + 0.3 * at), look.colour)
+    draw_shape(image, look.shape, centre, side * (0.06 + 0.3 * at), look.colour)
 
 
 def _open(image: Frame, at: float, scene: Scene, look: Look) -> None:
@@ -81,7 +82,7 @@ def _clockwise(image: Frame, at: float, scene: Scene, look: Look) -> None:
     angle = scene.angle + 1.5 * math.pi * at  # y points down: a rising angle turns clockwise
     centre = (side * (0.5 + 0.3 * math.cos(angle)), side * (0.5 + 0.3 * math.sin(angle)))
     cv2.circle(image, (side // 2, side // 2), max(1, side // 24), look.colour, -1, cv2.LINE_AA)
-    _draw_shape(image, look.shape, centre, side * scene.radius, look.colour)
+    draw_shape(image, look.shape, centre, side * scene.radius, look.colour)
 
 
 MOTIONS: dict[str, Callable[[Frame, float, Scene, Look], None]] = {
@@ -92,7 +93,8 @@ MOTIONS: dict[str, Callable[[Frame, float, Scene, Look], None]] = {
 }
 
 
-def _random_look(rng: np.random.Generator) -> Look:
+def random_look(rng: np.random.Generator) -> Look:
+    """Draw shape, colour and background of a group."""
     coarse = rng.integers(40, 140, (6, 6, 3), dtype=np.uint8)
     texture = cv2.resize(coarse, (256, 256), interpolation=cv2.INTER_CUBIC)
     bright = rng.permutation([255, int(rng.integers(150, 256)), int(rng.integers(0, 120))])
@@ -168,7 +170,7 @@ def write_dataset(
     test_from = groups - max(1, round(groups * 0.3))
     lists: dict[str, list[str]] = {"train": [], "test": []}
     for group in range(groups):
-        look = _random_look(np.random.default_rng((seed, group)))
+        look = random_look(np.random.default_rng((seed, group)))
         for number, label in enumerate(CLASS_NAMES):
             for clip in range(clips_per_group):
                 path = root / label / f"v_{label}_g{group + 1:02d}_c{clip + 1:02d}.mp4"
@@ -197,5 +199,5 @@ def write_new_video(
 ) -> None:
     """Write one video of a class in a look that no group of `write_dataset` has."""
     rng = np.random.default_rng((seed, 999_983))
-    frames = clip_frames(label, num_frames=num_frames, side=side, look=_random_look(rng), rng=rng)
+    frames = clip_frames(label, num_frames=num_frames, side=side, look=random_look(rng), rng=rng)
     write_video(path, frames)

@@ -9,9 +9,10 @@ from torch import nn
 
 from cliptide.configs.errors import ConfigError
 from cliptide.configs.schema import ModelConfig
+from cliptide.configs.tasks import Task
 from cliptide.models.encoders.base import Encoder
 from cliptide.models.encoders.tiny import TinyEncoder
-from cliptide.models.heads import HEADS, with_norm
+from cliptide.models.heads import head_for
 from cliptide.models.motion import FeatureDifferences
 from cliptide.models.recognizer import Recognizer
 from cliptide.models.summaries import (
@@ -228,15 +229,17 @@ def build_recognizer(
     num_classes: int,
     load_weights: bool = True,
     size: tuple[int, int] | None = None,
+    task: Task = "single",
 ) -> Recognizer:
     """Build the whole network.
 
     Args:
         config: The network's description.
-        num_classes: K, the number of logits.
+        num_classes: K, the number of outputs: classes, labels or targets.
         load_weights: Whether to load the encoder's pretrained weights; False when the whole
             network's weights follow from a model file.
         size: (height, width) of the frames; None takes what the encoder is usually given.
+        task: What the outputs are for.
     """
     encoder = build_encoder(config, load_weights=load_weights, size=size)
     on_maps = config.temporal in ON_MAPS
@@ -250,10 +253,13 @@ def build_recognizer(
         motion=motion,
         temporal=temporal,
         summary=SUMMARIES[config.summary](config, temporal.dim),
-        head=with_norm(
-            HEADS[config.head](temporal.dim, num_classes, config.dropout),
+        head=head_for(
+            config.head,
+            temporal.dim,
+            num_classes,
+            dropout=config.dropout,
             norm=config.head_norm,
-            dim=temporal.dim,
+            task=task,
         ),
         freeze_encoder=config.freeze,
     )

@@ -16,6 +16,7 @@ from torch import nn
 
 from cliptide.configs.errors import InputError, ModelFileError
 from cliptide.configs.schema import ModelConfig
+from cliptide.configs.tasks import TASKS, Task
 from cliptide.models.build import build_recognizer
 from cliptide.models.recognizer import Recognizer
 
@@ -29,7 +30,7 @@ class ModelInfo:
 
     Attributes:
         model: The network's config, as a dict.
-        class_names: Labels in the order of the logits.
+        class_names: Labels, or names of the targets, in the order of the outputs.
         size: (height, width) of the frames fed to the network.
         mean: RGB mean of the normalisation (0 to 1), which happens inside the network.
         std: RGB standard deviation, likewise.
@@ -44,6 +45,8 @@ class ModelInfo:
         versions: Library versions at training.
         task: The kind of label.
         fit: How a picture is fitted into `size`; files without it mean `resize`.
+        thresholds: For task multi, the score from which on each label is given; files without
+            it mean 0.5.
         format_version: Version of this description.
     """
 
@@ -61,8 +64,9 @@ class ModelInfo:
     run: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
-    task: str = "single"
     fit: str = "resize"
+    task: Task = "single"
+    thresholds: tuple[float, ...] = ()
     format_version: int = FORMAT_VERSION
 
 
@@ -114,11 +118,18 @@ def read_info(path: Path) -> ModelInfo:
         values = {key: value for key, value in raw.items() if key in known}
         for key in ("class_names", "size", "mean", "std"):
             values[key] = tuple(values[key])
-        return ModelInfo(**values)
+        values["thresholds"] = tuple(values.get("thresholds", ()))
+        info = ModelInfo(**values)
     except (KeyError, TypeError, ValueError) as error:
         raise ModelFileError(
             f"The description in {path} is damaged ({error!r}). Copy the file again or retrain."
         ) from error
+    if info.task not in TASKS:
+        raise ModelFileError(
+            f"{path} is for the task {info.task!r}, which this cliptide does not have. Upgrade "
+            "with: pip install --upgrade cliptide"
+        )
+    return info
 
 
 def load_model(path: Path) -> tuple[Recognizer, ModelInfo]:
@@ -131,7 +142,11 @@ def load_model(path: Path) -> tuple[Recognizer, ModelInfo]:
     try:
         config = ModelConfig(**info.model)
         network = build_recognizer(
-            config, num_classes=len(info.class_names), load_weights=False, size=info.size
+            config,
+            num_classes=len(info.class_names),
+            load_weights=False,
+            size=info.size,
+            task=info.task,
         )
         network.load_state_dict(read_tensors(path))
     except (KeyError, TypeError, RuntimeError, InputError) as error:

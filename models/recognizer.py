@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from cliptide.configs.errors import ConfigError
 from cliptide.models.encoders.base import Encoder, EncoderState
+from cliptide.models.heads import TargetScale
 from cliptide.models.motion import FeatureDifferences, MotionState
 from cliptide.models.summaries import Summary
 from cliptide.models.temporal.base import CANNOT_STEP, Temporal, real_steps
@@ -40,7 +41,7 @@ class Recognizer(nn.Module):
         motion: What puts differences beside the features, or None.
         temporal: What carries features over time.
         summary: What turns the steps into one vector.
-        head: From that vector to logits.
+        head: From that vector to logits, or to numbers.
         freeze_encoder: The encoder learns nothing and its batch-norms keep their statistics.
     """
 
@@ -66,6 +67,13 @@ class Recognizer(nn.Module):
     def can_step(self) -> bool:
         """Whether the model can run on a stream frame by frame."""
         return self.temporal.can_step and self.encoder.can_step
+
+    @property
+    def target_scale(self) -> TargetScale:
+        """The units of the targets, of a network for regression."""
+        last = next(reversed(list(self.head.children())))
+        assert isinstance(last, TargetScale)
+        return last
 
     def train(self, mode: bool = True) -> "Recognizer":
         """Switch to training; a frozen encoder stays in evaluation mode.
@@ -111,7 +119,7 @@ class Recognizer(nn.Module):
             lengths: (B,) int64, real frames of each clip, 1..T.
 
         Returns:
-            (B, K) float32 logits.
+            (B, K) float32 logits, or targets in the user's units for regression.
 
         Raises:
             ValueError: The clips are not uint8, or a length lies outside 1..T.

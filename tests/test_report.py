@@ -337,6 +337,8 @@ def test_templates_are_found_beside_the_module() -> None:
     folder = Path(report_module.__file__).parent
     assert {path.name for path in folder.glob("*.jinja")} == {
         "report.html.jinja",
+        "report.multi.html.jinja",
+        "report.regression.html.jinja",
         "report.css.jinja",
         "report.js.jinja",
     }

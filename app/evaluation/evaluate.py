@@ -12,34 +12,35 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from cliptide.app.evaluation.metrics import compute_metrics
-from cliptide.app.evaluation.predictions import (
-    VideoPrediction,
-    most_confident_mistakes,
-    write_predictions,
-)
-from cliptide.app.evaluation.report import STRIP_HEIGHT, Mistake, Report, write_report
+from cliptide.app.evaluation.mistakes import film_strips
+from cliptide.app.evaluation.predictions import VideoPrediction, write_predictions
+from cliptide.app.evaluation.report import Report, write_report
 from cliptide.app.evaluation.run_folder import claim_run_folder, data_name
 from cliptide.app.inference.device import describe_device
 from cliptide.app.inference.recognise import ActionRecognizer, load
 from cliptide.app.inference.terminal import log, track, warn
 from cliptide.configs.checks import nearest
-from cliptide.configs.errors import ConfigError, DataError, SplitError, VideoError
+from cliptide.configs.errors import ConfigError, DataError, SplitError
 from cliptide.configs.schema import DataConfig, EvalConfig, RunConfig
 from cliptide.datasets.catalog import Catalog, read_catalog
+from cliptide.datasets.catalog.wording import counted
 from cliptide.datasets.folds import read_fold
+from cliptide.datasets.labels import SEPARATOR, classes_of, joined_names, numbers_in
 from cliptide.datasets.loaders import worker_count
-from cliptide.datasets.records import SampleRecord
-from cliptide.datasets.sampling import segment_bounds, uniform_indices
-from cliptide.datasets.splits import SplitPlan, make_splits, require_split, split_counts
-from cliptide.datasets.video import open_video
+from cliptide.datasets.records import SPLITS, SampleRecord
+from cliptide.datasets.splits import (
+    SplitPlan,
+    make_splits,
+    require_split,
+    split_counts,
+    split_sizes,
+)
+from cliptide.datasets.strata import target_ranges
 from cliptide.models.bundle import ModelInfo
 
-SHOWN_MISTAKES = 8
-STRIP_FRAMES = 6
 LIBRARIES = (
     "cliptide",
     "torch",
@@ -115,7 +116,7 @@ def predict_records(
             VideoPrediction(
                 video=record.name,
                 true=record.label,
-                predicted=recognizer.class_names[int(np.argmax(scores))] if scores else None,
+                predicted=_predicted(recognizer, scores) if scores else None,
                 scores=scores,
                 frames_used=result.frames_used,
                 group=record.group,
@@ -125,25 +126,10 @@ def predict_records(
     return rows
 
 
-def film_strips(rows: Sequence[VideoPrediction], records: Sequence[SampleRecord]) -> list[Mistake]:
-    """Read a few frames of the most confident mistakes."""
-    by_name = {record.name: record for record in records}
-    strips = []
-    for row in most_confident_mistakes(rows, limit=SHOWN_MISTAKES):
-        record = by_name[row.video]
-        try:
-            with open_video(record.source) as video:
-                first, last = segment_bounds(
-                    video.pts_s, start_s=record.start_s, end_s=record.end_s, name=record.name
-                )
-                indices = uniform_indices(num_frames=last - first, clip_frames=STRIP_FRAMES)
-                size = (STRIP_HEIGHT, max(2, round(STRIP_HEIGHT * video.width / video.height)))
-                frames = video.frames_at([first + i for i in indices], size=size)
-        except VideoError as error:  # it could be read a moment ago
-            warn(f"No film strip of {row.video}: {error}")
-            continue
-        strips.append(Mistake(row, frames))
-    return strips
+def _predicted(recognizer: ActionRecognizer, scores: Sequence[float]) -> str:
+    if recognizer.task == "regression":
+        return SEPARATOR.join(f"{number:.9g}" for number in scores)
+    return joined_names(recognizer.labels_for(scores))
 
 
 def write_evaluation(
@@ -180,7 +166,7 @@ def write_evaluation(
     class_names = recognizer.class_names
     text = json.dumps(metrics, indent=2, ensure_ascii=False, allow_nan=False)
     (out / "metrics.json").write_text(text + "\n", encoding="utf-8")
-    write_predictions(out / "predictions.csv", rows, class_names)
+    write_predictions(out / "predictions.csv", rows, class_names, task=recognizer.task)
     records = [record for record in plan.records if split in ("all", record.split)]
     write_report(
         out / "report.html",
@@ -194,14 +180,18 @@ def write_evaluation(
             history=history,
             config_yaml=config_yaml,
             environment=environment(recognizer.device),
-            split_table=split_counts(plan.records, catalog.class_names),
+            split_table=split_counts(plan.records, catalog.class_names, catalog.task),
+            split_sizes=split_sizes(plan.records),
+            target_ranges=target_ranges(plan.records, catalog.class_names, SPLITS)
+            if catalog.task == "regression"
+            else (),
             split_origin=plan.origin,
             fingerprint=plan.fingerprint,
             torn_groups=plan.torn_groups,
             groups_known=plan.groups_known,
             num_groups=len({record.group for record in plan.records}),
             quarantined=quarantined,
-            mistakes=film_strips(rows, records),
+            mistakes=film_strips(rows, records, class_names=class_names, task=recognizer.task),
             facts=facts or {},
         ),
     )
@@ -259,6 +249,7 @@ def evaluate(
     if fold_of_training is not None:
         catalog, plan = fold_of_training
     else:
+        given["task"] = info.task
         catalog, config = _read_as_trained(data, info=info, given=given)
         plan = _plan(catalog, config, split=split, seed=seed)
     for note in (*catalog.notes, *plan.notes):
@@ -266,7 +257,7 @@ def evaluate(
     records = (
         plan.records if split == "all" else require_split(plan.records, split, where=str(data))
     )
-    _refuse_unknown_classes(records, info.class_names, data=data)
+    _refuse_unknown_classes(records, info, data=data)
     same_split = plan.fingerprint == info.split_fingerprint
     if not same_split:
         # What was compared is these clips with each other, not with those the model learnt from.
@@ -280,7 +271,14 @@ def evaluate(
     )
     rows = predict_records(recognizer, records, clips=clips, workers=workers)
     metrics = {
-        **compute_metrics(rows, info.class_names, split=split, seed=seed),
+        **compute_metrics(
+            rows,
+            info.class_names,
+            split=split,
+            seed=seed,
+            task=info.task,
+            thresholds=info.thresholds,
+        ),
         "split_fingerprint": plan.fingerprint,
         "torn_groups": len(plan.torn_groups),
     }
@@ -312,7 +310,9 @@ def _fold_of_training(
         return None
     keys = ("kind", "folds", "fold", "group_regex", "val_share", "test_share")
     try:
-        catalog, plan = read_fold(data, seed=seed, **{key: stored[key] for key in keys})
+        catalog, plan = read_fold(
+            data, seed=seed, task=info.task, **{key: stored[key] for key in keys}
+        )
     except (ConfigError, DataError):
         return None  # other data, which is read as it lies
     return (catalog, plan) if plan.fingerprint == info.split_fingerprint else None
@@ -340,7 +340,13 @@ def _read_as_trained(
 
 
 def _read(data: Path, config: DataConfig) -> Catalog:
-    return read_catalog(data, kind=config.kind, fold=config.fold, group_regex=config.group_regex)
+    return read_catalog(
+        data,
+        kind=config.kind,
+        fold=config.fold,
+        group_regex=config.group_regex,
+        task=config.task,
+    )
 
 
 def _plan(catalog: Catalog, config: DataConfig, *, split: str, seed: int) -> SplitPlan:
@@ -363,9 +369,18 @@ def _plan(catalog: Catalog, config: DataConfig, *, split: str, seed: int) -> Spl
 
 
 def _refuse_unknown_classes(
-    records: Sequence[SampleRecord], class_names: Sequence[str], *, data: Path
+    records: Sequence[SampleRecord], info: ModelInfo, *, data: Path
 ) -> None:
-    labels = {record.label for record in records}
+    class_names = info.class_names
+    if info.task == "regression":
+        found = len(numbers_in(records[0].label))
+        if found != len(class_names):
+            raise DataError(
+                f"{data} has {counted(found, 'target')} in each row, but the model predicts "
+                f"{len(class_names)}. Give as many numbers as labels, in the model's order."
+            )
+        return
+    labels = {name for record in records for name in classes_of(record.label, info.task)}
     strangers = sorted(labels - set(class_names))
     if not strangers:
         return

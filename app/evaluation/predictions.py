@@ -4,6 +4,8 @@
 
 Columns are found by position (four before the classes, three behind them), so that a class may
 be called `score` or `error`. Failed videos have a line too, with their reason and no scores.
+Several labels are written `a|b`, and nothing for none of them; of a regression the columns of the
+classes are the targets, and there is no score.
 """
 
 import csv
@@ -12,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cliptide.configs.errors import DataError
+from cliptide.configs.tasks import Task
+from cliptide.datasets.labels import classes_of
 
 _HEAD = ("video", "true", "predicted", "score")
 _TAIL = ("frames_used", "group", "error")
@@ -23,10 +27,11 @@ class VideoPrediction:
 
     Attributes:
         video: The name of the clip, as in `SampleRecord.name`.
-        true: The label it should get; None or empty when unknown.
-        predicted: The class with the highest score; None when the video failed.
-        scores: One probability a class, in the order of the model's classes, summing to 1;
-            empty when the video failed.
+        true: The label it should get; None when unknown, empty for none of several labels.
+        predicted: The class with the highest score, all labels whose score reaches their
+            threshold (`a|b`, or empty), or the numbers; None when the video failed.
+        scores: One probability a class, in the order of the model's classes, summing to 1 for a
+            single label; the numbers of a regression; empty when the video failed.
         frames_used: Frames that went through the network, over all clips of the video.
         group: What must not be torn between train and test; empty when unknown.
         error: Why the video failed; empty when it did not.
@@ -54,13 +59,18 @@ class VideoPrediction:
 
     @property
     def score(self) -> float | None:
-        """The score of the predicted class, 0..1; None when the video failed."""
+        """The score of the likeliest class, 0..1; None when the video failed."""
         return max(self.scores) if self.scores else None
 
     @property
     def correct(self) -> bool:
         """Whether the predicted class is the true one; False for a video that failed."""
         return not self.failed and self.predicted == self.true
+
+
+def is_labelled(row: VideoPrediction, task: Task) -> bool:
+    """Whether a prediction has a true label: of several labels an empty one says none of them."""
+    return row.true is not None and (bool(row.true) or task == "multi")
 
 
 def most_confident_mistakes(
@@ -80,7 +90,11 @@ def most_confident_mistakes(
 
 
 def write_predictions(
-    path: str | Path, rows: Sequence[VideoPrediction], class_names: Sequence[str]
+    path: str | Path,
+    rows: Sequence[VideoPrediction],
+    class_names: Sequence[str],
+    *,
+    task: Task = "single",
 ) -> None:
     """Write one CSV line a video.
 
@@ -88,6 +102,7 @@ def write_predictions(
         path: The file to write; replaced if it exists.
         rows: The predictions, in the order wanted.
         class_names: The model's classes, in the order of the scores.
+        task: What was predicted.
 
     Raises:
         ValueError: A row has not one score for each class.
@@ -104,16 +119,19 @@ def write_predictions(
                 )
             scores = _score_texts(row.scores) if row.scores else [""] * len(class_names)
             # By value, but as text: the same digits stand in the class's own column.
-            best = max(scores, key=float) if row.scores else ""
+            best = max(scores, key=float) if row.scores and task != "regression" else ""
             before = [row.video, row.true or "", row.predicted or "", best]
             writer.writerow([*before, *scores, row.frames_used, row.group, row.error])
 
 
-def read_predictions(path: str | Path) -> tuple[list[VideoPrediction], list[str]]:
+def read_predictions(
+    path: str | Path, *, task: Task = "single"
+) -> tuple[list[VideoPrediction], list[str]]:
     """Read what `write_predictions` wrote.
 
     Args:
         path: The CSV file; a byte-order mark, as spreadsheets leave it, is allowed.
+        task: What was predicted; of several labels, an empty true label is read as none of them.
 
     Returns:
         The predictions in the order of the file, and the class names in the order of the scores.
@@ -141,7 +159,8 @@ def read_predictions(path: str | Path) -> tuple[list[VideoPrediction], list[str]
                 f"{path}: record {number} has {len(line)} columns, the header has {width}. "
                 "Evaluate again to write the file anew."
             )
-        rows.append(_row(line, class_names=class_names, where=f"{path}: record {number}"))
+        where = f"{path}: record {number}"
+        rows.append(_row(line, class_names=class_names, task=task, where=where))
     return rows, class_names
 
 
@@ -158,20 +177,22 @@ def _argmax(scores: Sequence[float]) -> int:
     return max(range(len(scores)), key=scores.__getitem__)
 
 
-def _row(line: list[str], *, class_names: list[str], where: str) -> VideoPrediction:
+def _row(line: list[str], *, class_names: list[str], task: Task, where: str) -> VideoPrediction:
     video, true, predicted, _ = line[:4]
     frames_used, group, error = line[-3:]
-    if predicted and predicted not in class_names:
+    if any(name not in class_names for name in classes_of(predicted, task) if name):
         raise DataError(
             f"{where} predicts {predicted!r}, which is no column. "
             "Evaluate again to write the file anew."
         )
+    # Of several labels none may be predicted: only a failed video has no scores.
+    scored = any(line[4:-3]) if task == "multi" else bool(predicted)
     try:
         return VideoPrediction(
             video=video,
-            true=true or None,
-            predicted=predicted or None,
-            scores=tuple(float(text) for text in line[4:-3]) if predicted else (),
+            true=true if true or task == "multi" else None,
+            predicted=predicted if scored else None,
+            scores=tuple(float(text) for text in line[4:-3]) if scored else (),
             frames_used=int(frames_used),
             group=group,
             error=error,

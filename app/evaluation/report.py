@@ -19,6 +19,8 @@ import numpy.typing as npt
 from markupsafe import Markup
 
 from cliptide.app.evaluation.predictions import VideoPrediction
+from cliptide.app.evaluation.report_tasks import OUTPUT_WORDS, no_skill_remark, target_figures
+from cliptide.configs.tasks import Task
 
 STRIP_HEIGHT = 120
 # More examples than this make the banner a wall; the count is always given.
@@ -77,10 +79,13 @@ class Report:
         class_names: The model's classes, in the order of the scores.
         predictions: One row a video, failed ones included.
         history: One row an epoch: `epoch` and any of `train_loss`, `val_loss`, `train_top1`,
-            `val_top1` (drawn) and others (shown in a table); empty when nothing was trained.
+            `val_top1`, `val_map`, `val_r2` (drawn) and others (shown in a table); empty when
+            nothing was trained.
         config_yaml: The complete config; may be empty.
         environment: Versions and machine.
         split_table: (class, train, val, test) clips; may be empty.
+        split_sizes: Clips of train, val and test; where it is empty, the sums of the table.
+        target_ranges: (target, train, val, test) of a regression, each as `1.5 to 3`.
         split_origin: Who made the split; empty when unknown.
         fingerprint: Of the split.
         torn_groups: Groups that stand in both training and test data.
@@ -101,6 +106,8 @@ class Report:
     config_yaml: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
     split_table: Sequence[tuple[str, int, int, int]] = ()
+    split_sizes: Sequence[int] = ()
+    target_ranges: Sequence[tuple[str, ...]] = ()
     split_origin: Literal["official", "manifest", "folders", "made", ""] = ""
     fingerprint: str = ""
     torn_groups: Sequence[str] = ()
@@ -145,10 +152,12 @@ def _context(report: Report) -> dict[str, Any]:
     from plotly.offline import get_plotlyjs
 
     metrics = report.metrics
-    figures = {
-        "confusion": _confusion_figure(metrics["confusion"], report.class_names),
-        "history": _history_figures(report.history),
-    }
+    task: Task = metrics["task"]
+    figures: dict[str, Any] = {"history": _history_figures(report.history)}
+    if task == "single":
+        figures["confusion"] = _confusion_figure(metrics["confusion"], report.class_names)
+    elif task == "regression":
+        figures["targets"] = target_figures(report.predictions, report.class_names)
     drawn = bool(metrics["num_scored"]) or bool(figures["history"])
     return {
         "report": report,
@@ -165,7 +174,13 @@ def _context(report: Report) -> dict[str, Any]:
         "torn_examples": list(report.torn_groups)[:_MAX_EXAMPLES],
         "remarks": _remarks(report),
         "failed": [row for row in report.predictions if row.failed],
-        "confused": _most_confused(metrics["confusion"], report.class_names),
+        "confused": _most_confused(metrics["confusion"], report.class_names)
+        if task == "single"
+        else [],
+        "output_words": OUTPUT_WORDS[task],
+        "num_outputs": "1 target"
+        if task == "regression" and len(report.class_names) == 1
+        else f"{len(report.class_names)} {OUTPUT_WORDS[task]}",
         "history_columns": list(dict.fromkeys(key for row in report.history for key in row)),
         "mistakes": [_film_strip(mistake, report.class_names) for mistake in report.mistakes],
         "figures": figures,
@@ -178,8 +193,8 @@ def _percent(share: float | None) -> str:
     return _UNDEFINED if share is None else f"{100 * share:.1f}%"
 
 
-def _decimal(value: float | None) -> str:
-    return _UNDEFINED if value is None else f"{value:.2f}"
+def _decimal(value: float | None, digits: int = 2) -> str:
+    return _UNDEFINED if value is None else f"{value:.{digits}f}"
 
 
 def _cell(value: Any) -> str:
@@ -209,33 +224,29 @@ def _remarks(report: Report) -> list[str]:
             f"{_videos(sum(unknown.values()))} of classes the model does not know "
             f"({examples}{more}): not scored."
         )
-    absent = sum(not entry["support"] for entry in metrics["per_class"].values())
+    per_class = metrics.get("per_class", {})
+    absent = sum(not entry["support"] for entry in per_class.values())
     if absent and metrics["num_scored"]:
         remarks.append(
-            f"{absent} of {len(metrics['per_class'])} classes have no scored video: nothing is "
-            "known about them."
+            f"{absent} of {len(per_class)} {OUTPUT_WORDS[metrics['task']]} have no scored video: "
+            "nothing is known about them."
         )
     return remarks + _interval_remarks(report)
 
 
 def _interval_remarks(report: Report) -> list[str]:
     metrics = report.metrics
-    if metrics["top1"] is None:
+    if metrics["ci95"] is None:
         return []
     low, high = metrics["ci95"]
-    majority = metrics["baselines"]["majority"]
-    remarks = []
-    if low <= max(majority, 1 / len(report.class_names)):
-        remarks.append(
-            "The interval reaches down to what guessing or always answering the most frequent "
-            "class gives: this model is not clearly better than that."
-        )
+    no_skill = no_skill_remark(metrics, num_classes=len(report.class_names))
+    remarks = [no_skill] if no_skill else []
     if 1 < metrics["num_groups"] < metrics["num_scored"] and metrics["ci95_over"] == "clips":
         remarks.append(
             f"There are only {metrics['num_groups']} groups, so the interval was drawn over "
             "clips. Clips of one group resemble each other: it is likely too narrow."
         )
-    if low == high:
+    if low == high and metrics["task"] != "regression":
         # Rule of three: Hanley and Lippman-Hand, JAMA 249 (1983).
         over = metrics["ci95_over"]
         units = metrics["num_groups"] if over == "groups" else metrics["num_scored"]
@@ -318,7 +329,8 @@ def _history_figures(history: Sequence[Mapping[str, Any]]) -> list[dict[str, Any
     """Curves over epochs; an epoch without a figure leaves a gap."""
     epochs = [row.get("epoch", number) for number, row in enumerate(history)]
     figures = []
-    for quantity, title in (("loss", "Loss"), ("top1", "Top-1")):
+    titles = {"loss": "Loss", "top1": "Top-1", "map": "mAP", "r2": "R²"}
+    for quantity, title in titles.items():
         curves = [
             {
                 "name": name,

@@ -13,6 +13,7 @@ from cliptide.app.inference.device import resolve_device
 from cliptide.app.inference.scoring import VideoScores, score_videos
 from cliptide.configs.errors import ModelFileError, VideoError
 from cliptide.configs.schema import DataConfig, EvalConfig
+from cliptide.configs.tasks import DEFAULT_THRESHOLD, Task
 from cliptide.datasets.clips import ClipDataset
 from cliptide.datasets.fitting import Fit
 from cliptide.datasets.loaders import make_loader
@@ -42,21 +43,57 @@ class Prediction:
 
     Attributes:
         video: The file.
-        label: The class with the highest score.
-        score: Its probability, 0..1.
-        scores: Probability of each class, in the model's order.
+        task: What the model answers: `single`, `multi` or `regression`.
+        labels: The class with the highest score; of task multi every label whose score reaches
+            its threshold, the likeliest first; of a regression none.
+        scores: Probability of each class or label, in the model's order; of a regression none.
+        values: The number of each target, of a regression.
         duration_s: Length of the video, seconds.
         frames_used: Different frames that were looked at.
         segments: Stretches of the video and their labels.
     """
 
     video: str
-    label: str
-    score: float
+    task: Task
+    labels: tuple[str, ...]
     scores: Mapping[str, float]
+    values: Mapping[str, float]
     duration_s: float
     frames_used: int
     segments: tuple[Segment, ...]
+
+    @property
+    def label(self) -> str:
+        """The class with the highest score.
+
+        Raises:
+            AttributeError: The model gives several labels or numbers.
+        """
+        if self.task != "single":
+            mend = ".labels" if self.task == "multi" else ".values"
+            raise AttributeError(f"The model's task is {self.task!r}: read {mend}, not .label.")
+        return self.labels[0]
+
+    @property
+    def score(self) -> float:
+        """The probability of `label`, 0..1.
+
+        Raises:
+            AttributeError: The model gives several labels or numbers.
+        """
+        return self.scores[self.label]
+
+    @property
+    def value(self) -> float:
+        """The number that a regression of one target predicts.
+
+        Raises:
+            AttributeError: The model gives labels, or several numbers.
+        """
+        if len(self.values) != 1:
+            mend = ".values" if self.values else ".labels"
+            raise AttributeError(f"The model predicts no single number: read {mend}, not .value.")
+        return next(iter(self.values.values()))
 
     def top(self, count: int = 5) -> list[tuple[str, float]]:
         """The `count` classes with the highest scores, best first."""
@@ -65,14 +102,19 @@ class Prediction:
 
     def to_json(self) -> dict[str, Any]:
         """The prediction as the command line writes it."""
+        seen = {"duration_s": self.duration_s, "frames_used": self.frames_used}
+        if self.task == "regression":
+            value = self.value if len(self.values) == 1 else dict(self.values)
+            return {"video": self.video, "value": value, **seen}
+        answer: dict[str, Any] = {"labels": list(self.labels)}
+        if self.task == "single":
+            answer = {"label": self.label, "score": self.score}
         return {
             "video": self.video,
-            "label": self.label,
-            "score": self.score,
+            **answer,
             "scores": dict(self.scores),
             "top": [{"label": label, "score": score} for label, score in self.top()],
-            "duration_s": self.duration_s,
-            "frames_used": self.frames_used,
+            **seen,
             "segments": [vars(segment) for segment in self.segments],
         }
 
@@ -104,8 +146,24 @@ class ActionRecognizer:
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """Labels in the order of the scores."""
+        """Labels, or names of the targets, in the order of the scores."""
         return self.info.class_names
+
+    @property
+    def task(self) -> Task:
+        """What the model answers: `single`, `multi` or `regression`."""
+        return self.info.task
+
+    def labels_for(self, scores: Sequence[float]) -> tuple[str, ...]:
+        """The labels that scores stand for, the likeliest first; none for a regression."""
+        ranked = sorted(zip(scores, self.class_names, strict=True), key=lambda pair: -pair[0])
+        if self.task == "single":
+            return (ranked[0][1],)
+        cuts = dict(zip(self.class_names, self._thresholds(), strict=True))
+        return tuple(name for score, name in ranked if self.task == "multi" and score >= cuts[name])
+
+    def _thresholds(self) -> tuple[float, ...]:
+        return self.info.thresholds or (DEFAULT_THRESHOLD,) * len(self.class_names)
 
     def score_records(
         self, records: Sequence[SampleRecord], *, clips: int | None = None, workers: int = 0
@@ -132,6 +190,7 @@ class ActionRecognizer:
             size=self.info.size,
             fit=picture_fit(self.info),
             num_views=clips,
+            task=self.info.task,
         )
         at_once = CLIPS_AT_ONCE_ON_CPU if self.device.type == "cpu" else CLIPS_AT_ONCE
         loader = make_loader(
@@ -140,7 +199,7 @@ class ActionRecognizer:
             workers=workers,
             pin_memory=self.device.type == "cuda",
         )
-        return score_videos(self.network, loader, device=self.device)
+        return score_videos(self.network, loader, device=self.device, task=self.info.task)
 
     def predict_many(
         self,
@@ -180,17 +239,21 @@ class ActionRecognizer:
 
     def _prediction(self, name: str, result: VideoScores) -> Prediction:
         assert result.scores is not None
-        scores = dict(zip(self.info.class_names, result.scores.tolist(), strict=True))
-        label = max(scores, key=scores.__getitem__)
-        whole = Segment(0.0, result.duration_s, label, scores[label])
+        numbers = result.scores.tolist()
+        named = dict(zip(self.class_names, numbers, strict=True))
+        labels = self.labels_for(numbers)
+        regression = self.task == "regression"
         return Prediction(
             video=name,
-            label=label,
-            score=scores[label],
-            scores=scores,
+            task=self.task,
+            labels=labels,
+            scores={} if regression else named,
+            values=named if regression else {},
             duration_s=result.duration_s,
             frames_used=result.frames_used,
-            segments=(whole,),
+            segments=tuple(
+                Segment(0.0, result.duration_s, label, named[label]) for label in labels
+            ),
         )
 
 

@@ -1,15 +1,23 @@
 """Scores of videos: every clip through the network, the mean over the clips of a video."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from cliptide.configs.errors import CliptideError
+from cliptide.configs.tasks import Task
 from cliptide.datasets.loaders import Batch
 from cliptide.models.recognizer import Recognizer
+
+_SCORES: dict[Task, Callable[[Tensor], Tensor]] = {
+    "single": lambda logits: torch.softmax(logits, dim=1),
+    "multi": torch.sigmoid,
+    "regression": lambda values: values,
+}
 
 
 @dataclass(frozen=True)
@@ -18,7 +26,8 @@ class VideoScores:
 
     Attributes:
         index: The record's place in the data set.
-        scores: (K,) float64 probabilities summing to 1; None when the video could not be read.
+        scores: (K,) float64: probabilities, for a single label summing to 1, or the numbers of a
+            regression; None when the video could not be read.
         frames_used: Different frames of the video that were looked at.
         duration_s: Length of the clip, seconds.
         error: Why it could not be read, or "".
@@ -32,7 +41,11 @@ class VideoScores:
 
 
 def score_videos(
-    network: Recognizer, batches: Iterable[Batch], *, device: torch.device
+    network: Recognizer,
+    batches: Iterable[Batch],
+    *,
+    device: torch.device,
+    task: Task = "single",
 ) -> Iterator[VideoScores]:
     """Score each sample of the batches once, in their order.
 
@@ -40,6 +53,7 @@ def score_videos(
         network: In evaluation mode, on `device`.
         batches: From `datasets.loaders`; all views of a video lie in one batch.
         device: Where the network is.
+        task: What its outputs mean.
 
     Raises:
         CliptideError: A score is not a number: the network itself is broken, not a video.
@@ -50,7 +64,7 @@ def score_videos(
             with torch.inference_mode():
                 moved = batch.to(device)
                 logits = network(moved.clips, moved.lengths)
-                scores = torch.softmax(logits.double() if device.type != "mps" else logits, dim=1)
+                scores = _SCORES[task](logits.double() if device.type != "mps" else logits)
             rows = scores.cpu().numpy().astype(np.float64)
             if not np.isfinite(rows).all():
                 raise CliptideError(

@@ -1,6 +1,7 @@
 """What happens around the training steps: keeping the best model, resuming, history, quarantine."""
 
 import csv
+import math
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
+from cliptide.app.training.figures import FIGURES, Figure
 from cliptide.app.training.module import ClassifierModule
 from cliptide.configs.errors import DataError
 from cliptide.datasets.loaders import Batch
@@ -162,13 +164,15 @@ class DataWatch(Callback):
 class EpochKeeper(Checkpoint):
     """At the end of each epoch: history, best model, early stopping, and the state to resume from.
 
-    The best epoch has the highest validation top-1; among equals, the lowest validation loss.
+    The best epoch has the highest validation figure (top-1, mAP or R2, see `figures`); among
+    equals, the lowest validation loss.
 
     Args:
         out: The run folder.
         watch: Gives the figures of the epoch.
         save_best: Writes the model file, given the network and the figures of its epoch.
         patience: Epochs without a better one before stopping; 0 never stops early.
+        figure: What to choose by.
     """
 
     def __init__(
@@ -178,8 +182,10 @@ class EpochKeeper(Checkpoint):
         watch: DataWatch,
         save_best: Callable[[Recognizer, dict[str, Any]], None],
         patience: int,
+        figure: Figure = FIGURES["single"],
     ) -> None:
         self.out, self.watch, self.save_best, self.patience = out, watch, save_best, patience
+        self.figure = figure
         self.history: list[dict[str, Any]] = []
         self.best: dict[str, Any] = {}
 
@@ -196,7 +202,8 @@ class EpochKeeper(Checkpoint):
         assert isinstance(pl_module, ClassifierModule)
         figures = trainer.callback_metrics
         row: dict[str, Any] = {"epoch": trainer.current_epoch + 1}
-        for key in ("train_loss", "train_top1", "val_loss", "val_top1"):
+        of_training = [f"train_{self.figure.key}"] if self.figure.key == "top1" else []
+        for key in ("train_loss", *of_training, "val_loss", f"val_{self.figure.key}"):
             row[key] = float(figures[key]) if key in figures else None
         row["lr"] = float(trainer.optimizers[0].param_groups[0]["lr"])
         for key in ("grad_norm", "grad_norm_max"):
@@ -206,7 +213,7 @@ class EpochKeeper(Checkpoint):
         row["clips_per_s"] = round(self.watch.clips_per_s, 2)
         row["wait_share"] = round(self.watch.wait_share, 4)
         self.history.append(row)
-        if not self.best or _rank(row) > _rank(self.best):
+        if not self.best or self._rank(row) > self._rank(self.best):
             self.best = row
             self.save_best(pl_module.judged, row)
         self._write_history()
@@ -222,6 +229,14 @@ class EpochKeeper(Checkpoint):
             trainer.fit_loop.max_epochs = trainer.current_epoch
             trainer.should_stop = True
 
+    def _rank(self, row: dict[str, Any]) -> tuple[float, float]:
+        figure, loss = row[f"val_{self.figure.key}"], row["val_loss"]
+        # A loss that is not a number ranks last.
+        return (
+            figure if figure is not None else -math.inf,
+            -loss if loss is not None and loss == loss else -math.inf,
+        )
+
     def _is_out_of_patience(self) -> bool:
         if not self.patience or not self.history:
             return False
@@ -234,12 +249,3 @@ class EpochKeeper(Checkpoint):
             writer.writeheader()
             writer.writerows(self.history)
         scratch.replace(self.out / "history.csv")
-
-
-def _rank(row: dict[str, Any]) -> tuple[float, float]:
-    top1, loss = row["val_top1"], row["val_loss"]
-    # A loss that is not a number ranks last.
-    return (
-        top1 if top1 is not None else -1.0,
-        -loss if loss is not None and loss == loss else -1e30,
-    )

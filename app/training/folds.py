@@ -37,7 +37,7 @@ from cliptide.datasets.catalog import Catalog
 from cliptide.datasets.folds import read_folds
 from cliptide.datasets.splits import SplitPlan
 
-_COLUMNS = ("fold", *FOLD_FIGURES, "num_scored", "num_failed", "best_epoch", "split_fingerprint")
+_COLUMNS = ("num_scored", "num_failed", "best_epoch", "split_fingerprint")
 
 
 @dataclass(frozen=True)
@@ -165,6 +165,7 @@ def _splits(data: Path, config: RunConfig, *, folds: int) -> tuple[tuple[Catalog
         group_regex=config.data.group_regex,
         seed=config.seed,
         val_share=config.data.val_share,
+        task=config.data.task,
     )
 
 
@@ -206,10 +207,11 @@ def _finished(folder: Path) -> list[dict[str, str]]:
 def _note_finished(folder: Path, number: int) -> None:
     rows: list[Mapping[str, Any]] = list(_finished(folder))
     metrics = json.loads((folder / f"fold-{number}" / "metrics.json").read_text("utf-8"))
-    rows.append({"fold": number} | {key: metrics[key] for key in _COLUMNS[1:]})
+    columns = (*FOLD_FIGURES[metrics["task"]], *_COLUMNS)
+    rows.append({"fold": number} | {key: metrics[key] for key in columns})
     scratch = folder / "folds.csv.part"
     with scratch.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, _COLUMNS)
+        writer = csv.DictWriter(file, ("fold", *columns))
         writer.writeheader()
         writer.writerows(rows)
     scratch.replace(folder / "folds.csv")
@@ -217,8 +219,8 @@ def _note_finished(folder: Path, number: int) -> None:
 
 def _read_fold(out: Path, *, number: int) -> FoldResult:
     # From the files also where it was trained just now: a resumed run gives the same figures.
-    rows, _ = read_predictions(out / "predictions.csv")
     metrics = json.loads((out / "metrics.json").read_text("utf-8"))
+    rows, _ = read_predictions(out / "predictions.csv", task=metrics["task"])
     return FoldResult(number, out, metrics, tuple(rows))
 
 
@@ -243,14 +245,29 @@ def _pool(
     device: str,
 ) -> FoldsResult:
     catalog, plan = splits[0]
+    shown = _number if catalog.task == "regression" else _percent
+    recognizers = [load(one.out / "model.safetensors", device=device) for one in results]
+    # Each fold has thresholds of its own; those of all together are judged by their mean.
+    thresholds = [
+        statistics.fmean(each)
+        for each in zip(*(one.info.thresholds for one in recognizers), strict=True)
+    ]
+    names = FOLD_FIGURES[catalog.task]
     rows = [row for result in results for row in result.predictions]
     by_name = {r.name: r for _, one in splits for r in one.records if r.split == "test"}
     torn = sorted({group for _, one in splits for group in one.torn_groups})
     summaries = {
-        figure: summary([result.metrics for result in results], figure) for figure in FOLD_FIGURES
+        figure: summary([result.metrics for result in results], figure) for figure in names
     }
     metrics = {
-        **compute_metrics(rows, catalog.class_names, split="test", seed=config.seed),
+        **compute_metrics(
+            rows,
+            catalog.class_names,
+            split="test",
+            seed=config.seed,
+            task=catalog.task,
+            thresholds=thresholds,
+        ),
         "torn_groups": len(torn),
         "folds": {
             "count": len(results),
@@ -259,10 +276,9 @@ def _pool(
             **summaries,
         },
     }
-    recognizer = load(results[0].out / "model.safetensors", device=device)
     write_evaluation(
         folder,
-        recognizer=recognizer,
+        recognizer=recognizers[0],
         catalog=catalog,
         plan=replace(
             plan,
@@ -277,14 +293,13 @@ def _pool(
         config_yaml=(folder / "config.yaml").read_text(encoding="utf-8"),
         facts={
             **{
-                f"{name}, mean of {len(results)} folds": f"{_percent(figures['mean'])} "
-                f"(standard deviation {_percent(figures['sd'])})"
-                for name, figures in zip(FOLD_FIGURES.values(), summaries.values(), strict=True)
+                f"{name}, mean of {len(results)} folds": f"{shown(figures['mean'])} "
+                f"(standard deviation {shown(figures['sd'])})"
+                for name, figures in zip(names.values(), summaries.values(), strict=True)
             },
             **{
                 f"fold {result.number}": ", ".join(
-                    f"{name} {_percent(result.metrics[figure])}"
-                    for figure, name in FOLD_FIGURES.items()
+                    f"{name} {shown(result.metrics[figure])}" for figure, name in names.items()
                 )
                 + f" (in {result.out.name}/report.html)"
                 for result in results
@@ -293,6 +308,10 @@ def _pool(
         },
     )
     return FoldsResult(folder, results, metrics)
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}"
 
 
 def _percent(share: float | None) -> str:

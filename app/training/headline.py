@@ -3,18 +3,26 @@
 from collections.abc import Mapping
 from typing import Any
 
-# What a fold's and a pooled metrics.json are summed up by: key and name, the headline first.
-FOLD_FIGURES = {"top1": "top-1", "macro_f1": "macro F1"}
+from cliptide.app.training.figures import FIGURES
+from cliptide.configs.tasks import Task
 
-VALIDATION_FIGURE = "val top-1"
+# What a fold's and a pooled metrics.json are summed up by: key and name, the headline first.
+FOLD_FIGURES: dict[Task, dict[str, str]] = {
+    "single": {"top1": "top-1", "macro_f1": "macro F1"},
+    "multi": {"map": "mAP", "macro_f1": "macro F1"},
+    "regression": {"mae": "MAE", "r2": "R2"},
+}
+
+
+def validation_name(task: Task) -> str:
+    """What the figure that epochs and trials are chosen by is called."""
+    return f"val {FIGURES[task].name}"
 
 
 def validation_figure(row: Mapping[str, Any]) -> float:
-    """The headline of an epoch's history row, on the validation clips."""
-    return float(row["val_top1"])
+    """The headline of an epoch's history row, on the validation clips; a task has one of them.
 
-
-def validation_rank(row: Mapping[str, Any]) -> tuple[float, float]:
-    """The headline, and among equals the loss, as a key by which more is better."""
-    loss = row["val_loss"]
-    return validation_figure(row), -loss if loss is not None and loss == loss else -1e30
+    Minus infinity where it is undefined, as after a training that diverged.
+    """
+    key = next(f"val_{figure.key}" for figure in FIGURES.values() if f"val_{figure.key}" in row)
+    return float("-inf") if row[key] is None else float(row[key])

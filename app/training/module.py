@@ -10,12 +10,13 @@ from typing import Any, cast
 
 import torch
 from lightning.pytorch import LightningModule
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
 
 from cliptide.app.inference.terminal import log
 from cliptide.app.training.chunks import score_in_chunks
+from cliptide.app.training.figures import FIGURES, WholeSplit
 from cliptide.app.training.mixing import mix_clips
 from cliptide.app.training.optimisation import (
     build_optimizer,
@@ -25,21 +26,26 @@ from cliptide.app.training.optimisation import (
 )
 from cliptide.configs.errors import CliptideError
 from cliptide.configs.schema import TrainConfig
+from cliptide.configs.tasks import Task
 from cliptide.datasets.loaders import Batch
-from cliptide.models.losses import classification_loss
 from cliptide.models.recognizer import Recognizer
 
 
 class ClassifierModule(LightningModule):
-    """Single-label training of a recogniser.
+    """Training of a recogniser, whatever its task.
 
     Args:
         network: What learns.
         config: The optimisation.
         seed: Of dropout and mixing, drawn anew each epoch so that a resumed run draws the same.
-        num_outputs: K, the number of logits.
+        num_outputs: K, the number of outputs.
         batches_per_epoch: Batches in an epoch.
-        class_weights: (K,) float32 weights of the loss, or None.
+        loss: Of a batch's outputs and labels, for training.
+        validation_loss: The same without weights and smoothing.
+        task: What is learnt.
+
+    Attributes:
+        validation: The outputs of the last validation.
     """
 
     def __init__(
@@ -50,17 +56,18 @@ class ClassifierModule(LightningModule):
         seed: int,
         num_outputs: int,
         batches_per_epoch: int,
-        class_weights: Tensor | None = None,
+        loss: nn.Module,
+        validation_loss: nn.Module,
+        task: Task = "single",
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.network, self.config, self.seed = network, config, seed
         self.num_outputs, self.batches_per_epoch = num_outputs, batches_per_epoch
         self.average = moving_average(network, decay=config.ema) if config.ema else None
-        self.loss = classification_loss(
-            label_smoothing=config.label_smoothing, class_weights=class_weights
-        )
-        self.validation_loss = classification_loss()
+        self.loss, self.validation_loss = loss, validation_loss
+        self.task: Task = task
+        self.validation = WholeSplit(task)
         self._clips_in_step = 0
         self._step_is_sound = True
         self._sound_steps = self._skipped_steps = 0
@@ -87,7 +94,9 @@ class ClassifierModule(LightningModule):
             log(f"From epoch {self.current_epoch + 1} on the encoder learns too")
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor] | None:
-        """Learn from a batch, and give its loss and top-1; one of unreadable videos is passed over.
+        """Learn from a batch, and give its loss and, for single labels, its top-1.
+
+        One of unreadable videos alone is passed over.
 
         Every `accumulate` batches, and at the epoch's end, the weights make a step.
         """
@@ -116,7 +125,7 @@ class ClassifierModule(LightningModule):
                 self.manual_backward(part * weight)
             loss += part.detach()
         self._clips_in_step += count
-        return {"loss": loss, "top1": self._log_figures("train", batch, logits.detach(), loss)}
+        return {"loss": loss, **self._log_figures("train", batch, logits.detach(), loss)}
 
     def _full_precision(self) -> torch.autocast:
         """Leave autocast, which Lightning opens around the whole of a step.
@@ -130,7 +139,9 @@ class ClassifierModule(LightningModule):
         config = self.config
         if not (config.mixup or config.cutmix):
             return batch.clips, batch.labels
-        shares = F.one_hot(batch.labels, self.num_outputs).float()
+        shares = batch.labels
+        if self.task == "single":
+            shares = F.one_hot(shares, self.num_outputs).float()
         return mix_clips(
             batch.clips, batch.lengths, shares, mixup=config.mixup, cutmix=config.cutmix
         )
@@ -204,22 +215,38 @@ class ClassifierModule(LightningModule):
                 f"{self.config.clip_grad:g}), or --train.precision fp32."
             )
 
+    def on_validation_epoch_start(self) -> None:
+        """Forget the outputs of the epoch before."""
+        self.validation.clear()
+
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Loss and top-1 of a validation batch."""
+        """Loss of a validation batch, and what the figure of the whole split is made of."""
         if len(batch.clips):
             *_, last = score_in_chunks(
                 self.judged, batch.clips, batch.lengths, chunk=self.config.chunk
             )
             loss = self.validation_loss(last.logits, batch.labels)
             self._log_figures("val", batch, last.logits, loss)
+            self.validation.add(last.logits, batch.labels)
 
-    def _log_figures(self, split: str, batch: Batch, logits: Tensor, loss: Tensor) -> Tensor:
+    def on_validation_epoch_end(self) -> None:
+        """The figure of the whole split: mAP or R2."""
+        figure = self.validation.figure()
+        if figure is not None:
+            self.log(f"val_{FIGURES[self.task].key}", figure)
+
+    def _log_figures(
+        self, split: str, batch: Batch, logits: Tensor, loss: Tensor
+    ) -> dict[str, Tensor]:
         """Log loss and top-1; of mixed clips, against the label of which they show most."""
-        top1 = (logits.argmax(dim=1) == batch.labels).float().mean()
+        figures = {}
+        if self.task == "single":
+            figures["top1"] = (logits.argmax(dim=1) == batch.labels).float().mean()
         self.log_dict(
-            {f"{split}_loss": loss.detach(), f"{split}_top1": top1},
+            {f"{split}_loss": loss.detach()}
+            | {f"{split}_{key}": value for key, value in figures.items()},
             on_step=False,
             on_epoch=True,
             batch_size=len(batch.labels),
         )
-        return top1
+        return figures

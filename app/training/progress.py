@@ -16,25 +16,27 @@ from rich.progress import (
 
 from cliptide.app.inference.terminal import format_seconds, log, log_console
 from cliptide.app.training.callbacks import DataWatch
+from cliptide.app.training.figures import FIGURES, Figure
 
 SHOW_EVERY_S = 0.25
 LINE_EVERY_S = 60.0
 
 
 class TrainingProgress(Callback):
-    """Shows loss, top-1, clips per second, the share of time spent waiting for data, and the ETA.
+    """Shows loss and figure, clips per second, the share of time waiting for data, and the ETA.
 
     Args:
         watch: Gives speed and waiting; must stand before this in the list of callbacks.
+        figure: What epochs are chosen by.
     """
 
-    def __init__(self, watch: DataWatch) -> None:
-        self.watch = watch
+    def __init__(self, watch: DataWatch, figure: Figure = FIGURES["single"]) -> None:
+        self.watch, self.figure = watch, figure
         self._bar: Progress | None = None
         self._task = TaskID(0)
         self._began = self._last_shown = 0.0
         self._epochs_done = 0
-        self._sums: Any = 0.0  # loss and top-1, times clips; on the device, so that no step waits
+        self._sums: Any = 0.0  # loss (and top-1), times clips; on the device, so that no step waits
         self._seen = 0
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -72,7 +74,8 @@ class TrainingProgress(Callback):
         """Show the figures so far."""
         count = len(batch.labels)
         if outputs is not None and count:
-            figures = torch.stack([outputs["loss"].detach().float(), outputs["top1"]])
+            shown = [outputs[key] for key in ("loss", self.figure.key) if key in outputs]
+            figures = torch.stack([each.detach().float() for each in shown])
             self._sums = self._sums + figures * count
             self._seen += count
         if self._bar:
@@ -81,10 +84,14 @@ class TrainingProgress(Callback):
         if not self._seen or now - self._last_shown < (SHOW_EVERY_S if self._bar else LINE_EVERY_S):
             return
         self._last_shown = now
-        loss, top1 = (self._sums / self._seen).tolist()
-        text = (
-            f"loss {loss:.3f}  top-1 {top1:.2f}  {self.watch.clips_per_s:.0f} clips/s  "
-            f"waiting for data {self.watch.wait_share:.0%}"
+        loss, *figure = (self._sums / self._seen).tolist()
+        text = "  ".join(
+            [
+                f"loss {loss:.3f}",
+                *(f"{self.figure.name} {value:.2f}" for value in figure),
+                f"{self.watch.clips_per_s:.0f} clips/s",
+                f"waiting for data {self.watch.wait_share:.0%}",
+            ]
         )
         if self._bar:
             self._bar.update(self._task, figures=text)
@@ -102,10 +109,10 @@ class TrainingProgress(Callback):
         words = [
             f"epoch {epoch:>{len(str(epochs))}}/{epochs}",
             *(
-                f"{split} loss {float(figures[f'{split}_loss']):.3f} "
-                f"top-1 {float(figures[f'{split}_top1']):.3f}"
+                f"{split} {name} {float(figures[f'{split}_{key}']):.3f}"
                 for split in ("train", "val")
-                if f"{split}_loss" in figures
+                for key, name in (("loss", "loss"), (self.figure.key, self.figure.name))
+                if f"{split}_{key}" in figures
             ),
             *(f"grad {float(figures[key]):.2g}" for key in ("grad_norm",) if key in figures),
             f"{self.watch.clips_per_s:.0f} clips/s",

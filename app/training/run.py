@@ -21,13 +21,15 @@ from cliptide.app.evaluation.evaluate import (
     predict_records,
     write_evaluation,
 )
-from cliptide.app.evaluation.metrics import compute_metrics
+from cliptide.app.evaluation.metrics import HEADLINES, compute_metrics
 from cliptide.app.evaluation.run_folder import claim_run_folder, data_name
 from cliptide.app.inference.device import describe_device, resolve_device
 from cliptide.app.inference.recognise import ActionRecognizer, load
 from cliptide.app.inference.terminal import format_seconds, log, track
 from cliptide.app.training.callbacks import DataWatch, EpochKeeper, Quarantine
 from cliptide.app.training.config_file import write_config_file
+from cliptide.app.training.figures import FIGURES
+from cliptide.app.training.loss import loss_kind, training_loss, validation_loss
 from cliptide.app.training.mixing import check_mixing
 from cliptide.app.training.module import ClassifierModule
 from cliptide.app.training.progress import TrainingProgress
@@ -52,7 +54,6 @@ from cliptide.datasets.loaders import make_loader, worker_context, worker_count
 from cliptide.datasets.sampling import SamplingRule
 from cliptide.datasets.splits import SplitPlan, require_split
 from cliptide.models.bundle import ModelInfo, read_info, save_model
-from cliptide.models.losses import balanced_weights
 from cliptide.models.recognizer import Recognizer
 
 if TYPE_CHECKING:
@@ -190,13 +191,15 @@ def train(
         folds=config.data.folds,
         fold=config.data.fold,
         group_regex=config.data.group_regex,
+        task=config.data.task,
         seed=config.seed,
         val_share=config.data.val_share,
         test_share=config.data.test_share,
     )
-    check_mixing(config.train, task="single")
+    loss_kind(config.train, catalog)  # refuses now what does not fit
+    check_mixing(config.train, task=catalog.task)
     if resume is not None:
-        network = fresh_network(config, catalog, load_weights=False)  # last.ckpt has them
+        network = fresh_network(config, catalog, plan, load_weights=False)  # last.ckpt has them
         before = read_info(folder / "model.safetensors").split_fingerprint
         if before != plan.fingerprint:
             raise InputError(
@@ -205,7 +208,7 @@ def train(
             )
     else:
         start = Path(init) if init is not None else None
-        network = fresh_network(config, catalog, load_weights=start is None)
+        network = fresh_network(config, catalog, plan, load_weights=start is None)
         if start is not None:
             plan = start_from_model(network, start, catalog, plan)
         else:
@@ -273,10 +276,16 @@ class Run:
             val_records=self.val_records,
             clock=time.perf_counter,
         )
+        self.figure = FIGURES[catalog.task]
         self.keeper = EpochKeeper(
-            out, watch=self.watch, save_best=self._save_best, patience=config.train.patience
+            out,
+            watch=self.watch,
+            save_best=self._save_best,
+            patience=config.train.patience,
+            figure=self.figure,
         )
-        self.progress = progress or TrainingProgress(self.watch)
+        self.progress = progress or TrainingProgress(self.watch, self.figure)
+        self.module: ClassifierModule
 
     def fit_and_evaluate(self) -> TrainingResult:
         """Train, score the best epoch on the test split, and write everything."""
@@ -319,19 +328,28 @@ class Run:
                 workers=min(self.workers, worker_count("auto", num_samples=len(self.val_records))),
                 pin_memory=self.device.type == "cuda",
             )
-            module = ClassifierModule(
+            self.module = ClassifierModule(
                 self.network,
                 config=self.config.train,
                 seed=self.config.seed,
-                num_outputs=len(self.catalog.class_names),
                 batches_per_epoch=len(train_loader),
-                class_weights=self._class_weights(),
+                num_outputs=len(self.catalog.class_names),
+                loss=training_loss(
+                    self.config.train,
+                    self.catalog,
+                    network=self.network,
+                    train_records=self.train_records,
+                ),
+                validation_loss=validation_loss(
+                    self.config.train, self.catalog, network=self.network
+                ),
+                task=self.catalog.task,
             )
             ckpt = str(self.out / "last.ckpt") if self.resumed else None
             with _quiet_lightning():
                 trainer = self._trainer()
                 try:
-                    trainer.fit(module, train_loader, val_loader, ckpt_path=ckpt)
+                    trainer.fit(self.module, train_loader, val_loader, ckpt_path=ckpt)
                 except SystemExit:
                     # Lightning turns Ctrl-C into an exit and leaves Ctrl-C switched off.
                     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -349,7 +367,14 @@ class Run:
         for record, row in zip(self.test_records, rows, strict=True):
             if row.failed:
                 self.quarantine.add(record, row.error)
-        metrics = compute_metrics(rows, class_names, split="test", seed=config.seed)
+        metrics = compute_metrics(
+            rows,
+            class_names,
+            split="test",
+            seed=config.seed,
+            task=self.catalog.task,
+            thresholds=recognizer.info.thresholds,
+        )
         left_out = self.quarantine.count("train") + self.quarantine.count("val")
         metrics = {
             **metrics,
@@ -358,7 +383,7 @@ class Run:
             "torn_groups": len(self.plan.torn_groups),
             "best_epoch": self.keeper.best["epoch"],
         }
-        headline = {key: metrics[key] for key in ("top1", "macro_f1", "ci95", "num_videos")}
+        headline = {key: metrics[key] for key in HEADLINES[self.catalog.task]}
         info = replace(recognizer.info, metrics=recognizer.info.metrics | {"test": headline})
         save_model(self.out / "model.safetensors", recognizer.network, info)
         evaluated_s = time.perf_counter() - began
@@ -403,6 +428,7 @@ class Run:
             flip=self.config.data.flip,
             seed=self.config.seed,
             kept=kept,
+            task=self.catalog.task,
         )
 
     def _lengths(self) -> list[int]:
@@ -431,12 +457,6 @@ class Run:
         finally:
             for store in kept:
                 store.close()
-
-    def _class_weights(self) -> torch.Tensor | None:
-        if self.config.train.class_weights == "none":
-            return None
-        labels = [record.label for record in self.train_records]
-        return balanced_weights([labels.count(name) for name in self.catalog.class_names])
 
     def _trainer(self) -> Trainer:
         config = self.config.train
@@ -472,9 +492,15 @@ class Run:
             fit=config.data.fit,
             run={"data": asdict(config.data), "eval": asdict(config.eval), "seed": config.seed},
             metrics={
-                "val": {"top1": row["val_top1"], "loss": row["val_loss"], "epoch": row["epoch"]}
+                "val": {
+                    self.figure.key: row[f"val_{self.figure.key}"],
+                    "loss": row["val_loss"],
+                    "epoch": row["epoch"],
+                }
             },
             versions=library_versions(),
+            task=self.catalog.task,
+            thresholds=self.module.validation.thresholds(),
         )
         save_model(self.out / "model.safetensors", network, info)
 

@@ -4,10 +4,13 @@ from rich.table import Table
 
 from cliptide.app.inference.terminal import log, log_console, warn
 from cliptide.datasets.catalog import Catalog
-from cliptide.datasets.splits import SplitPlan, split_counts
+from cliptide.datasets.records import SPLITS
+from cliptide.datasets.splits import SplitPlan, split_counts, split_sizes
+from cliptide.datasets.strata import target_ranges
 
 # A table of hundreds of classes scrolls everything else away.
 MOST_ROWS = 30
+COLUMNS = {"single": "class", "multi": "label", "regression": "target"}
 ORIGINS = {
     "official": "official",
     "manifest": "from the manifest",
@@ -24,19 +27,21 @@ def split_title(catalog: Catalog, plan: SplitPlan) -> str:
 
 def show_split(catalog: Catalog, plan: SplitPlan) -> None:
     """Print class x split on stderr, the notes, and torn groups."""
-    counts = split_counts(plan.records, catalog.class_names)
+    counts = split_counts(plan.records, catalog.class_names, catalog.task)
     title = split_title(catalog, plan)
     table = Table(title=title, title_justify="left", title_style="bold")
-    table.add_column("class")
+    table.add_column(COLUMNS[catalog.task])
     for split in ("train", "val", "test"):
         table.add_column(split, justify="right")
     for row in counts[:MOST_ROWS]:
         table.add_row(row.class_name, str(row.train), str(row.val), str(row.test))
     if len(counts) > MOST_ROWS:
         table.add_row(f"... {len(counts) - MOST_ROWS} more classes", "", "", "")
+    if catalog.task == "regression":
+        for target in target_ranges(plan.records, catalog.class_names, SPLITS):
+            table.add_row(*target)
     table.add_section()
-    sums = [sum(column) for column in zip(*(row[1:] for row in counts), strict=True)]
-    table.add_row("clips", *map(str, sums))
+    table.add_row("clips", *map(str, split_sizes(plan.records)))
     groups = [
         len({record.group for record in plan.records if record.split == split})
         for split in ("train", "val", "test")

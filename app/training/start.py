@@ -12,6 +12,7 @@ from cliptide.app.training.config_file import read_config_file
 from cliptide.configs.errors import ConfigError, InputError
 from cliptide.configs.schema import ModelConfig, RunConfig, parse_size
 from cliptide.datasets.catalog import Catalog
+from cliptide.datasets.labels import numbers_in
 from cliptide.datasets.splits import SplitPlan
 from cliptide.models.build import build_recognizer, check_frame_size
 from cliptide.models.bundle import read_info, start_from
@@ -25,7 +26,18 @@ def config_from_model(path: Path) -> RunConfig:
     stored = {
         key: value
         for key, value in info.run.get("data", {}).items()
-        if key in ("frames", "size", "sampling", "rate_fps", "stride", "augment", "flip", "fit")
+        if key
+        in (
+            "frames",
+            "size",
+            "sampling",
+            "rate_fps",
+            "stride",
+            "augment",
+            "flip",
+            "fit",
+            "task",
+        )
     }
     # The whole network's weights come from the file: the encoder needs none of its own.
     model = info.model | {"pretrained": False, "encoder_weights": None}
@@ -90,7 +102,9 @@ def with_whole_path(config: RunConfig) -> RunConfig:
     return replace(config, model=replace(config.model, encoder_weights=weights))
 
 
-def fresh_network(config: RunConfig, catalog: Catalog, *, load_weights: bool) -> Recognizer:
+def fresh_network(
+    config: RunConfig, catalog: Catalog, plan: SplitPlan, *, load_weights: bool
+) -> Recognizer:
     """Build the network as the seed draws it; `load_weights` gives the encoder its own.
 
     Raises:
@@ -99,8 +113,15 @@ def fresh_network(config: RunConfig, catalog: Catalog, *, load_weights: bool) ->
     size = parse_size(config.data.size)
     torch.manual_seed(config.seed)
     network = build_recognizer(
-        config.model, num_classes=len(catalog.class_names), load_weights=load_weights, size=size
+        config.model,
+        num_classes=len(catalog.class_names),
+        load_weights=load_weights,
+        task=catalog.task,
+        size=size,
     )
+    if catalog.task == "regression":
+        targets = [numbers_in(r.label) for r in plan.records if r.split == "train"]
+        network.target_scale.set_from(torch.tensor(targets, dtype=torch.float64))
     check_frame_size(network, encoder=config.model.encoder, size=size)
     check_chunk(network, config.train.chunk)
     network.encoder.checkpointing = config.train.checkpointing
@@ -112,8 +133,9 @@ def start_from_model(
 ) -> SplitPlan:
     """Copy a model's weights; where it was trained on another split, nothing is proven any more."""
     info = read_info(init)
-    fresh = start_from(network, init, same_classes=info.class_names == catalog.class_names)
-    log(f"Starting from {init}" + (", with a new head for the classes here" if fresh else ""))
+    same = (info.task, info.class_names) == (catalog.task, catalog.class_names)
+    fresh = start_from(network, init, same_classes=same)
+    log(f"Starting from {init}" + (", with a new head for the labels here" if fresh else ""))
     if info.split_fingerprint == plan.fingerprint:
         return plan
     note = (

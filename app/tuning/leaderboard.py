@@ -8,7 +8,6 @@ from typing import Any
 from rich.table import Table
 
 from cliptide.app.inference.terminal import format_seconds
-from cliptide.app.training.headline import VALIDATION_FIGURE
 from cliptide.app.tuning.study import Trial, ranked
 
 MOST_ROWS = 10
@@ -22,7 +21,7 @@ def short(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def trial_line(row: Trial, rows: Sequence[Trial], *, wanted: int, left: str) -> str:
+def trial_line(row: Trial, rows: Sequence[Trial], *, figure: str, wanted: int, left: str) -> str:
     """One line for a trial that has ended: state, figure, the best so far, values, time left."""
     finished = sum(one.state in ("complete", "pruned") for one in rows)
     words = [f"{finished:>{len(str(wanted))}}/{wanted}", f"trial {row.number:<3}"]
@@ -30,7 +29,7 @@ def trial_line(row: Trial, rows: Sequence[Trial], *, wanted: int, left: str) -> 
     if row.error:
         return "  ".join([*words, row.error])
     if row.figure is not None:
-        words.append(f"{VALIDATION_FIGURE} {row.figure:.3f}")
+        words.append(f"{figure} {row.figure:.3f}")
     best = ranked(list(rows))
     if best:
         words.append(f"best {best[0].figure:.3f} (trial {best[0].number})")
@@ -41,14 +40,14 @@ def trial_line(row: Trial, rows: Sequence[Trial], *, wanted: int, left: str) -> 
     return "  ".join(words)
 
 
-def leaderboard(trials: Sequence[Trial]) -> Table:
+def leaderboard(trials: Sequence[Trial], *, figure: str) -> Table:
     """The best complete trials, and the config that the search started from."""
     order = ranked(list(trials))
     shown = order[:MOST_ROWS]
     shown += [trial for trial in order[MOST_ROWS:] if trial.base]
     start = next((trial.values for trial in trials if trial.base), {})
     table = Table(title="Leaderboard", title_justify="left", title_style="bold")
-    for name in ("", "trial", VALIDATION_FIGURE, "loss", "epoch"):
+    for name in ("", "trial", figure, "loss", "epoch"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("what differs from the config it started from")
     for trial in shown:

@@ -10,7 +10,6 @@ from markupsafe import Markup
 from cliptide.app.evaluation.evaluate import library_versions, repeat_command
 from cliptide.app.evaluation.report import page_environment, plotly_text
 from cliptide.app.inference.terminal import format_seconds
-from cliptide.app.training.headline import VALIDATION_FIGURE
 from cliptide.app.tuning.leaderboard import short, state_counts
 from cliptide.app.tuning.study import Trial, ranked
 
@@ -21,6 +20,7 @@ def write_page(
     path: Path,
     *,
     title: str,
+    figure: str,
     trials: Sequence[Trial],
     space: Mapping[str, Any],
     facts: Mapping[str, str],
@@ -32,6 +32,7 @@ def write_page(
     Args:
         path: The file.
         title: Its heading.
+        figure: What the trials are judged by.
         trials: Every trial, in order.
         space: The searched keys and their values.
         facts: Short lines for the summary.
@@ -45,7 +46,7 @@ def write_page(
     context = {
         "title": title,
         "created": datetime.now().astimezone().isoformat(sep=" ", timespec="seconds"),
-        "figure": VALIDATION_FIGURE,
+        "figure": figure,
         "trials": trials,
         "best": order[0] if order else None,
         "start": start,
@@ -58,7 +59,7 @@ def write_page(
         "train_command": train_command,
         "command": repeat_command(),
         "environment": library_versions(),
-        "figures": _figures(trials, order, list(space), space, importances or {}),
+        "figures": _figures(figure, trials, order, list(space), space, importances or {}),
         "short": short,
         "plotly_js": Markup(get_plotlyjs()) if trials else None,
     }
@@ -77,6 +78,7 @@ def _space_words(part: Any) -> str:
 
 
 def _figures(
+    figure: str,
     trials: Sequence[Trial],
     order: Sequence[Trial],
     keys: Sequence[str],
@@ -90,7 +92,7 @@ def _figures(
     if importances:
         varied.sort(key=lambda key: -importances.get(key, 0.0))
     return {
-        "name": VALIDATION_FIGURE,
+        "name": figure,
         "trials": [
             {
                 "number": trial.number,

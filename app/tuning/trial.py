@@ -223,7 +223,7 @@ def _train(trial: optuna.Trial, config: RunConfig, search: Search) -> float:
                 config,
                 search.catalog,
                 plan,
-                fresh_network(config, search.catalog, load_weights=True),
+                fresh_network(config, search.catalog, plan, load_weights=True),
                 search.device,
                 trainer_precision(config.train.precision, search.device),
                 resumed=False,

@@ -21,7 +21,7 @@ from cliptide.app.evaluation.run_folder import claim_run_folder, data_name
 from cliptide.app.inference.device import describe_device, resolve_device
 from cliptide.app.inference.terminal import format_seconds, log, warn
 from cliptide.app.training.config_file import write_config_file
-from cliptide.app.training.headline import VALIDATION_FIGURE
+from cliptide.app.training.headline import validation_name
 from cliptide.app.training.split_table import show_split
 from cliptide.app.training.start import with_whole_path
 from cliptide.app.tuning.leaderboard import trial_line, write_trials
@@ -67,12 +67,14 @@ class TuningResult:
         trials: Every trial of the study so far, in order.
         best: The best complete one.
         config: Its config, which stands in `best.yaml` too.
+        figure: What they are judged by.
     """
 
     out: Path
     trials: tuple[Trial, ...]
     best: Trial
     config: RunConfig
+    figure: str
 
     @property
     def best_config_file(self) -> Path:
@@ -138,11 +140,14 @@ def tune(
         seed=base.seed,
         val_share=base.data.val_share,
         test_share=base.data.test_share,
+        task=base.data.task,
     )
     plans = (
         (plan,)
         if folds is None
-        else make_validation_folds(plan, folds=folds, seed=base.seed, where=str(data))
+        else make_validation_folds(
+            plan, folds=folds, seed=base.seed, where=str(data), task=catalog.task
+        )
     )
     settings = settings_of(fingerprint=plan.fingerprint, config=base, space=searched, folds=folds)
     warmup = max(1, base.train.epochs // 3)
@@ -223,6 +228,7 @@ class _Loop:
         self.storage = storage
         self.began = time.perf_counter()
         self.done_here = self.failures = 0
+        self.figure = validation_name(self.search.catalog.task)
         self.warned = False
 
     def until_enough(self) -> TuningResult:
@@ -273,6 +279,7 @@ class _Loop:
             trial_line(
                 row,
                 rows,
+                figure=self.figure,
                 wanted=self.search.num_trials,
                 left=f"{format_seconds(each_s)} a trial, {format_seconds(each_s * left)} left",
             )
@@ -297,11 +304,12 @@ class _Loop:
                 data=self.data,
                 config=with_values(self.search.base, best[0].values),
                 about=f"The best of {len(rows)} trials: trial {best[0].number}, "
-                f"{VALIDATION_FIGURE} {best[0].figure:.4f}. Train it with",
+                f"{self.figure} {best[0].figure:.4f}. Train it with",
             )
         write_page(
             self.folder / "study.html",
             title=self.folder.resolve().name,
+            figure=self.figure,
             trials=rows,
             space=describe_space(self.search.space),
             facts=self._facts(),
@@ -317,7 +325,7 @@ class _Loop:
         judged = f"the mean over {folds} folds" if folds > 1 else "the validation split"
         facts = {
             "data": f"{self.data} (fingerprint {fingerprint})",
-            "judged by": f"{VALIDATION_FIGURE}, {judged}; the test split was not read",
+            "judged by": f"{self.figure}, {judged}; the test split was not read",
             "search": {"random": "random search", "tpe": "TPE"}[search.sampler],
             "started from": f"{base.model.encoder}, {base.model.temporal}, "
             f"{base.train.epochs} epochs, seed {base.seed}",
@@ -336,4 +344,4 @@ class _Loop:
                 "command again when they are done."
             )
         config = with_values(self.search.base, best[0].values)
-        return TuningResult(self.folder, tuple(rows), best[0], config)
+        return TuningResult(self.folder, tuple(rows), best[0], config, self.figure)

@@ -4,11 +4,13 @@ A reader never opens a video: unreadable ones are found when they are read, and 
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import Literal
 
 from cliptide.configs.errors import ConfigError, DataError
+from cliptide.configs.tasks import TASKS, Task
 from cliptide.datasets.catalog.catalog import Catalog, Kind
 from cliptide.datasets.catalog.folder import read_folder
 from cliptide.datasets.catalog.hmdb51 import find_hmdb51_lists, read_hmdb51
@@ -18,6 +20,13 @@ from cliptide.datasets.catalog.split_folders import are_split_folders, read_spli
 from cliptide.datasets.catalog.ucf101 import find_lists, read_ucf101
 from cliptide.datasets.catalog.videos import VIDEO_SUFFIXES, find_videos
 from cliptide.datasets.catalog.wording import did_you_mean
+from cliptide.datasets.labels import (
+    SEPARATOR,
+    are_numbers,
+    joined_numbers,
+    numbers_in,
+    target_names,
+)
 
 __all__ = ["KINDS", "VIDEO_SUFFIXES", "Catalog", "Kind", "find_videos", "read_catalog"]
 
@@ -43,6 +52,7 @@ def read_catalog(
     ] = "auto",
     fold: int = 1,
     group_regex: str | None = None,
+    task: Literal["auto", "single", "multi", "regression"] = "auto",
 ) -> Catalog:
     """Read what a data set holds, without opening a video.
 
@@ -54,21 +64,51 @@ def read_catalog(
         fold: The official fold of UCF101 or HMDB51, counted from 1.
         group_regex: Finds a clip's group in its relative path (its first capturing group, else
             the whole match); wins over every other source of groups.
+        task: What the labels mean; `auto` is `multi` for a manifest in which a label holds `|`,
+            else `single`.
 
     Raises:
-        DataError: `data` is not there, holds nothing to learn from, or does not fit `kind`.
+        DataError: `data` is not there, holds nothing to learn from, or does not fit `kind` or
+            `task`.
         SplitError: The fold or the split it brings is wrong.
-        ConfigError: `kind` or `group_regex` is wrong.
+        ConfigError: `kind`, `group_regex` or `task` is wrong.
     """
     path = Path(data)
     if kind not in KINDS:
         raise ConfigError(
             f"Kind {kind!r} is unknown.{did_you_mean(kind, KINDS)} Use one of: {', '.join(KINDS)}."
         )
+    if task not in ("auto", *TASKS):
+        raise ConfigError(f"Task {task!r} is unknown. Use one of: auto, {', '.join(TASKS)}.")
     if not path.exists():
         raise DataError(_not_there(path))
     layout = _detect(path) if kind == "auto" else kind
-    return _READERS[layout](path, fold=fold, group_regex=group_regex)
+    if layout == "manifest":
+        return read_manifest(path, fold=fold, group_regex=group_regex, task=task)
+    catalog = _READERS[layout](path, fold=fold, group_regex=group_regex)
+    return catalog if task == "auto" or task == "single" else _as_task(catalog, task)
+
+
+def _as_task(catalog: Catalog, task: Task) -> Catalog:
+    """Read classes as another task where their layout can say it: folders named by numbers."""
+    if task == "multi":
+        raise DataError(
+            f"data.task is multi, but {catalog.root} is read as {catalog.kind!r}, which gives each "
+            "clip one label. Write a manifest CSV with labels such as walk|wave, or leave "
+            "data.task at auto."
+        )
+    odd = next((name for name in catalog.class_names if not are_numbers([name])), None)
+    if odd is not None or any(SEPARATOR in name for name in catalog.class_names):
+        raise DataError(
+            f"data.task is regression, but {catalog.root} is read as {catalog.kind!r} and its "
+            f"class {odd or catalog.class_names[0]!r} is no number. Write a manifest CSV with a "
+            "number as each label, or set data.task to auto."
+        )
+    records = tuple(
+        replace(record, label=joined_numbers(numbers_in(record.label)))
+        for record in catalog.records
+    )
+    return replace(catalog, records=records, class_names=target_names(1), task="regression")
 
 
 def _detect(path: Path) -> Kind:

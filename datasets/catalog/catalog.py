@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from cliptide.configs.errors import DataError
+from cliptide.configs.tasks import Task
 from cliptide.datasets.records import SampleRecord
 
 Kind = Literal["folder", "split-folders", "ucf101", "hmdb51", "kinetics", "manifest"]
@@ -22,7 +23,8 @@ class Catalog:
         root: The folder or the manifest file, as the user gave it.
         kind: The layout it was read as.
         records: Every clip, sorted by name; `split` is None where no split was given.
-        class_names: In the order of `classInd.txt` for UCF101, sorted otherwise.
+        class_names: In the order of `classInd.txt` for UCF101, sorted otherwise; the single
+            labels for task multi, the names of the targets for regression.
         split_origin: Who made the split: the data set's authors (`official`), the user
             with a manifest (`manifest`) or with folders (`folders`), or nobody yet (None).
         fold: The official fold, counted from 1; None where there are no folds.
@@ -30,6 +32,7 @@ class Catalog:
             is a group of its own, and like clips may stand in train and test.
         notes: What was left out or taken for granted, one line each, for the user to read.
         official_folds: The folds that the data set's own lists make, in order.
+        task: What the labels of the records mean; see `datasets.labels`.
     """
 
     root: Path
@@ -41,6 +44,7 @@ class Catalog:
     groups_known: bool
     notes: tuple[str, ...]
     official_folds: tuple[int, ...] = ()
+    task: Task = "single"
 
 
 def require_classes(class_names: Sequence[str], *, where: Path) -> None:

@@ -1,5 +1,7 @@
 """A CSV with one clip in each row: `path,label[,group,split,start_s,end_s]`.
 
+A label is a class, several of them (`walk|wave`), or one or more numbers (`3.5`, `1.0|-2.5`).
+
 Paths are absolute or relative to the CSV's own folder. Columns stand in any order; a comma, a
 semicolon or a tab parts them. Clips of one video share a group unless the column says otherwise.
 """
@@ -8,13 +10,15 @@ import os
 import unicodedata
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Literal
 
 from cliptide.configs.errors import DataError
-from cliptide.datasets.catalog.catalog import Catalog, require_classes
+from cliptide.configs.tasks import Task
+from cliptide.datasets.catalog.catalog import Catalog
 from cliptide.datasets.catalog.groups import find_groups
+from cliptide.datasets.catalog.manifest_labels import read_labels, require_difference
 from cliptide.datasets.catalog.table import (
     Row,
-    labels_of,
     lines_of,
     read_rows,
     refuse_repeats,
@@ -29,13 +33,20 @@ from cliptide.datasets.records import SampleRecord
 COLUMNS = ("path", "label", "group", "split", "start_s", "end_s")
 
 
-def read_manifest(data: Path, *, fold: int, group_regex: str | None) -> Catalog:
+def read_manifest(
+    data: Path,
+    *,
+    fold: int,
+    group_regex: str | None,
+    task: Task | Literal["auto"] = "auto",
+) -> Catalog:
     """Read a manifest.
 
     Args:
         data: An existing CSV file.
         fold: Of no use here; every layout's reader takes the same arguments.
         group_regex: How to find a clip's group in its path, in place of the column.
+        task: What the labels mean, or `auto`.
 
     Raises:
         DataError: The file is no manifest, or one of its rows is wrong.
@@ -60,15 +71,14 @@ def read_manifest(data: Path, *, fold: int, group_regex: str | None) -> Catalog:
         header="path,label",
         optional="group,split,start_s,end_s",
     )
-    labels = labels_of(data, rows)
+    found = read_labels(data, rows, task=task)
     segments = segments_of(data, rows)
     splits = splits_of(data, rows)
     sources = _sources(data, rows)
     videos = _video_names(sources, data.parent)
     names = [video + segment_name(*span) for video, span in zip(videos, segments, strict=True)]
-    refuse_repeats(data, rows, names=names, labels=labels, splits=splits)
-    class_names = sorted(set(labels))
-    require_classes(class_names, where=data)
+    refuse_repeats(data, rows, names=names, labels=found.labels, splits=splits)
+    require_difference(found, where=data)
     column = [nfc(row.cells["group"]) or None for row in rows]
     groups = find_groups(videos, group_regex=group_regex, column=column)
     records = [
@@ -82,18 +92,19 @@ def read_manifest(data: Path, *, fold: int, group_regex: str | None) -> Catalog:
             end_s=end_s,
         )
         for source, name, label, group, split, (start_s, end_s) in zip(
-            sources, names, labels, groups.names, splits, segments, strict=True
+            sources, names, found.labels, groups.names, splits, segments, strict=True
         )
     ]
     return Catalog(
         root=data,
         kind="manifest",
         records=tuple(sorted(records, key=lambda record: record.name)),
-        class_names=tuple(class_names),
+        class_names=found.class_names,
         split_origin="manifest" if any(splits) else None,
         fold=None,
         groups_known=groups.known,
-        notes=(*notes, *groups.notes),
+        notes=(*notes, *found.notes, *groups.notes),
+        task=found.task,
     )
 
 

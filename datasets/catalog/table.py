@@ -138,7 +138,7 @@ def _seconds(data: Path, row: Row, column: str) -> float | None:
 
 
 def labels_of(data: Path, rows: Sequence[Row]) -> list[str]:
-    """Read the column `label`.
+    """Read the column `label` of a list in which each clip has one.
 
     Raises:
         DataError: A label is empty or holds several.
@@ -147,13 +147,15 @@ def labels_of(data: Path, rows: Sequence[Row]) -> list[str]:
     if empty:
         raise DataError(
             f"{data} has an empty label in {lines_of(empty)}. Write the class there or remove the "
-            f"line{'s' if len(empty) > 1 else ''}."
+            f"line{'s' if len(empty) > 1 else ''}; in a manifest with data.task multi, empty means "
+            "none of the labels."
         )
     several = [row for row in rows if "|" in row.cells["label"]]
     if several:
         raise DataError(
             f"{data} has a label with '|' in {lines_of(several)}, which stands for several labels. "
-            "A clip has one label here: write one, or another sign than '|'."
+            "A clip has one label here: write one, or another sign than '|', or give a manifest "
+            "and data.task multi."
         )
     return [nfc(row.cells["label"]) for row in rows]
 

@@ -1,0 +1,66 @@
+"""The loss of a run, from its config and its training clips."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from torch import nn
+
+from cliptide.configs.schema import TrainConfig
+from cliptide.datasets.catalog import Catalog
+from cliptide.datasets.labels import classes_of
+from cliptide.datasets.records import SampleRecord
+from cliptide.models.losses import build_loss, class_weights_for, loss_for
+from cliptide.models.recognizer import Recognizer
+
+
+def loss_kind(config: TrainConfig, catalog: Catalog) -> str:
+    """Resolve `train.loss`.
+
+    Raises:
+        ConfigError: The loss, class weights or label smoothing do not fit the task.
+    """
+    return loss_for(
+        catalog.task,
+        loss=config.loss,
+        class_weights=config.class_weights,
+        label_smoothing=config.label_smoothing,
+    )
+
+
+def training_loss(
+    config: TrainConfig,
+    catalog: Catalog,
+    *,
+    network: Recognizer,
+    train_records: Sequence[SampleRecord],
+) -> nn.Module:
+    """Build the loss that is minimised, weighted by the training clips as the config asks."""
+    if catalog.task == "regression":
+        return validation_loss(config, catalog, network=network)
+    counts = Counter(
+        name for record in train_records for name in classes_of(record.label, catalog.task)
+    )
+    weights = class_weights_for(
+        catalog.task,
+        config.class_weights,
+        counts=[counts[name] for name in catalog.class_names],
+        total=len(train_records),
+        beta=config.class_beta,
+    )
+    return build_loss(
+        catalog.task,
+        loss_kind(config, catalog),
+        gamma=config.focal_gamma,
+        label_smoothing=config.label_smoothing,
+        class_weights=weights,
+    )
+
+
+def validation_loss(config: TrainConfig, catalog: Catalog, *, network: Recognizer) -> nn.Module:
+    """Build the same loss without weights and smoothing, so that epochs and runs compare."""
+    options: dict[str, Any] = {"gamma": config.focal_gamma}
+    if catalog.task == "regression":
+        # A copy: a loss that shared the network's buffer would be moved and loaded apart from it.
+        options["scale"] = network.target_scale.std.clone()
+    return build_loss(catalog.task, loss_kind(config, catalog), **options)
