@@ -359,16 +359,16 @@ class RunConfig:
         check_types(self)
         # What torch's and Lightning's generators take.
         _require(self.seed, 0 <= self.seed < 2**32, "seed", "a number from 0 to 4294967295")
-        if self.model.head_norm == "batch" and self.train.batch_size == 1:
-            raise ConfigError(
-                "model.head_norm is batch and train.batch_size is 1, but a batch of one clip has "
-                "no mean and variance to learn. Use model.head_norm layer, or larger batches."
-            )
         if self.train.unfreeze_after and not self.model.freeze:
             raise ConfigError(
                 f"train.unfreeze_after is {self.train.unfreeze_after}, but the encoder learns from "
                 "the start: model.freeze is false. Set model.freeze true, or leave "
                 "train.unfreeze_after out."
+            )
+        if self.model.head_norm == "batch" and self.train.batch_size == 1:
+            raise ConfigError(
+                "model.head_norm is batch and train.batch_size is 1, but a batch of one clip has "
+                "no mean and variance to learn. Use model.head_norm layer, or larger batches."
             )
 
 

@@ -228,8 +228,8 @@ def build_recognizer(
     *,
     num_classes: int,
     load_weights: bool = True,
-    size: tuple[int, int] | None = None,
     task: Task = "single",
+    size: tuple[int, int] | None = None,
 ) -> Recognizer:
     """Build the whole network.
 
@@ -238,8 +238,8 @@ def build_recognizer(
         num_classes: K, the number of outputs: classes, labels or targets.
         load_weights: Whether to load the encoder's pretrained weights; False when the whole
             network's weights follow from a model file.
-        size: (height, width) of the frames; None takes what the encoder is usually given.
         task: What the outputs are for.
+        size: (height, width) of the frames; None takes what the encoder is usually given.
     """
     encoder = build_encoder(config, load_weights=load_weights, size=size)
     on_maps = config.temporal in ON_MAPS

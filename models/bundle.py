@@ -145,8 +145,8 @@ def load_model(path: Path) -> tuple[Recognizer, ModelInfo]:
             config,
             num_classes=len(info.class_names),
             load_weights=False,
-            size=info.size,
             task=info.task,
+            size=info.size,
         )
         network.load_state_dict(read_tensors(path))
     except (KeyError, TypeError, RuntimeError, InputError) as error:

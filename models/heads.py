@@ -65,11 +65,11 @@ def head_for(
     """Build the head of a task: logits for classes and labels, numbers for regression.
 
     Args:
-        kind: A name in `HEADS`.
+        kind: One of `HEADS`.
         dim: Size of the clip's vector.
         num_outputs: K.
-        dropout: Share dropped before the last layer.
-        norm: Normalisation of the vector in front of it all: `none`, `batch` or `layer`.
+        dropout: Share dropped in front of the fully connected layer.
+        norm: Normalisation of the clip's vector: `none`, or one of `VECTOR_NORMS`.
         task: What the outputs are for.
     """
     head = HEADS[kind](dim, num_outputs, dropout)
