@@ -58,7 +58,7 @@ def test_version_is_told(cliptide):
     ("words", "parts"),
     [
         (["trian"], ["no command 'trian'", "Use: train."]),
-        (["xyzzy"], ["no command 'xyzzy'", "Use: demo, train, evaluate, predict, check."]),
+        (["xyzzy"], ["no command 'xyzzy'", "Use: demo, train, tune, evaluate"]),
         (["train"], ["No DATA was given", "cliptide train DATA"]),
         (["train", "x", "y"], ["'y' is one argument too many", "cliptide train --help"]),
         (["train", "x", "--data.framse", "3"], ["no flag '--data.framse'", "--data.frames."]),

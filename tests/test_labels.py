@@ -45,7 +45,7 @@ def make_catalog(task, labels_and_groups, class_names) -> Catalog:
         SampleRecord(Path(f"{i}.mp4"), f"{i:04}.mp4", label, group)
         for i, (label, group) in enumerate(labels_and_groups)
     )
-    return Catalog(Path("data"), "manifest", records, class_names, None, None, True, (), task)
+    return Catalog(Path("data"), "manifest", records, class_names, None, None, True, (), task=task)
 
 
 # --- reading -------------------------------------------------------------------------------

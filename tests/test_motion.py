@@ -154,7 +154,8 @@ def test_an_encoder_without_residual_blocks_refuses_to_shift_and_names_those_tha
 
 
 def test_every_kind_of_residual_block_is_tried_above() -> None:
-    assert len(BRANCHES) == len(SHIFTING) - 1
+    of_torchvision = [kind for kind in BRANCHES if kind.startswith("torchvision")]
+    assert len(of_torchvision) == len(SHIFTING) - 1
 
 
 def test_frame_differences_are_zero_at_first_and_where_nothing_moves() -> None:

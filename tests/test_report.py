@@ -341,4 +341,5 @@ def test_templates_are_found_beside_the_module() -> None:
         "report.regression.html.jinja",
         "report.css.jinja",
         "report.js.jinja",
+        "plots.js.jinja",
     }

@@ -383,7 +383,7 @@ def test_a_network_for_numbers_steps_to_what_it_says_of_the_whole_clip():
     assert network.target_scale.std.tolist() == [5.0, 1.0], "a target without spread keeps 1"
     network.eval()
     clips = torch.randint(0, 256, (1, 3, 3, 16, 16), dtype=torch.uint8)
-    state = network.initial_state()
+    state = None
     for frame in clips.unbind(dim=1):
         stepped, state = network.step(frame, state)
     whole = network(clips, torch.tensor([3]))

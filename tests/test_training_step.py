@@ -23,6 +23,7 @@ from cliptide.configs.errors import CliptideError, ConfigError
 from cliptide.configs.schema import ModelConfig, RunConfig, TrainConfig
 from cliptide.datasets.loaders import Batch
 from cliptide.models.build import build_recognizer
+from cliptide.models.losses import build_loss
 from cliptide.models.recognizer import Recognizer
 
 # Lightning's advice for larger trainings than these.
@@ -94,7 +95,13 @@ def fit(
         seed=0,
         num_outputs=2,
         batches_per_epoch=len(batches),
-        class_weights=class_weights,
+        loss=build_loss(
+            "single",
+            "cross_entropy",
+            label_smoothing=config.label_smoothing,
+            class_weights=class_weights,
+        ),
+        validation_loss=build_loss("single", "cross_entropy"),
     )
     watch = Watch()
     trainer = Trainer(
@@ -314,7 +321,15 @@ def test_a_frozen_encoder_learns_after_its_epochs_with_its_statistics() -> None:
             same = all(torch.equal(v, buffers[k]) for k, v in network.encoder.named_buffers())
             states.append(("encoder" in moved(before, network), same))
 
-    module = ClassifierModule(network, config=config, seed=0, num_outputs=2, batches_per_epoch=2)
+    module = ClassifierModule(
+        network,
+        config=config,
+        seed=0,
+        num_outputs=2,
+        batches_per_epoch=2,
+        loss=build_loss("single", "cross_entropy"),
+        validation_loss=build_loss("single", "cross_entropy"),
+    )
     trainer = Trainer(
         accelerator="cpu",
         max_epochs=2,

@@ -94,7 +94,9 @@ def default_space(base: RunConfig) -> Space:
     }
     if base.model.temporal != "none":
         hidden = base.model.hidden
-        space["model.hidden"] = Choices((max(1, hidden // 2), hidden, hidden * 2))
+        space["model.hidden"] = Choices(
+            tuple(dict.fromkeys((max(1, hidden // 2), hidden, hidden * 2)))
+        )
         space["model.layers"] = Choices((1, 2))
     if base.model.temporal in ("lstm", "gru"):
         space["model.temporal"] = Choices(("lstm", "gru"))
@@ -254,7 +256,8 @@ def suggest(trial: optuna.Trial, space: Space, *, base: RunConfig | None) -> dic
     here = {} if base is None else flat_values(base)
     return {
         key: part.suggest(trial, key)
-        for key, part in space.items()
+        # In one order: the same space written otherwise draws the same.
+        for key, part in sorted(space.items())
         if base is None or part.holds(here[key])
     }
 

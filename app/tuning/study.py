@@ -68,6 +68,7 @@ def settings_of(
 ) -> dict[str, Any]:
     """What must be the same for trials to be comparable, as plain values."""
     base = {key: value for key, value in flat_values(config).items() if key not in _NOT_COMPARED}
+    base["data.size"] = str(base["data.size"])  # a flag gives text, YAML a number
     if weights := base["model.encoder_weights"]:
         base["model.encoder_weights"] = Path(weights).name  # machines keep it in other places
     settings = {
@@ -117,7 +118,12 @@ def open_study(
 
 
 def _create(url: str, *, name: str, pruner: optuna.pruners.BasePruner) -> optuna.Study:
-    from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+    from sqlalchemy.exc import (
+        ArgumentError,
+        IntegrityError,
+        NoSuchModuleError,
+        SQLAlchemyError,
+    )
 
     # Others may hold a SQLite file for a moment; not minutes, as no transaction is long.
     options = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {}
@@ -150,9 +156,13 @@ def _create(url: str, *, name: str, pruner: optuna.pruners.BasePruner) -> optuna
                 f"--study {url!r} needs the package {error.name}, which is not installed. "
                 f"Install it with: pip install {error.name}"
             ) from error
-        except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
-            # Two processes that make the tables of one new file at once meet each other.
-            if not left or "already exists" not in str(error.__cause__ or error):
+        except (SQLAlchemyError, optuna.exceptions.StorageInternalError, RuntimeError) as error:
+            # Two processes that make the tables of one new database meet each other there.
+            met = isinstance(error, RuntimeError) or any(
+                isinstance(one, IntegrityError) or "already exists" in str(one)
+                for one in (error, error.__cause__)
+            )
+            if not left or not met:
                 raise InputError(
                     f"The study's storage {url} cannot be opened: {_first_line(error)}. Mend that, "
                     "or give another with --study."
@@ -198,13 +208,13 @@ def mark_process(trial: optuna.Trial) -> None:
     trial.set_user_attr("process", _process(os.getpid()))
 
 
-def redo_died(study: optuna.Study) -> int:
+def redo_died(study: optuna.Study) -> list[int]:
     """Mark the trials whose process on this machine is gone, and queue them again.
 
     Returns:
-        How many there were.
+        Their numbers.
     """
-    died = 0
+    died = []
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         process = trial.user_attrs.get("process")
         if process is None or process["host"] != socket.gethostname():
@@ -216,7 +226,7 @@ def redo_died(study: optuna.Study) -> int:
         except ValueError:  # another process has just marked it
             continue
         redo(study, trial)
-        died += 1
+        died.append(trial.number)
     return died
 
 

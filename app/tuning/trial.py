@@ -182,6 +182,11 @@ def run_trial(trial: optuna.Trial, search: Search) -> float:
         raise FailedTrial(text) from error
 
 
+def trial_folder(parent: Path, number: int) -> Path:
+    """Where a trial writes while it runs; gone once it has ended."""
+    return parent / f"trial-{number}"
+
+
 def _is_surplus(trial: optuna.Trial, num_trials: int) -> bool:
     counted = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
     others = trial.study.get_trials(deepcopy=False, states=counted)
@@ -204,16 +209,18 @@ def _train(trial: optuna.Trial, config: RunConfig, search: Search) -> float:
     losses: list[float] = []
     epochs: list[int] = []
     unreadable = 0
+    last = (len(search.plans) - 1) * search.most_epochs + config.train.epochs
     for number, plan in enumerate(search.plans):
         before = number * search.most_epochs
 
         def report(epoch: int, figure: float, before: int = before) -> None:
             # With several folds: the mean of the finished ones and this one so far.
             trial.report(statistics.fmean([*figures, figure]), before + epoch)
-            if trial.should_prune():
+            # At the very end there is nothing left to save.
+            if before + epoch < last and trial.should_prune():
                 raise optuna.TrialPruned
 
-        folder = search.folder / f"trial-{trial.number}"
+        folder = trial_folder(search.folder, trial.number)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         fold = f", fold {number + 1}/{len(search.plans)}" if len(search.plans) > 1 else ""

@@ -8,6 +8,7 @@ The best is chosen on the validation clips; no trial reads a clip of the test sp
 
 import os
 import re
+import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -45,7 +46,7 @@ from cliptide.app.tuning.study import (
     settings_of,
     trials_of,
 )
-from cliptide.app.tuning.trial import FailedTrial, Search, SurplusTrial, run_trial
+from cliptide.app.tuning.trial import FailedTrial, Search, SurplusTrial, run_trial, trial_folder
 from cliptide.configs.errors import ConfigError, InputError
 from cliptide.configs.schema import RunConfig
 from cliptide.datasets.folds import make_validation_folds, read_fold
@@ -150,7 +151,8 @@ def tune(
         )
     )
     settings = settings_of(fingerprint=plan.fingerprint, config=base, space=searched, folds=folds)
-    warmup = max(1, base.train.epochs // 3)
+    # The learning rate rises and falls within a run: a slow beginning is no verdict.
+    warmup = max(1, base.train.epochs // 2)
     pruner = MedianPruner(TRIALS_BEFORE_PRUNING, warmup) if prune else NopPruner()
     with quiet_optuna():
         folder = _folder(data, out=out, study=study, name=study_name, settings=settings)
@@ -234,7 +236,10 @@ class _Loop:
     def until_enough(self) -> TuningResult:
         wanted = self.search.num_trials
         if died := redo_died(self.study):
-            log(f"{died} {'trial' if died == 1 else 'trials'} died with their process: done again.")
+            for number in died:
+                shutil.rmtree(trial_folder(self.search.folder, number), ignore_errors=True)
+            trials = "1 trial" if len(died) == 1 else f"{len(died)} trials"
+            log(f"{trials} died with their process: done again.")
         if begun := self._counts()[0]:
             log(f"Going on: {begun} of {wanted} trials are finished.")
         try:
