@@ -15,7 +15,7 @@ from cliptide.configs.errors import ConfigError, InputError
 from cliptide.configs.schema import ModelConfig
 from cliptide.models.build import build_encoder, build_recognizer, check_frame_size
 from cliptide.models.bundle import ModelInfo, load_model, save_model
-from cliptide.models.encoders.shift import TemporalShift
+from cliptide.models.encoders.shift import BRANCHES, TemporalShift
 from cliptide.models.encoders.timm_encoder import TimmEncoder, check_timm_name, timm_names
 
 # Small networks of many families, and the size of the frames to try each with.
@@ -309,16 +309,27 @@ class TestSizes:
         assert "Use another" in str(caught.value)
 
 
+# Networks that between them have every kind of timm's residual blocks.
+SHIFTING = (
+    "timm/test_resnet",
+    "timm/resnet26",
+    "timm/regnetx_002",
+    "timm/mobilenetv3_small_050",
+    "timm/mobilenet_edgetpu_v2_xs",
+    "timm/test_convnext",
+)
+
+
 class TestMotion:
-    @pytest.mark.parametrize(
-        "name",
-        [
-            "timm/test_resnet",
-            "timm/mobilenetv3_small_050",
-            "timm/test_convnext",
-            "timm/regnetx_002",
-        ],
-    )
+    def test_every_kind_of_residual_block_is_tried(self) -> None:
+        kinds = {
+            f"{type(module).__module__}.{type(module).__name__}"
+            for name in SHIFTING
+            for module in timm.create_model(name.removeprefix("timm/")).modules()
+        }
+        assert {kind for kind in BRANCHES if kind.startswith("timm")} <= kinds
+
+    @pytest.mark.parametrize("name", SHIFTING)
     def test_temporal_shift_changes_what_follows_a_frame(self, name: str) -> None:
         size = (64, 64)
         torch.manual_seed(0)
