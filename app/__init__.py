@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cliptide.app.evaluation.evaluate import evaluate
     from cliptide.app.inference.recognise import load
-    from cliptide.app.training.run import train
+    from cliptide.app.training.train import train
     from cliptide.app.tuning.tune import tune
 
 __all__ = ["evaluate", "load", "train", "tune"]
@@ -18,7 +18,7 @@ __all__ = ["evaluate", "load", "train", "tune"]
 _HOMES = {
     "evaluate": "cliptide.app.evaluation.evaluate",
     "load": "cliptide.app.inference.recognise",
-    "train": "cliptide.app.training.run",
+    "train": "cliptide.app.training.train",
     "tune": "cliptide.app.tuning.tune",
 }
 

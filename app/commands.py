@@ -137,7 +137,8 @@ def _train(parser: Parser, args: Namespace) -> int:
         )
 
     from cliptide.app.results import show_folds, show_training
-    from cliptide.app.training.run import TrainingResult, train
+    from cliptide.app.training.run import TrainingResult
+    from cliptide.app.training.train import train
 
     options = {"config": config, "out": args.out, "init": args.init, "overwrite": args.overwrite}
     if args.resume is not None:

@@ -10,7 +10,8 @@ from cliptide.app.evaluation.run_folder import claim_run_folder
 from cliptide.app.inference.recognise import load
 from cliptide.app.inference.terminal import format_seconds, log, result_console, track
 from cliptide.app.results import percent, show_training
-from cliptide.app.training.run import TrainingResult, train
+from cliptide.app.training.run import TrainingResult
+from cliptide.app.training.train import train
 from cliptide.configs.schema import DataConfig, ModelConfig, RunConfig, TrainConfig
 from cliptide.datasets.synthetic import CLASS_NAMES, write_dataset, write_new_video
 

@@ -12,7 +12,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from cliptide.app.training.run import TrainingResult, train
+from cliptide.app.training.run import TrainingResult
+from cliptide.app.training.train import train
 from cliptide.configs.schema import DataConfig, EvalConfig, ModelConfig, RunConfig, TrainConfig
 from cliptide.datasets.synthetic_tasks import write_event_dataset, write_speed_dataset
 

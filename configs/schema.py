@@ -58,7 +58,8 @@ class DataConfig:
         val_share: Share of the training clips held out for validation, by whole groups.
         test_share: Share of the clips held out for testing where DATA has no split of its own.
         workers: Processes that load clips, or auto.
-        keep: Keep decoded training clips in memory where they fit.
+        keep: Keep decoded training clips in memory where they fit; of an encoder that learns
+            nothing (model.freeze, without augmentation), the features of every frame.
         fit: How a picture is fitted into size: resize stretches it, crop takes its middle,
             letterbox keeps all of it between black bars, pad also never enlarges it.
         bucket: Make batches of clips of like length, so that less padding is computed on; opens
@@ -135,7 +136,7 @@ class ModelConfig:
         shift: Temporal shift inside an encoder with residual blocks, or tiny: causal takes
             channels from the frame before, both also from the next and so cannot stream.
         motion: Make motion explicit: differences of consecutive frames as input channels, of
-            consecutive features before the temporal part, or both.
+            consecutive features before the temporal part (with a batch norm), or both.
         pool: What tiny makes of its maps: a grid of averages, or the mean, blind to place.
         kernel: Side of the kernels of convlstm and convgru, steps in those of tcn.
         residual: Stack rnn, lstm, gru, mingru or minlstm with a layer norm before each layer and a
@@ -308,16 +309,16 @@ class TrainConfig:
         for key in ("mixup", "cutmix"):
             value = getattr(self, key)
             _require(value, value >= 0, f"train.{key}", "0, or an alpha above 0 such as 0.2")
+        _require(self.focal_gamma, self.focal_gamma >= 0, "train.focal_gamma", "0 or more")
+        _require(
+            self.class_beta, 0 <= self.class_beta < 1, "train.class_beta", "0 to below 1, as 0.999"
+        )
 
     def penalty(self, kind: Literal["weight_decay", "l1"], part: str) -> float:
         """The penalty of a part of the network, one of `PARTS`."""
         own: float | None = getattr(self, f"{kind}_{part}")
         general: float = getattr(self, kind)
         return general if own is None else own
-        _require(self.focal_gamma, self.focal_gamma >= 0, "train.focal_gamma", "0 or more")
-        _require(
-            self.class_beta, 0 <= self.class_beta < 1, "train.class_beta", "0 to below 1, as 0.999"
-        )
 
 
 @dataclass(frozen=True)
@@ -364,6 +365,12 @@ class RunConfig:
                 f"train.unfreeze_after is {self.train.unfreeze_after}, but the encoder learns from "
                 "the start: model.freeze is false. Set model.freeze true, or leave "
                 "train.unfreeze_after out."
+            )
+        if self.model.head_norm == "batch" and self.train.chunk:
+            raise ConfigError(
+                f"model.head_norm is batch and train.chunk is {self.train.chunk}, but a batch norm "
+                "behind chunks would go on counting clips that have ended. Use model.head_norm "
+                "layer, or train.chunk 0."
             )
         if self.model.head_norm == "batch" and self.train.batch_size == 1:
             raise ConfigError(

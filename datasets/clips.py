@@ -127,7 +127,7 @@ class ClipDataset(Dataset[Sample]):
                 torch.from_numpy(np.ascontiguousarray(clip.transpose(0, 3, 1, 2))) for clip in clips
             ),
             frames_used=len({i for indices in chosen for i in indices}),
-            used_fps=tuple(_used_fps(pts_s[indices], duration_s) for indices in chosen),
+            used_fps=tuple(used_fps(pts_s[indices], duration_s) for indices in chosen),
             duration_s=duration_s,
         )
 
@@ -146,15 +146,10 @@ class ClipDataset(Dataset[Sample]):
     ) -> tuple[NDArray[np.float64], float, list[list[int]], list[NDArray[np.uint8]]]:
         """Time stamps and length of the clip, indices of each view and their frames."""
         with open_video(record.source) as video:
-            first, last = segment_bounds(
-                video.pts_s, start_s=record.start_s, end_s=record.end_s, name=record.name
-            )
-            pts_s = video.pts_s[first:last]
-            shown_until_s = video.pts_s[last] if last < video.num_frames else video.duration_s
-            duration_s = float(shown_until_s - pts_s[0])
+            first, pts_s, duration_s = times_in(video, record)
             chosen = self._choose(pts_s, rng)
             if self.kept is not None and self.kept.has_room(len(pts_s), self.read_size):
-                frames = self._fitted(video, range(first, last))
+                frames = self._fitted(video, range(first, first + len(pts_s)))
                 self.kept.put(index, pts_s, frames)
                 return pts_s, duration_s, chosen, [frames[indices] for indices in chosen]
             wanted = sorted({i for indices in chosen for i in indices})
@@ -164,12 +159,7 @@ class ClipDataset(Dataset[Sample]):
             return pts_s, duration_s, chosen, clips
 
     def _fitted(self, video: Video, indices: Sequence[int]) -> NDArray[np.uint8]:
-        """Read frames and fit them into `read_size`."""
-        if self.fit == "resize":  # needs no look at how large the video is
-            return video.frames_at(indices, size=self.read_size)
-        placement = place(self.fit, video_size=(video.height, video.width), size=self.read_size)
-        frames = video.frames_at(indices, size=placement.size, crop=placement.crop)
-        return set_in_frame(frames, placement, size=self.read_size)
+        return read_fitted(video, indices, size=self.read_size, fit=self.fit)
 
     def _augmented(self, clip: NDArray[np.uint8], seed: int) -> NDArray[np.uint8]:
         if self._transform is None:
@@ -178,7 +168,35 @@ class ClipDataset(Dataset[Sample]):
         return self._transform(clip, seed)
 
 
-def _used_fps(pts_s: NDArray[np.float64], duration_s: float) -> float:
+def times_in(video: Video, record: SampleRecord) -> tuple[int, NDArray[np.float64], float]:
+    """Find a record's clip in its open video.
+
+    Returns:
+        Its first frame as an index into the video, its time stamps (N,) and its length, seconds.
+
+    Raises:
+        VideoError: No frame lies in it.
+    """
+    first, last = segment_bounds(
+        video.pts_s, start_s=record.start_s, end_s=record.end_s, name=record.name
+    )
+    shown_until_s = video.pts_s[last] if last < video.num_frames else video.duration_s
+    pts_s = video.pts_s[first:last]
+    return first, pts_s, float(shown_until_s - pts_s[0])
+
+
+def read_fitted(
+    video: Video, indices: Sequence[int], *, size: tuple[int, int], fit: Fit
+) -> NDArray[np.uint8]:
+    """Read frames (N, height, width, 3) uint8 RGB, fitted into `size` as `fit` says."""
+    if fit == "resize":  # needs no look at how large the video is
+        return video.frames_at(indices, size=size)
+    placement = place(fit, video_size=(video.height, video.width), size=size)
+    frames = video.frames_at(indices, size=placement.size, crop=placement.crop)
+    return set_in_frame(frames, placement, size=size)
+
+
+def used_fps(pts_s: NDArray[np.float64], duration_s: float) -> float:
     """Frames per second at which a clip's chosen frames (n,) were taken; 0 where unknown."""
     if len(pts_s) > 1 and pts_s[-1] > pts_s[0]:
         return float((len(pts_s) - 1) / (pts_s[-1] - pts_s[0]))

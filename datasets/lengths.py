@@ -1,36 +1,76 @@
-"""How many frames each clip will have, found by opening its video: nothing is decoded."""
+"""When each clip's frames are shown, found by opening its video: nothing is decoded."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
 from cliptide.configs.errors import VideoError
+from cliptide.datasets.clips import times_in
 from cliptide.datasets.loaders import start_worker, worker_context
 from cliptide.datasets.records import SampleRecord
-from cliptide.datasets.sampling import SamplingRule, choose_indices, segment_bounds
+from cliptide.datasets.sampling import SamplingRule, choose_indices
 from cliptide.datasets.video import open_video
 
 
-class _Lengths(Dataset[int]):
-    def __init__(self, records: Sequence[SampleRecord], rule: SamplingRule) -> None:
-        self.records, self.rule = tuple(records), rule
+@dataclass(frozen=True)
+class ClipTimes:
+    """Where a clip lies in its video.
+
+    Attributes:
+        first: Its first frame, as an index into the video.
+        pts_s: (N,) when each of its frames is shown, seconds; empty where it cannot be read.
+        duration_s: Its length in seconds.
+        error: Why it cannot be read, or "".
+    """
+
+    first: int
+    pts_s: NDArray[np.float64]
+    duration_s: float
+    error: str = ""
+
+
+class _Times(Dataset[ClipTimes]):
+    def __init__(self, records: Sequence[SampleRecord]) -> None:
+        self.records = tuple(records)
 
     def __len__(self) -> int:
         return len(self.records)
 
-    def __getitem__(self, index: int) -> int:
+    def __getitem__(self, index: int) -> ClipTimes:
         record = self.records[index]
         try:
             with open_video(record.source) as video:
-                first, last = segment_bounds(
-                    video.pts_s, start_s=record.start_s, end_s=record.end_s, name=record.name
-                )
-                return len(choose_indices(video.pts_s[first:last], self.rule))
-        except VideoError:
-            # Not lost: reading it for training says so, and it is quarantined then.
-            return self.rule.frames + 1
+                return ClipTimes(*times_in(video, record))
+        except VideoError as error:
+            return ClipTimes(0, np.zeros(0), 0.0, str(error))
+
+
+def clip_times(records: Sequence[SampleRecord], *, workers: int = 0) -> Iterator[ClipTimes]:
+    """Give the times of each record's clip, in order.
+
+    Args:
+        records: Whose videos to open.
+        workers: Processes that open videos; 0 opens them in this one.
+    """
+    loader: DataLoader[Any] = DataLoader(
+        _Times(records),
+        batch_size=None,
+        num_workers=workers,
+        collate_fn=_as_it_is,
+        generator=torch.Generator(),  # or it would draw from torch's own, which training uses
+        worker_init_fn=start_worker,
+        multiprocessing_context=worker_context() if workers else None,
+    )
+    return iter(loader)
+
+
+def _as_it_is(item: Any) -> Any:
+    return item
 
 
 def clip_lengths(
@@ -46,14 +86,8 @@ def clip_lengths(
         workers: Processes that open videos; 0 opens them in this one.
 
     Yields:
-        1 to `rule.frames`; one more for a clip that cannot be read, which sorts it to the end.
+        1 to `rule.frames`; one more for a clip that cannot be read, which sorts it to the end:
+        reading it for training says why, and it is quarantined then.
     """
-    loader: DataLoader[Any] = DataLoader(
-        _Lengths(records, rule),
-        batch_size=None,
-        num_workers=workers,
-        generator=torch.Generator(),  # or it would draw from torch's own, which training uses
-        worker_init_fn=start_worker,
-        multiprocessing_context=worker_context() if workers else None,
-    )
-    return map(int, loader)
+    for times in clip_times(records, workers=workers):
+        yield rule.frames + 1 if times.error else len(choose_indices(times.pts_s, rule))

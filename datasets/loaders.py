@@ -29,7 +29,8 @@ class Batch:
     """Clips of several samples, padded to the longest.
 
     Attributes:
-        clips: (B, T, 3, H, W) uint8 RGB, zero at the padding.
+        clips: (B, T, 3, H, W) uint8 RGB, zero at the padding; of encoded clips their features,
+            (B, T, D) or (B, T, C, h, w) float.
         lengths: (B,) int64, real frames of each clip.
         labels: (B,) int64 class indices, -1 where unknown; of several labels (B, K) float32, 0 or
             1; of regression (B, K) float32 targets, NaN where unknown.
@@ -43,6 +44,11 @@ class Batch:
     labels: Tensor
     indices: Tensor
     samples: tuple[Sample, ...]
+
+    @property
+    def encoded(self) -> bool:
+        """Whether an encoder has been through the clips."""
+        return self.clips.is_floating_point()
 
     def to(self, device: torch.device, non_blocking: bool = True) -> "Batch":
         """The batch with clips and labels on a device; packing wants lengths on the CPU."""
@@ -64,7 +70,7 @@ def collate(samples: Sequence[Sample]) -> Batch:
     padded = torch.zeros(0, 1, 3, 1, 1, dtype=torch.uint8)
     if clips:
         longest = max(len(clip) for clip in clips)
-        padded = torch.zeros(len(clips), longest, *clips[0].shape[1:], dtype=torch.uint8)
+        padded = clips[0].new_zeros(len(clips), longest, *clips[0].shape[1:])
         for row, clip in zip(padded, clips, strict=True):
             row[: len(clip)] = clip
     return Batch(

@@ -278,6 +278,12 @@ def check_frame_size(network: nn.Module, *, encoder: str, size: tuple[int, int])
             black = torch.zeros(1, 1, 3, *size, dtype=torch.uint8)
             network(black, torch.ones(1, dtype=torch.int64))
     except (RuntimeError, AssertionError, ValueError) as error:
+        side = getattr(network.encoder, "image_size", None)
+        if side is not None:
+            raise ConfigError(
+                f"The encoder {encoder} takes frames of {side}x{side} alone, not "
+                f"{size[0]}x{size[1]}. Set data.size {side}."
+            ) from error
         raise ConfigError(
             f"The encoder {encoder} cannot take frames of {size[0]}x{size[1]} ({error}). "
             "Choose another data.size; 224 suits nearly every network."

@@ -27,7 +27,7 @@ from cliptide.models.temporal.base import CANNOT_STEP, Temporal, real_steps
 class StreamState(NamedTuple):
     """All that clips carry from chunk to chunk, or streams from frame to frame."""
 
-    encoder: EncoderState
+    encoder: EncoderState | None
     motion: MotionState | None
     temporal: Any
     summary: Any
@@ -91,32 +91,50 @@ class Recognizer(nn.Module):
         self.encoder.requires_grad_(True)
         self.train(self.training)
 
+    def encode(
+        self, clips: Tensor, lengths: Tensor, state: EncoderState | None = None
+    ) -> tuple[Tensor, EncoderState]:
+        """Encode the real frames: clips (B, T, 3, H, W) uint8 -> (N, D) or maps (N, C, h, w).
+
+        Whatever the network is trained on may be kept of a frozen encoder, and scored later with
+        `encoded` (see `forward`).
+        """
+        real = real_steps(clips.shape[1], lengths, clips.device)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.freeze_encoder):
+            frames, seen = self.encoder.advance(clips[real], lengths, state)
+        return frames.maps if self.temporal.takes == "maps" else frames.pooled, seen
+
     def features(
-        self, clips: Tensor, lengths: Tensor, state: StreamState | None = None
-    ) -> tuple[Tensor, EncoderState, MotionState | None]:
-        """Encode the real frames: clips (B, T, 3, H, W) uint8 -> (B, T, ...), zero at the padding.
+        self,
+        clips: Tensor,
+        lengths: Tensor,
+        state: StreamState | None = None,
+        *,
+        encoded: bool = False,
+    ) -> tuple[Tensor, EncoderState | None, MotionState | None]:
+        """What the temporal part is given: (B, T, ...), zero at the padding.
 
         Also gives the states of encoder and motion.
         """
-        _check_clips(clips, lengths, least=0 if state else 1)
+        _check_clips(clips, lengths, least=0 if state else 1, encoded=encoded)
         real = real_steps(clips.shape[1], lengths, clips.device)
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.freeze_encoder):
-            encoded, seen = self.encoder.advance(
-                clips[real], lengths, state.encoder if state else None
-            )
-        packed = encoded.maps if self.temporal.takes == "maps" else encoded.pooled
-        moved = None
+        packed, seen, moved = clips, None, None
+        if encoded:
+            packed = clips[real]
+        else:
+            packed, seen = self.encode(clips, lengths, state.encoder if state else None)
         if self.motion is not None:
             packed, moved = self.motion(packed, lengths, state.motion if state else None)
         features = packed.new_zeros(*real.shape, *packed.shape[1:])
         return features.index_put((real,), packed), seen, moved
 
-    def forward(self, clips: Tensor, lengths: Tensor) -> Tensor:
+    def forward(self, clips: Tensor, lengths: Tensor, *, encoded: bool = False) -> Tensor:
         """Score clips.
 
         Args:
             clips: (B, T, 3, H, W) uint8 RGB, padded at the end of T.
             lengths: (B,) int64, real frames of each clip, 1..T.
+            encoded: Whether `clips` holds what `encode` made of the frames in their place.
 
         Returns:
             (B, K) float32 logits, or targets in the user's units for regression.
@@ -124,10 +142,15 @@ class Recognizer(nn.Module):
         Raises:
             ValueError: The clips are not uint8, or a length lies outside 1..T.
         """
-        return self._advance(clips, lengths, None)[0]
+        return self._advance(clips, lengths, None, encoded=encoded)[0]
 
     def advance(
-        self, clips: Tensor, lengths: Tensor, state: StreamState | None = None
+        self,
+        clips: Tensor,
+        lengths: Tensor,
+        state: StreamState | None = None,
+        *,
+        encoded: bool = False,
     ) -> tuple[Tensor, StreamState]:
         """Score what was seen so far, after the next frames of B clips.
 
@@ -138,6 +161,7 @@ class Recognizer(nn.Module):
             lengths: (B,) int64, real frames of each clip here, 0..T: clips may have ended before,
                 but each needs a frame in the first chunk.
             state: What the chunk before returned; None at the beginning.
+            encoded: See `forward`.
 
         Returns:
             Logits (B, K) of what was seen so far, and the new state.
@@ -147,7 +171,7 @@ class Recognizer(nn.Module):
         """
         if not self.can_step:
             raise ConfigError(CANNOT_STEP)
-        return self._advance(clips, lengths, state)
+        return self._advance(clips, lengths, state, encoded=encoded)
 
     def step(self, frame: Tensor, state: StreamState | None = None) -> tuple[Tensor, StreamState]:
         """Take in one frame (B, 3, H, W) uint8 of each of B streams; see `advance`."""
@@ -155,9 +179,9 @@ class Recognizer(nn.Module):
         return self.advance(frame[:, None], ones, state)
 
     def _advance(
-        self, clips: Tensor, lengths: Tensor, state: StreamState | None
+        self, clips: Tensor, lengths: Tensor, state: StreamState | None, *, encoded: bool
     ) -> tuple[Tensor, StreamState]:
-        features, seen, moved = self.features(clips, lengths, state)
+        features, seen, moved = self.features(clips, lengths, state, encoded=encoded)
         temporal = state.temporal if state else self.temporal.initial_state(features[:, 0])
         steps, temporal = self.temporal.advance(features, lengths, temporal)
         summary = state.summary if state else self.summary.initial_state(steps[:, 0])
@@ -166,8 +190,8 @@ class Recognizer(nn.Module):
         return logits, StreamState(seen, moved, temporal, summary)
 
 
-def _check_clips(clips: Tensor, lengths: Tensor, *, least: int) -> None:
-    if clips.dtype != torch.uint8:
+def _check_clips(clips: Tensor, lengths: Tensor, *, least: int, encoded: bool) -> None:
+    if clips.dtype != torch.uint8 and not encoded:
         raise ValueError(f"clips are {clips.dtype}. Give uint8 RGB: the encoder normalises.")
     # A graph that is being exported cannot branch on values.
     if torch.compiler.is_compiling() or not len(lengths):

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cliptide.models.temporal.base import last_real, real_steps, without_padding
+from cliptide.models.temporal.base import last_real, precise, real_steps, without_padding
 
 
 class Summary(nn.Module, ABC):
@@ -84,13 +84,15 @@ class MeanOfSteps(Summary):
 
     def initial_state(self, step: Tensor) -> Any:
         """The sum so far and how many steps it holds."""
-        return torch.zeros_like(step), step.new_zeros(len(step), 1)
+        total = torch.zeros_like(step, dtype=precise(step.dtype))
+        return total, total.new_zeros(len(step), 1)
 
     def advance(self, steps: Tensor, lengths: Tensor, state: Any) -> tuple[Tensor, Any]:
         """See `Summary.advance`."""
-        total = state[0] + without_padding(steps, lengths).sum(dim=1)
-        count = state[1] + lengths.to(steps)[:, None]
-        return total / count, (total, count)
+        total, count = state
+        total = total + without_padding(steps, lengths).sum(dim=1, dtype=total.dtype)
+        count = count + lengths.to(count)[:, None]
+        return (total / count).to(steps.dtype), (total, count)
 
 
 class MaxOfSteps(Summary):
@@ -122,8 +124,9 @@ class AttentionOverSteps(Summary):
     def initial_state(self, step: Tensor) -> Any:
         """Largest score, weighted sum and sum of weights so far."""
         # Not infinity: of a clip that has no frame in a chunk, inf - inf would be no number.
-        lowest = step.new_full((len(step), 1), torch.finfo(torch.float32).min / 2)
-        return lowest, torch.zeros_like(step), step.new_zeros(len(step), 1)
+        total = torch.zeros_like(step, dtype=precise(step.dtype))
+        lowest = total.new_full((len(step), 1), torch.finfo(torch.float32).min / 2)
+        return lowest, total, total.new_zeros(len(step), 1)
 
     def advance(self, steps: Tensor, lengths: Tensor, state: Any) -> tuple[Tensor, Any]:
         """See `Summary.advance`."""
@@ -131,9 +134,9 @@ class AttentionOverSteps(Summary):
         real = real_steps(steps.shape[1], lengths, steps.device)[..., None]
         # Scored after zeroing: what the padding holds must not reach a gradient either.
         steps = without_padding(steps, lengths)
-        scores = torch.where(real, self.score(steps).float(), -torch.inf)
+        scores = torch.where(real, self.score(steps).to(total.dtype), -torch.inf)
         new_largest = torch.maximum(largest, scores.amax(dim=1)).detach()
         fade, weight = torch.exp(largest - new_largest), torch.exp(scores - new_largest[:, None])
         total = total * fade + (weight * steps).sum(dim=1)
         weights = weights * fade + weight.sum(dim=1)
-        return total / weights, (new_largest, total, weights)
+        return (total / weights).to(steps.dtype), (new_largest, total, weights)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from video_files import numbered_frames, write_video
 
 from cliptide.app.training.callbacks import EpochKeeper
-from cliptide.app.training.run import train
+from cliptide.app.training.train import train
 from cliptide.configs.schema import DataConfig, ModelConfig, RunConfig, TrainConfig
 from cliptide.datasets.bucketing import bucketed
 from cliptide.datasets.clips import ClipDataset

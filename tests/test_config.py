@@ -99,6 +99,14 @@ def test_a_size_that_is_none_is_refused_with_examples(text):
             lambda: TrainConfig(mixup=-1),
             "train.mixup is -1. Use 0, or an alpha above 0 such as 0.2.",
         ),
+        (
+            lambda: TrainConfig(focal_gamma=-3),
+            "train.focal_gamma is -3. Use 0 or more.",
+        ),
+        (
+            lambda: TrainConfig(class_beta=1),
+            "train.class_beta is 1. Use 0 to below 1, as 0.999.",
+        ),
         (lambda: EvalConfig(clips=0), "eval.clips is 0. Use 1 or more."),
         (lambda: RunConfig(seed=-1), "seed is -1. Use a number from 0 to 4294967295."),
         (lambda: RunConfig(data={"frames": 3}), "data is {'frames': 3}. Use a DataConfig."),

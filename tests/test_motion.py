@@ -1,5 +1,7 @@
 """Motion made explicit: the frame before, temporal shift, differences of frames and features."""
 
+import copy
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import Any
 
@@ -8,13 +10,20 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torchvision.models import get_model
 
 from cliptide.configs.errors import ConfigError
 from cliptide.configs.schema import ModelConfig
 from cliptide.models.build import build_encoder
 from cliptide.models.encoders.base import Encoder
 from cliptide.models.encoders.packed import next_frames, previous_frames
-from cliptide.models.encoders.shift import BRANCHES, SHIFT_SHARE, TemporalShift
+from cliptide.models.encoders.shift import (
+    BRANCHES,
+    Shifted,
+    ShiftPass,
+    TemporalShift,
+    in_pass,
+)
 from cliptide.models.motion import FeatureDifferences
 
 lengths_of_clips = st.lists(st.integers(0, 5), min_size=1, max_size=5).filter(any)
@@ -53,10 +62,9 @@ def test_a_clip_begins_as_if_it_had_stood_still_and_ends_before_nothing(lengths:
 @pytest.mark.parametrize("both", [False, True])
 def test_a_shift_takes_an_eighth_of_the_channels_from_each_neighbour(both: bool) -> None:
     maps = torch.arange(3.0).view(3, 1, 1, 1).repeat(1, 16, 1, 1) + 1
-    shift = TemporalShift(both=both)
-    shift.begin(torch.tensor([3]), None)
-    shifted = shift(maps)[:, :, 0, 0]
-    count = 16 // SHIFT_SHARE
+    with in_pass(ShiftPass(torch.tensor([3]), {})):
+        shifted = TemporalShift(both=both)(maps)[:, :, 0, 0]
+    count = 16 // 8
     later, earlier = [2.0, 3.0, 0.0], [0.0, 1.0, 2.0]
     expected = [later] * count * both + [earlier] * count
     expected += [[1.0, 2.0, 3.0]] * (16 - len(expected))
@@ -105,8 +113,8 @@ def test_an_encoder_with_shift_sees_the_frame_before_and_not_the_next(name: str)
     other = frames.clone()
     other[1] = 255 - other[1]
     with torch.no_grad():
-        encoder(frames, torch.tensor([3]))
-        assert all(shift.shown is not None for shift in shifts)
+        _, state = encoder.advance(frames, torch.tensor([3]), None)
+        assert len(state.shifts) == len(shifts)
         encoder(other, torch.tensor([3]))
     one, two = seen
     torch.testing.assert_close(one[0], two[0], atol=1e-5, rtol=1e-4)
@@ -154,8 +162,91 @@ def test_an_encoder_without_residual_blocks_refuses_to_shift_and_names_those_tha
 
 
 def test_every_kind_of_residual_block_is_tried_above() -> None:
-    of_torchvision = [kind for kind in BRANCHES if kind.startswith("torchvision")]
-    assert len(of_torchvision) == len(SHIFTING) - 1
+    tried = {
+        f"{type(module).__module__}.{type(module).__name__}"
+        for name in SHIFTING
+        if name != "tiny"
+        for module in get_model(name, weights=None).modules()
+    }
+    assert {kind for kind in BRANCHES if kind.startswith("torchvision")} <= tried
+
+
+def test_the_shift_stands_at_the_beginning_of_the_branch_and_spares_the_identity() -> None:
+    """A block whose branch gives nothing hands each frame on as it is."""
+    encoder = encoder_of(encoder="resnet18", shift="causal")
+    layers = dict(encoder.named_modules())
+    branches = [layers[f"network.layer{i}.{j}"] for i in (1, 2, 3, 4) for j in (0, 1)]
+    for branch in branches:
+        assert isinstance(branch.get_submodule("conv1"), Shifted)
+        assert not isinstance(branch.get_submodule("conv2"), Shifted)
+    given: list[Tensor] = []
+    first = branches[0].get_submodule("conv1")
+    first.register_forward_hook(lambda _, maps, out: given.append(maps[0]))
+    last = branches[0].get_submodule("bn2")
+    assert isinstance(last, nn.BatchNorm2d)
+    nn.init.zeros_(last.weight)
+    nn.init.zeros_(last.bias)
+    branches[1].get_submodule("conv1").register_forward_hook(
+        lambda _, maps, out: given.append(maps[0])
+    )
+    with torch.no_grad():
+        encoder(random_frames(3), torch.tensor([3]))
+    entered, left = given
+    assert torch.equal(left, entered.relu())
+
+
+def test_two_threads_may_use_one_network_with_shifts() -> None:
+    encoder = encoder_of(encoder="tiny", shift="causal")
+    streams = [random_frames(60), 255 - random_frames(60)]
+
+    def run(frames: Tensor) -> Tensor:
+        state = None
+        with torch.no_grad():
+            for frame in frames:
+                encoded, state = encoder.step(frame[None], state)
+        return encoded.pooled
+
+    alone = [run(frames) for frames in streams]
+    with ThreadPoolExecutor(2) as pool:
+        for _ in range(5):
+            together = list(pool.map(run, streams))
+            for one, other in zip(together, alone, strict=True):
+                torch.testing.assert_close(one, other)
+
+
+def test_an_encoder_with_shifts_can_be_copied_after_a_pass_with_gradients() -> None:
+    encoder = encoder_of(encoder="tiny", shift="causal")
+    encoder(random_frames(3), torch.tensor([3])).pooled.sum().backward()
+    copy.deepcopy(encoder)
+
+
+@pytest.mark.parametrize("name", ["tiny", "resnet18"])
+def test_two_passes_before_one_gradient_may_be_checkpointed(name: str) -> None:
+    encoder = encoder_of(encoder=name, shift="causal")
+    frames = random_frames(6)
+    found = []
+    for checkpointing in (False, True):
+        encoder.checkpointing = checkpointing
+        encoder.zero_grad()
+        one = encoder(frames[:4], torch.tensor([1, 3])).pooled
+        two = encoder(frames[4:], torch.tensor([2])).pooled
+        (one.square().sum() + two.square().sum()).backward()
+        found.append([p.grad.clone() for p in encoder.parameters() if p.grad is not None])
+    assert len(found[0]) == len(found[1]) > 0
+    for one, two in zip(*found, strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-3, atol=1e-4)
+
+
+def test_a_chunk_in_which_every_clip_has_ended_changes_nothing() -> None:
+    encoder = encoder_of(encoder="resnet18", shift="causal", motion="frames")
+    with torch.no_grad():
+        _, state = encoder.advance(random_frames(3), torch.tensor([1, 2]), None)
+        encoded, after = encoder.advance(random_frames(3)[:0], torch.tensor([0, 0]), state)
+    assert len(encoded.pooled) == 0
+    assert after.frame is not None and state.frame is not None
+    assert torch.equal(after.frame, state.frame)
+    for one, other in zip(after.shifts, state.shifts, strict=True):
+        assert torch.equal(one, other)
 
 
 def test_frame_differences_are_zero_at_first_and_where_nothing_moves() -> None:

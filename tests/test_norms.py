@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from cliptide.app.training.run import train
+from cliptide.app.training.train import train
 from cliptide.configs.errors import ConfigError
 from cliptide.configs.schema import DataConfig, ModelConfig, RunConfig, TrainConfig
 from cliptide.models.build import build_recognizer
@@ -140,3 +140,9 @@ def test_batch_norm_of_single_clips_is_refused_with_the_mend() -> None:
     base = config(head_norm="batch")
     with pytest.raises(ConfigError, match=r"head_norm is batch and train.batch_size is 1.*layer"):
         replace(base, train=replace(base.train, batch_size=1))
+
+
+def test_batch_norm_in_front_of_the_head_is_refused_with_chunks() -> None:
+    base = config(head_norm="batch")
+    with pytest.raises(ConfigError, match=r"head_norm is batch and train.chunk is 4.*layer"):
+        replace(base, train=replace(base.train, chunk=4))

@@ -10,7 +10,7 @@ import torch
 from video_files import write_video
 
 from cliptide.app.inference.recognise import load
-from cliptide.app.training.run import train
+from cliptide.app.training.train import train
 from cliptide.configs.schema import DataConfig, ModelConfig, RunConfig, TrainConfig
 from cliptide.models.build import build_recognizer
 from cliptide.models.bundle import read_info

@@ -131,3 +131,21 @@ def test_attention_stays_finite_on_a_long_stream_with_large_scores() -> None:
             result, state = summary.step(torch.tensor([[float(number % 3)]]), state)
             assert result.isfinite().all()
     assert result.item() == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("name", SUMMARIES)
+def test_long_streams_in_half_precision_give_what_one_pass_gives(
+    name: str, dtype: torch.dtype
+) -> None:
+    """In bfloat16 256 + 1 is 256: a counter of that type would never get further."""
+    torch.manual_seed(0)
+    summary = SUMMARIES[name](ModelConfig(), DIM)
+    steps = (torch.randn(2, 600, DIM) + 1).to(dtype)
+    exact = summary(steps.float(), torch.tensor([600, 600]))
+    with torch.no_grad(), torch.autocast("cpu", dtype):
+        state = summary.initial_state(steps[:, 0])
+        for start in range(0, 600, 3):
+            result, state = summary.advance(steps[:, start : start + 3], torch.tensor([3, 3]), state)
+    assert result.dtype == dtype
+    torch.testing.assert_close(result.float(), exact, atol=0.02, rtol=0.01)

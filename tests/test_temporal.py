@@ -263,17 +263,42 @@ def test_recurrent_parts_are_those_of_torch(cell: str) -> None:
         torch.testing.assert_close(temporal(clip, torch.tensor([6])), own(clip)[0])
 
 
-def test_an_lstm_begins_by_remembering() -> None:
-    """Forget gates start at a bias of 1, everything else at 0; recurrent weights are orthogonal."""
-    temporal = RecurrentTemporal("lstm", input_dim=3, hidden=4, layers=2, bidirectional=True)
+@pytest.mark.parametrize("cell", CELLS)
+def test_recurrent_weights_begin_orthogonal_and_an_lstm_remembering(cell: str) -> None:
+    """Forget gates start at a bias of 1, everything else at 0; each gate's weights keep norms."""
+    temporal = RecurrentTemporal(cell, input_dim=3, hidden=4, layers=2, bidirectional=True)
     for name, parameter in temporal.rnn.named_parameters():
         if name.startswith("bias"):
-            forget = torch.zeros(4, 4)
-            forget[1] = 1.0 if name.startswith("bias_ih") else 0.0
-            assert torch.equal(parameter.reshape(4, 4), forget), name
+            expected = torch.zeros_like(parameter)
+            if cell == "lstm" and name.startswith("bias_ih"):
+                expected[4:8] = 1.0
+            assert torch.equal(parameter, expected), name
         elif name.startswith("weight_hh"):
-            for gate in parameter.reshape(4, 4, 4):
+            for gate in parameter.reshape(-1, 4, 4):
                 torch.testing.assert_close(gate @ gate.T, torch.eye(4), atol=1e-5, rtol=0)
+
+
+@every_part_that_steps
+def test_chunks_of_a_padded_batch_give_the_gradient_of_one_pass(part: str) -> None:
+    """With the gradient carried on too, the weights learn the same from 2, 5, 1 and 4 steps."""
+    temporal, lengths = build(part), torch.tensor([2, 5, 1, 4])
+    features = make_features(part, lengths.tolist(), padding=0.0)
+
+    def in_chunks(given: Tensor) -> Tensor:
+        state, outputs = temporal.initial_state(given[:, 0]), []
+        for start in (0, 2, 4):
+            steps = given[:, start : start + 2]
+            here = (lengths - start).clamp(0, steps.shape[1])
+            chunk, state = temporal.advance(steps, here, state)
+            outputs.append(chunk)
+        return torch.cat(outputs, dim=1)
+
+    whole = gradients(temporal, features, lambda given: temporal(given, lengths))
+    chunks = gradients(temporal, features, in_chunks)
+    torch.testing.assert_close(chunks[0], whole[0], atol=1e-5, rtol=1e-4)
+    assert chunks[1].keys() == whole[1].keys()
+    for name, gradient in whole[1].items():
+        torch.testing.assert_close(chunks[1][name], gradient, atol=1e-5, rtol=1e-4, msg=name)
 
 
 DROPPING = [

@@ -316,6 +316,7 @@ SHIFTING = (
     "timm/regnetx_002",
     "timm/mobilenetv3_small_050",
     "timm/mobilenet_edgetpu_v2_xs",
+    "timm/mobilenetv4_conv_small_050",
     "timm/test_convnext",
 )
 
@@ -350,7 +351,7 @@ class TestMotion:
 
     def test_shift_without_residual_branches_is_refused(self) -> None:
         with pytest.raises(
-            ConfigError, match=r"residual blocks, and timm/test_vit has none.*timm/"
+            ConfigError, match=r"residual blocks, and timm/test_vit has none.*of timm.*motion features"
         ):
             TimmEncoder("timm/test_vit", shift="causal")
 
@@ -388,6 +389,11 @@ class TestCheckpointing:
             encoder(frames, lengths).pooled.square().sum().backward()
         for (key, one), other in zip(plain.named_parameters(), thrifty.parameters(), strict=True):
             torch.testing.assert_close(other.grad, one.grad, atol=1e-6, rtol=1e-4, msg=key)
+
+    def test_shifts_and_checkpointing_of_timm_do_not_go_together(self) -> None:
+        encoder = TimmEncoder("timm/test_convnext", size=(64, 64), shift="causal")
+        with pytest.raises(ConfigError, match="cannot compute .*temporal shifts"):
+            encoder.checkpointing = True
 
     @pytest.mark.parametrize(
         ("name", "why"),

@@ -10,7 +10,7 @@ import pytest
 from cliptide.app.evaluation.evaluate import evaluate
 from cliptide.app.evaluation.predictions import read_predictions
 from cliptide.app.training import folds as folds_module
-from cliptide.app.training.run import train
+from cliptide.app.training.train import train
 from cliptide.configs.errors import ConfigError, InputError, SplitError
 from cliptide.configs.schema import DataConfig, EvalConfig, ModelConfig, RunConfig, TrainConfig
 

@@ -15,8 +15,8 @@ import yaml
 from cliptide.app.cli import main
 from cliptide.app.inference.recognise import sampling_rule
 from cliptide.app.training.config_file import read_config_file
-from cliptide.app.training.run import train
 from cliptide.app.training.start import config_from_model
+from cliptide.app.training.train import train
 from cliptide.configs.errors import ConfigError, DataError, InputError, ModelFileError
 from cliptide.configs.schema import DataConfig, EvalConfig, ModelConfig, RunConfig, TrainConfig
 from cliptide.datasets.sampling import SamplingRule

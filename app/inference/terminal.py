@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 from rich.console import Console
@@ -54,7 +54,14 @@ def format_seconds(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
-def track(items: Iterable[Item], *, total: int, what: str, unit: str) -> Iterator[Item]:
+def track(
+    items: Iterable[Item],
+    *,
+    total: int,
+    what: str,
+    unit: str,
+    weigh: Callable[[Item], int] = lambda item: 1,
+) -> Iterator[Item]:
     """Hand items on and show how far it is: a bar on a terminal, else a line now and then.
 
     Args:
@@ -62,6 +69,7 @@ def track(items: Iterable[Item], *, total: int, what: str, unit: str) -> Iterato
         total: How many there are.
         what: What is being done, such as `Evaluating`.
         unit: What is counted, such as `videos`.
+        weigh: How many of `unit` an item is.
     """
     console = log_console()
     began = time.perf_counter()
@@ -76,13 +84,16 @@ def track(items: Iterable[Item], *, total: int, what: str, unit: str) -> Iterato
         )
         with Progress(*columns, console=console, transient=True) as progress:
             task = progress.add_task(what, total=total, rate="")
-            for count, item in enumerate(items, start=1):
+            count = 0
+            for item in items:
+                count += weigh(item)
                 rate = count / max(time.perf_counter() - began, 1e-9)
                 progress.update(task, completed=count, rate=f"{rate:.1f} {unit}/s")
                 yield item
         return
-    last_line = began
-    for count, item in enumerate(items, start=1):
+    last_line, count = began, 0
+    for item in items:
+        count += weigh(item)
         now = time.perf_counter()
         if now - last_line >= LINE_EVERY_S:
             last_line, rate = now, count / (now - began)

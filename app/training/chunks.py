@@ -34,7 +34,7 @@ class Scored(NamedTuple):
 
 
 def score_in_chunks(
-    network: Recognizer, clips: Tensor, lengths: Tensor, *, chunk: int
+    network: Recognizer, clips: Tensor, lengths: Tensor, *, chunk: int, encoded: bool = False
 ) -> Iterator[Scored]:
     """Score clips chunk by chunk; no gradient flows from one chunk into the one before.
 
@@ -45,19 +45,21 @@ def score_in_chunks(
         clips: (B, T, 3, H, W) uint8 RGB, padded at the end of T.
         lengths: (B,) int64, real frames of each clip, 1..T.
         chunk: Frames of a chunk; 0 takes the clips whole.
+        encoded: Whether `clips` holds features in place of frames; see `Recognizer.forward`.
 
     Yields:
         The scores after each chunk; the last holds those of the whole clips.
     """
     if not chunk:
         with lonely_norms_held(network, lengths):
-            yield Scored(network(clips, lengths), lengths > 0, 1.0)
+            yield Scored(network(clips, lengths, encoded=encoded), lengths > 0, 1.0)
         return
     state, total = None, int(lengths.sum())
     for start, end in chunk_bounds(lengths, chunk=chunk):
         here = (lengths - start).clamp(0, end - start)
         with lonely_norms_held(network, here):
-            logits, state = network.advance(clips[:, start:end], here, state)
+            part = clips[:, start:end]
+            logits, state = network.advance(part, here, state, encoded=encoded)
             state = detached(state)
             yield Scored(logits, here > 0, int(here.sum()) / total)
 

@@ -28,8 +28,9 @@ from cliptide.app.training.config_file import (
     read_config_values,
     write_config_file,
 )
+from cliptide.app.training.encoding import EncodedStore
 from cliptide.app.training.headline import FOLD_FIGURES
-from cliptide.app.training.run import train
+from cliptide.app.training.single import train_single
 from cliptide.app.training.start import config_from_model
 from cliptide.configs.errors import ConfigError, InputError
 from cliptide.configs.schema import RunConfig
@@ -179,15 +180,24 @@ def _train_from(
     device: str | None,
 ) -> FoldsResult:
     folds = len(splits)
+    store = EncodedStore(runs=folds)  # of a resumed one too: it goes on as it began
     try:
         for number in range(len(_finished(folder)) + 1, folds + 1):
             log(f"\nFold {number} of {folds}")
             out = folder / f"fold-{number}"
             if (out / "last.ckpt").is_file():
-                train(data, resume=out, device=device)
+                train_single(data, resume=out, device=device, store=store)
             else:
                 one = replace(config, data=replace(config.data, folds=folds, fold=number))
-                train(data, config=one, out=out, init=init, overwrite=True, device=device)
+                train_single(
+                    data,
+                    config=one,
+                    out=out,
+                    init=init,
+                    overwrite=True,
+                    device=device,
+                    store=store,
+                )
             _note_finished(folder, number)
     except KeyboardInterrupt:
         log(f"Go on with all folds: cliptide train --resume {folder}")

@@ -118,7 +118,9 @@ class ClassifierModule(LightningModule):
         clips, targets = self._mixed(batch)
         loss = torch.zeros((), device=self.device)
         logits = torch.empty(0)
-        for scored in score_in_chunks(self.network, clips, batch.lengths, chunk=self.config.chunk):
+        for scored in score_in_chunks(
+            self.network, clips, batch.lengths, chunk=self.config.chunk, encoded=batch.encoded
+        ):
             logits, active = scored.logits, scored.active
             part = self.loss(logits[active], targets[active]) * scored.share
             with self._full_precision():
@@ -223,7 +225,11 @@ class ClassifierModule(LightningModule):
         """Loss of a validation batch, and what the figure of the whole split is made of."""
         if len(batch.clips):
             *_, last = score_in_chunks(
-                self.judged, batch.clips, batch.lengths, chunk=self.config.chunk
+                self.judged,
+                batch.clips,
+                batch.lengths,
+                chunk=self.config.chunk,
+                encoded=batch.encoded,
             )
             loss = self.validation_loss(last.logits, batch.labels)
             self._log_figures("val", batch, last.logits, loss)

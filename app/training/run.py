@@ -1,7 +1,6 @@
 """A whole training run: from a data set and a config to a model, an evaluation and a report."""
 
 import logging
-import os
 import signal
 import time
 import warnings
@@ -9,11 +8,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
 import torch
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
+from torch.utils.data import DataLoader
 
 from cliptide.app.evaluation.evaluate import (
     Evaluation,
@@ -22,42 +22,29 @@ from cliptide.app.evaluation.evaluate import (
     write_evaluation,
 )
 from cliptide.app.evaluation.metrics import HEADLINES, compute_metrics
-from cliptide.app.evaluation.run_folder import claim_run_folder, data_name
-from cliptide.app.inference.device import describe_device, resolve_device
+from cliptide.app.inference.device import describe_device
 from cliptide.app.inference.recognise import ActionRecognizer, load
 from cliptide.app.inference.terminal import format_seconds, log, track
 from cliptide.app.training.callbacks import DataWatch, EpochKeeper, Quarantine
-from cliptide.app.training.config_file import write_config_file
+from cliptide.app.training.encoding import EncodedStore, encode_clips, encoder_stays
 from cliptide.app.training.figures import FIGURES
-from cliptide.app.training.loss import loss_kind, training_loss, validation_loss
-from cliptide.app.training.mixing import check_mixing
+from cliptide.app.training.loss import training_loss, validation_loss
 from cliptide.app.training.module import ClassifierModule
 from cliptide.app.training.progress import TrainingProgress
-from cliptide.app.training.split_table import show_split
-from cliptide.app.training.start import (
-    config_from_model,
-    config_to_resume,
-    fresh_network,
-    require_learnt_encoder,
-    start_from_model,
-    trainer_precision,
-    with_whole_path,
-)
-from cliptide.configs.errors import InputError
 from cliptide.configs.schema import RunConfig, parse_size
 from cliptide.datasets.catalog import Catalog
-from cliptide.datasets.clips import ClipDataset
-from cliptide.datasets.folds import read_fold
+from cliptide.datasets.clips import ClipDataset, Sample
+from cliptide.datasets.encoded import EncodedClip, EncodedDataset
 from cliptide.datasets.kept import SHARE_OF_FREE_MEMORY, KeptClips, free_memory_bytes
 from cliptide.datasets.lengths import clip_lengths
 from cliptide.datasets.loaders import make_loader, worker_context, worker_count
 from cliptide.datasets.sampling import SamplingRule
 from cliptide.datasets.splits import SplitPlan, require_split
-from cliptide.models.bundle import ModelInfo, read_info, save_model
+from cliptide.models.bundle import ModelInfo, save_model
 from cliptide.models.recognizer import Recognizer
 
 if TYPE_CHECKING:
-    from cliptide.app.training.folds import FoldsResult
+    pass
 
 
 @dataclass(frozen=True)
@@ -94,134 +81,6 @@ class TrainingResult:
         return self.out / "report.html"
 
 
-@overload
-def train(
-    data: str | os.PathLike[str],
-    *,
-    folds: int,
-    config: RunConfig | None = None,
-    out: str | os.PathLike[str] | None = None,
-    init: str | os.PathLike[str] | None = None,
-    overwrite: bool = False,
-    device: str | None = None,
-) -> "FoldsResult": ...
-@overload
-def train(
-    data: str | os.PathLike[str] | None = None,
-    *,
-    resume: str | os.PathLike[str],
-    device: str | None = None,
-) -> "TrainingResult | FoldsResult": ...
-@overload
-def train(
-    data: str | os.PathLike[str] | None = None,
-    *,
-    config: RunConfig | None = None,
-    out: str | os.PathLike[str] | None = None,
-    init: str | os.PathLike[str] | None = None,
-    overwrite: bool = False,
-    device: str | None = None,
-) -> TrainingResult: ...
-def train(
-    data: str | os.PathLike[str] | None = None,
-    *,
-    config: RunConfig | None = None,
-    out: str | os.PathLike[str] | None = None,
-    resume: str | os.PathLike[str] | None = None,
-    init: str | os.PathLike[str] | None = None,
-    overwrite: bool = False,
-    device: str | None = None,
-    folds: int | None = None,
-) -> "TrainingResult | FoldsResult":
-    """Train a recogniser, evaluate it on the test split and write the run folder.
-
-    Args:
-        data: A data set; see `read_catalog`. May be left out when resuming.
-        config: What to train and how; the defaults, or those of `init`, when left out.
-        out: The run folder; `runs/<data>-<n>` by default.
-        resume: A run folder to go on with from its last whole epoch, under its own config.
-        init: A model file to start from, for fine-tuning, also on other classes.
-        overwrite: Whether an earlier run in `out` may be replaced.
-        device: Where to compute, in place of the config's; a run may be resumed on another.
-        folds: Cross-validate: deal all clips into so many folds and train once for each, in a
-            folder of its own; the number of official folds takes those.
-
-    Returns:
-        What the run made; with `folds`, or resuming such a run, what all of its folds made.
-
-    Raises:
-        InputError: The data, the config or an option is wrong.
-    """
-    from cliptide.app.training import folds as cross_validation  # it trains each fold with this
-
-    if resume is not None:
-        if config or out or init or folds:
-            raise InputError(
-                "A resumed run keeps its folder and its config. Leave out everything but --resume "
-                "(and DATA, where the data has moved)."
-            )
-        if cross_validation.is_folds_run(Path(resume)):
-            return cross_validation.resume_folds(Path(resume), data=data, device=device)
-    elif folds is not None:
-        return cross_validation.train_folds(
-            data,
-            folds=folds,
-            config=config,
-            out=out,
-            init=init,
-            overwrite=overwrite,
-            device=device,
-        )
-    if resume is not None:
-        folder = Path(resume)
-        stored_data, config = config_to_resume(folder)
-        data = data if data is not None else stored_data
-    elif config is None:
-        config = config_from_model(Path(init)) if init is not None else RunConfig()
-    if data is None:
-        raise InputError("No data was given. Name a folder of videos or a manifest CSV.")
-
-    data = Path(data)
-    config = with_whole_path(config)
-    where = resolve_device(device or config.device)
-    precision = trainer_precision(config.train.precision, where)
-    catalog, plan = read_fold(
-        data,
-        kind=config.data.kind,
-        folds=config.data.folds,
-        fold=config.data.fold,
-        group_regex=config.data.group_regex,
-        task=config.data.task,
-        seed=config.seed,
-        val_share=config.data.val_share,
-        test_share=config.data.test_share,
-    )
-    loss_kind(config.train, catalog)  # refuses now what does not fit
-    check_mixing(config.train, task=catalog.task)
-    if resume is not None:
-        network = fresh_network(config, catalog, plan, load_weights=False)  # last.ckpt has them
-        before = read_info(folder / "model.safetensors").split_fingerprint
-        if before != plan.fingerprint:
-            raise InputError(
-                f"{data} is not what {folder} was trained on: its split has the fingerprint "
-                f"{plan.fingerprint}, not {before}. Give the data as it was, or start a new run."
-            )
-    else:
-        start = Path(init) if init is not None else None
-        network = fresh_network(config, catalog, plan, load_weights=start is None)
-        if start is not None:
-            plan = start_from_model(network, start, catalog, plan)
-        else:
-            require_learnt_encoder(config)
-        folder = claim_run_folder(
-            data_name(data), out=Path(out) if out is not None else None, overwrite=overwrite
-        )
-        write_config_file(folder / "config.yaml", data=data, config=config, init=start)
-    show_split(catalog, plan)
-    run = Run(folder, config, catalog, plan, network, where, precision, resumed=resume is not None)
-    return run.fit_and_evaluate()
-
-
 class Run:
     """The objects of one run and the order in which they come to life.
 
@@ -235,6 +94,7 @@ class Run:
         precision: Lightning's name for the number format.
         resumed: Whether to go on from the folder's `last.ckpt`.
         progress: What shows the training in place of a line an epoch.
+        store: Features of a frozen encoder, shared with other runs.
     """
 
     def __init__(
@@ -249,6 +109,7 @@ class Run:
         *,
         resumed: bool,
         progress: Callback | None = None,
+        store: EncodedStore | None = None,
     ) -> None:
         self.out, self.config, self.catalog, self.plan = out, config, catalog, plan
         self.network, self.device, self.precision, self.resumed = (
@@ -285,6 +146,8 @@ class Run:
             figure=self.figure,
         )
         self.progress = progress or TrainingProgress(self.watch, self.figure)
+        self.store = store or EncodedStore()
+        self.encoded_s = 0.0
         self.module: ClassifierModule
 
     def fit_and_evaluate(self) -> TrainingResult:
@@ -313,21 +176,7 @@ class Run:
             KeyboardInterrupt: Ctrl-C was pressed.
         """
         self.quarantine.write()
-        with self._kept_clips() as (kept_train, kept_val):
-            train_loader = make_loader(
-                self._dataset(self.train_records, kept_train, augment=self.config.data.augment),
-                batch_size=self.config.train.batch_size,
-                workers=self.workers,
-                shuffle=True,
-                pin_memory=self.device.type == "cuda",
-                lengths=self._lengths() if self.config.data.bucket else None,
-            )
-            val_loader = make_loader(
-                self._dataset(self.val_records, kept_val, augment=None),
-                batch_size=self.config.train.batch_size,
-                workers=min(self.workers, worker_count("auto", num_samples=len(self.val_records))),
-                pin_memory=self.device.type == "cuda",
-            )
+        with self._loaders() as (train_loader, val_loader):
             self.module = ClassifierModule(
                 self.network,
                 config=self.config.train,
@@ -417,18 +266,71 @@ class Run:
         evaluation = Evaluation(metrics, tuple(rows), self.out)
         return TrainingResult(self.out, evaluation, self.keeper.best, slowest, left_out)
 
-    def _dataset(self, records: Any, kept: KeptClips | None, *, augment: str | None) -> ClipDataset:
-        return ClipDataset(
-            records,
-            class_names=self.catalog.class_names,
-            rule=self.rule,
-            size=self.size,
-            fit=self.config.data.fit,
-            augment=augment,
-            flip=self.config.data.flip,
-            seed=self.config.seed,
-            kept=kept,
-            task=self.catalog.task,
+    @contextmanager
+    def _loaders(self) -> Iterator[tuple[DataLoader[Sample], DataLoader[Sample]]]:
+        """What the training and the validation clips are read by, while training lasts."""
+        encoded = self._encoded_clips()
+        if encoded is not None:
+            train, val = self._datasets(EncodedDataset, *({"clips": clips} for clips in encoded))
+            yield self._loader(train, training=True, workers=0), self._loader(val, workers=0)
+            return
+        with self._kept_clips() as kept:
+            train, val = self._datasets(ClipDataset, *({"kept": store} for store in kept))
+            fewer = min(self.workers, worker_count("auto", num_samples=len(self.val_records)))
+            yield (
+                self._loader(train, training=True, workers=self.workers),
+                self._loader(val, workers=fewer),
+            )
+
+    def _encoded_clips(self) -> tuple[list[EncodedClip], list[EncodedClip]] | None:
+        """Features of all training and validation clips, where the encoder stays as it is."""
+        if not encoder_stays(self.config, self.network):
+            return None
+        began, count = time.perf_counter(), len(self.train_records)
+        clips = encode_clips(
+            self.network.to(self.device),
+            [*self.train_records, *self.val_records],
+            num_mirrored=count if self.config.data.flip else 0,
+            config=self.config,
+            precision=self.precision,
+            workers=self.workers,
+            store=self.store,
+        )
+        self.encoded_s = time.perf_counter() - began
+        return None if clips is None else (clips[:count], clips[count:])
+
+    def _datasets(
+        self, kind: type[ClipDataset], of_train: dict[str, Any], of_val: dict[str, Any]
+    ) -> list[ClipDataset]:
+        return [
+            kind(
+                records,
+                class_names=self.catalog.class_names,
+                rule=self.rule,
+                size=self.size,
+                fit=self.config.data.fit,
+                augment=augment,
+                flip=self.config.data.flip,
+                seed=self.config.seed,
+                task=self.catalog.task,
+                **options,
+            )
+            for records, augment, options in (
+                (self.train_records, self.config.data.augment, of_train),
+                (self.val_records, None, of_val),
+            )
+        ]
+
+    def _loader(
+        self, dataset: ClipDataset, *, workers: int, training: bool = False
+    ) -> DataLoader[Sample]:
+        return make_loader(
+            dataset,
+            batch_size=self.config.train.batch_size,
+            workers=workers,
+            shuffle=training,
+            pin_memory=self.device.type == "cuda",
+            lengths=self._lengths() if training and self.config.data.bucket else None,
         )
 
     def _lengths(self) -> list[int]:
@@ -512,7 +414,10 @@ class Run:
             f"waiting for data: more --data.workers (now {self.workers}), a smaller --data.size or "
             "fewer --data.frames would help": waited,
             f"the network on the {self.device.type}": computed,
-            "validation and bookkeeping between the epochs": fitted_s - self.watch.total_s,
+            "encoding every frame once": self.encoded_s,
+            "validation and bookkeeping between the epochs": fitted_s
+            - self.watch.total_s
+            - self.encoded_s,
             "evaluating the test split": evaluated_s,
         }
         name = max(parts, key=parts.__getitem__)

@@ -66,6 +66,15 @@ def config_to_resume(folder: Path) -> tuple[Path | None, RunConfig]:
     return data, config
 
 
+def load_checkpoint(network: Recognizer, folder: Path) -> None:
+    """Give a network the weights that a broken run had at its last whole epoch."""
+    stored = torch.load(folder / "last.ckpt", map_location="cpu", weights_only=True)["state_dict"]
+    prefix = "network."
+    network.load_state_dict(
+        {name.removeprefix(prefix): v for name, v in stored.items() if name.startswith(prefix)}
+    )
+
+
 def trainer_precision(name: str, device: torch.device) -> Any:
     """Turn `train.precision` into Lightning's name for it; `auto` takes bf16 where the GPU has it.
 

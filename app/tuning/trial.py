@@ -15,6 +15,7 @@ from optuna.trial import TrialState
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from cliptide.app.inference.terminal import log_console
+from cliptide.app.training.encoding import EncodedStore
 from cliptide.app.training.headline import validation_figure
 from cliptide.app.training.run import Run
 from cliptide.app.training.start import (
@@ -54,6 +55,7 @@ class Search:
         folder: For what a trial writes while it runs.
         num_trials: How many are wanted, those of other processes included.
         sampler: `random` or `tpe`.
+        store: Features of a frozen encoder, which all trials share.
     """
 
     base: RunConfig
@@ -64,6 +66,7 @@ class Search:
     folder: Path
     num_trials: int
     sampler: str
+    store: EncodedStore
 
     @property
     def most_epochs(self) -> int:
@@ -235,6 +238,7 @@ def _train(trial: optuna.Trial, config: RunConfig, search: Search) -> float:
                 trainer_precision(config.train.precision, search.device),
                 resumed=False,
                 progress=TrialWatch(f"trial {trial.number}{fold}", report=report),
+                store=search.store,
             )
             run.fit()
         finally:

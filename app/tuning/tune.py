@@ -22,6 +22,7 @@ from cliptide.app.evaluation.run_folder import claim_run_folder, data_name
 from cliptide.app.inference.device import describe_device, resolve_device
 from cliptide.app.inference.terminal import format_seconds, log, warn
 from cliptide.app.training.config_file import write_config_file
+from cliptide.app.training.encoding import EncodedStore
 from cliptide.app.training.headline import validation_name
 from cliptide.app.training.split_table import show_split
 from cliptide.app.training.start import with_whole_path
@@ -171,6 +172,7 @@ def tune(
             folder=folder / "trials",
             num_trials=trials,
             sampler=sampler,
+            store=EncodedStore(runs=trials * len(plans)),
         )
         loop = _Loop(folder, data, opened, search, storage=study)
         return loop.until_enough()

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from cliptide.configs.errors import ConfigError
 from cliptide.models.encoders.packed import previous_frames
-from cliptide.models.encoders.shift import TemporalShift
+from cliptide.models.encoders.shift import ShiftPass, TemporalShift, in_pass
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -44,7 +44,7 @@ class EncoderState(NamedTuple):
     """
 
     frame: Tensor | None
-    shifts: tuple[Tensor | None, ...]
+    shifts: tuple[Tensor, ...]
 
 
 class Encoder(nn.Module, ABC):
@@ -94,6 +94,11 @@ class Encoder(nn.Module, ABC):
         """False where a temporal shift takes channels from the next frame."""
         return not any(shift.both for shift in self._shifts())
 
+    @property
+    def sees_single_frames(self) -> bool:
+        """Whether what it makes of a frame depends on no other."""
+        return not self.frame_differences and not self._shifts()
+
     def _shifts(self) -> list[TemporalShift]:
         return [module for module in self.modules() if isinstance(module, TemporalShift)]
 
@@ -133,10 +138,10 @@ class Encoder(nn.Module, ABC):
             images = torch.cat([images, images - previous], dim=1)
         shifts = self._shifts()
         seen = state.shifts if state else (None,) * len(shifts)
-        for shift, before in zip(shifts, seen, strict=True):
-            shift.begin(lengths, before)
-        encoded = self.encode(images)
-        return encoded, EncoderState(last, tuple(shift.shown for shift in shifts))
+        this = ShiftPass(lengths, dict(zip(shifts, seen, strict=True)))
+        with in_pass(this):
+            encoded = self.encode(images)
+        return encoded, EncoderState(last, tuple(this.shown[shift] for shift in shifts))
 
     @abstractmethod
     def encode(self, images: Tensor) -> EncodedFrames:

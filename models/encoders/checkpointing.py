@@ -16,6 +16,8 @@ from torch import Tensor, fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
+from cliptide.models.encoders.shift import ShiftPass, current_pass, in_pass
+
 SEGMENT_LAYERS = 4  # convolution, norm, activation and one more: shorter ones keep all there is
 IN_PLACE = (operator.iadd, operator.isub, operator.imul, operator.itruediv)
 
@@ -36,13 +38,20 @@ def in_segments(segments: Sequence[Segment], images: Tensor, *, norms_of: nn.Mod
     """
 
     def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-        return nullcontext(), _statistics_held(norms_of)
+        return nullcontext(), _computed_again(norms_of, clips.again() if clips else None)
 
+    clips = current_pass()
     out: Any = images
     for segment in segments:
         out = checkpoint(segment, out, use_reentrant=False, context_fn=contexts)
     maps: Tensor = out
     return maps
+
+
+@contextmanager
+def _computed_again(network: nn.Module, clips: ShiftPass | None) -> Iterator[None]:
+    with _statistics_held(network), in_pass(clips):
+        yield
 
 
 @contextmanager

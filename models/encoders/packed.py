@@ -23,6 +23,8 @@ def previous_frames(
     Returns:
         Predecessors (N, ...), and what each clip showed last by now (B, ...).
     """
+    if before is not None and not len(frames):
+        return frames, before  # every clip has ended before
     lengths = lengths.to(frames.device)
     ends = lengths.cumsum(0)
     present = lengths > 0

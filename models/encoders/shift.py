@@ -8,6 +8,10 @@ that the identity path keeps the frame as it is. It costs no parameter and no mu
 2-D convolution behind it sees motion.
 """
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+
 import torch
 from torch import Tensor, nn
 
@@ -30,11 +34,12 @@ BRANCHES = {
     "timm.models.regnet.Bottleneck": ("conv1.conv", ""),
     "timm.models._efficientnet_blocks.InvertedResidual": ("conv_pw", "has_skip"),
     "timm.models._efficientnet_blocks.EdgeResidual": ("conv_exp", "has_skip"),
+    "timm.models._efficientnet_blocks.UniversalInvertedResidual": ("pw_exp.conv", "has_skip"),
     "timm.models.convnext.ConvNeXtBlock": ("conv_dw", ""),
 }
 CAN_SHIFT = (
     "tiny, resnet*, resnext*, wide_resnet*, regnet_*, mobilenet_*, efficientnet_*, mnasnet*, "
-    "convnext_*, and those of timm/"
+    "convnext_*; or of timm its resnet, resnext, regnet, mobilenet, efficientnet and convnext"
 )
 SHIFT_SHARE = 8  # one channel in so many is taken from a neighbour, per direction (TSM, table 3)
 
@@ -62,16 +67,54 @@ def residual_branches(network: nn.Module, *, name: str) -> list[str]:
     if not found:
         raise ConfigError(
             f"model.shift needs an encoder with residual blocks, and {name} has none. Use one of: "
-            f"{CAN_SHIFT}; or model.motion, which suits every encoder."
+            f"{CAN_SHIFT}; or --model.motion features, which suits every encoder."
         )
     return found
 
 
-class TemporalShift(nn.Module):
-    """Shifts channels of packed frames (N, C, h, w) between the frames of a clip.
+class ShiftPass:
+    """One pass of packed frames through an encoder: what its shifts look at, and what they show.
 
-    The convolutions around it know of no time, so the encoder says before each pass which frames
-    make a clip (`begin`) and afterwards takes the state (`shown`); between passes it means nothing.
+    The convolutions around a shift know of no time and hand nothing on, so it finds its pass in
+    the context of the thread: two threads may use one network, and nothing stays in a module.
+
+    Args:
+        lengths: (B,) int64, frames of each clip.
+        before: What each shift showed last, (B, C/8, h, w) or None, by shift.
+
+    Attributes:
+        shown: Likewise, behind the last frame of each clip.
+    """
+
+    def __init__(self, lengths: Tensor, before: "dict[TemporalShift, Tensor | None]") -> None:
+        self.lengths, self.before = lengths, before
+        self.shown: dict[TemporalShift, Tensor] = {}
+
+    def again(self) -> "ShiftPass":
+        """The same pass once more, for activations that are computed again."""
+        return ShiftPass(self.lengths, self.before)
+
+
+_current: ContextVar[ShiftPass | None] = ContextVar("shift_pass", default=None)
+
+
+def current_pass() -> ShiftPass | None:
+    """The pass that this thread is in."""
+    return _current.get()
+
+
+@contextmanager
+def in_pass(shifts: ShiftPass | None) -> Iterator[None]:
+    """Let the shifts of an encoder belong to a pass meanwhile."""
+    token = _current.set(shifts)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+class TemporalShift(nn.Module):
+    """Shifts channels of packed frames (N, C, h, w) between the frames of a clip; see `in_pass`.
 
     Args:
         both: Also take channels from the next frame.
@@ -80,28 +123,22 @@ class TemporalShift(nn.Module):
     def __init__(self, *, both: bool = False) -> None:
         super().__init__()
         self.both = both
-        self.lengths: Tensor | None = None
-        self.before: Tensor | None = None
-        self.shown: Tensor | None = None
-
-    def begin(self, lengths: Tensor, before: Tensor | None) -> None:
-        """Say how many frames each clip has, and what was shown before: (B, C/8, h, w) or None."""
-        self.lengths, self.before, self.shown = lengths, before, None
 
     def forward(self, maps: Tensor) -> Tensor:
         """See the class."""
-        assert self.lengths is not None, "the encoder begins each pass"
+        shifts = current_pass()
+        assert shifts is not None, "the encoder begins each pass"
         count = max(1, maps.shape[1] // SHIFT_SHARE)
         at = count if self.both else 0  # the first channels come from the next frame
         given = maps[:, at : at + count]
-        before = self.before
+        before = shifts.before.get(self)
         if before is None:
             # Before the first frame there is nothing.
-            before = given.new_zeros(len(self.lengths), *given.shape[1:])
-        previous, self.shown = previous_frames(given, self.lengths, before)
+            before = given.new_zeros(len(shifts.lengths), *given.shape[1:])
+        previous, shifts.shown[self] = previous_frames(given, shifts.lengths, before)
         parts = [previous, maps[:, at + count :]]
         if self.both:
-            parts.insert(0, next_frames(maps[:, :count], self.lengths))
+            parts.insert(0, next_frames(maps[:, :count], shifts.lengths))
         return torch.cat(parts, dim=1)
 
 
@@ -121,3 +158,11 @@ class Shifted(nn.Module):
         """See the class."""
         out: Tensor = self.layer(self.shift(maps))
         return out
+
+
+def shift_branches(network: nn.Module, branches: Sequence[str], *, both: bool) -> None:
+    """Put a shift in front of layers of a network, given by their paths."""
+    for branch in branches:
+        parent, _, child = branch.rpartition(".")
+        shifted = Shifted(network.get_submodule(branch), both=both)
+        setattr(network.get_submodule(parent), child, shifted)

@@ -20,7 +20,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from cliptide.configs.errors import ConfigError, InputError
 from cliptide.models.encoders.base import EncodedFrames, Encoder, widen_first_convolution
-from cliptide.models.encoders.shift import Shifted, residual_branches
+from cliptide.models.encoders.shift import residual_branches, shift_branches
 from cliptide.models.encoders.vision import one_line
 
 PREFIX = "timm/"
@@ -101,10 +101,8 @@ class TimmEncoder(Encoder):
         # Behind the weights, which know of neither.
         if frame_differences:
             widen_first_convolution(self.network, name=name)
-        for branch in [] if shift == "none" else residual_branches(self.network, name=name):
-            parent, _, child = branch.rpartition(".")
-            shifted = Shifted(self.network.get_submodule(branch), both=shift == "both")
-            setattr(self.network.get_submodule(parent), child, shifted)
+        branches = [] if shift == "none" else residual_branches(self.network, name=name)
+        shift_branches(self.network, branches, both=shift == "both")
 
     @property
     def checkpointing(self) -> bool:
@@ -118,6 +116,9 @@ class TimmEncoder(Encoder):
     def checkpointing(self, wanted: bool) -> None:
         if wanted and any(isinstance(module, _BatchNorm) for module in self.network.modules()):
             raise _cannot_checkpoint(self.name, "it has batch norms")
+        if wanted and self._shifts():
+            # Timm computes activations again without telling which clips they are of.
+            raise _cannot_checkpoint(self.name, "it has temporal shifts")
         try:
             if wanted:
                 self.network.set_grad_checkpointing(True)

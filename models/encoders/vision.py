@@ -27,7 +27,7 @@ from cliptide.models.encoders.base import (
     widen_first_convolution,
 )
 from cliptide.models.encoders.checkpointing import graph_segments, in_segments
-from cliptide.models.encoders.shift import Shifted, residual_branches
+from cliptide.models.encoders.shift import residual_branches, shift_branches
 
 # The node of each family's graph that holds its last feature maps.
 MAPS_NODE = {
@@ -127,10 +127,7 @@ class VisionEncoder(Encoder):
         # Behind the weights, which know of neither.
         if frame_differences:
             widen_first_convolution(self.network, name=name)
-        for branch in branches:
-            parent, _, child = branch.rpartition(".")
-            shifted = Shifted(self.network.get_submodule(branch), both=shift == "both")
-            setattr(self.network.get_submodule(parent), child, shifted)
+        shift_branches(self.network, branches, both=shift == "both")
         side = self.image_size or 224
         with torch.no_grad():
             was_training = self.training

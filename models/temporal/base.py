@@ -83,6 +83,11 @@ CANNOT_STEP = (
 )
 
 
+def precise(dtype: torch.dtype) -> torch.dtype:
+    """The type to carry a state in over many steps: in bfloat16, 256 + 1 is 256."""
+    return torch.promote_types(dtype, torch.float32)
+
+
 def real_steps(num_steps: int, lengths: Tensor, device: torch.device) -> Tensor:
     """(B, T) bool: True where a clip has a real frame."""
     return torch.arange(num_steps, device=device)[None, :] < lengths.to(device)[:, None]

@@ -24,7 +24,13 @@ from torch import Tensor, nn
 from torch.nn.functional import dropout
 
 from cliptide.models.grid import GRID, grid_of_averages
-from cliptide.models.temporal.base import Temporal, all_real, real_steps, without_padding
+from cliptide.models.temporal.base import (
+    Temporal,
+    all_real,
+    precise,
+    real_steps,
+    without_padding,
+)
 
 
 class ConvLSTMCell(nn.Module):
@@ -126,7 +132,7 @@ class ConvRecurrentTemporal(Temporal):
     def initial_state(self, feature: Tensor) -> Any:
         """See `Temporal.initial_state`: of each layer (h,) or (h, c), each (B, hidden, h, w)."""
         # Half precision would lose what a long sequence adds in small parts.
-        dtype = torch.promote_types(feature.dtype, torch.float32)
+        dtype = precise(feature.dtype)
         zeros = feature.new_zeros(len(feature), self.dim, *feature.shape[2:], dtype=dtype)
         return tuple(cell.initial_state(zeros) for cell in self.cells)  # type: ignore[operator]
 

@@ -16,7 +16,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from cliptide.models.temporal.base import Temporal, from_the_end, last_real, without_padding
+from cliptide.models.temporal.base import (
+    Temporal,
+    from_the_end,
+    last_real,
+    precise,
+    without_padding,
+)
 from cliptide.models.temporal.scan import linear_scan
 
 # Vectors of size `hidden` that a step needs of its input.
@@ -54,7 +60,7 @@ class MinimalTemporal(Temporal):
     def initial_state(self, feature: Tensor) -> Any:
         """See `Temporal.initial_state`: one (B, hidden) for each direction."""
         # Half precision would lose what a long sequence adds in small parts.
-        dtype = torch.promote_types(feature.dtype, torch.float32)
+        dtype = precise(feature.dtype)
         zeros = feature.new_zeros(len(feature), self.hidden, dtype=dtype)
         return (zeros,) * len(self.gates)
 

@@ -33,9 +33,13 @@ CELLS: dict[str, type[nn.RNN] | type[nn.LSTM] | type[nn.GRU]] = {
 class RecurrentTemporal(Temporal):
     """One or more layers of torch's recurrent cells.
 
-    Padded clips are packed: each runs for its own length, so that the backward direction begins
-    at the last real frame and padding never enters a state. Clips of one length are not, because
-    on a CPU the gradient of a packed sequence costs with the square of its length.
+    Each clip runs for its own length, so padding never enters a state. Forward layers run from one
+    clip's end to the next with the clips that still go on. Those that also read backwards begin at
+    the last real frame by packing, whose gradient on a CPU costs with the square of the length.
+
+        length 5   0 1 2 | 3 4 | .      three runs of 3, 2 and 1 steps, with 3, 2 and 1 clips
+        length 3   0 1 2 | . . | .
+        length 6   0 1 2 | 3 4 | 5
 
     Args:
         cell: `rnn`, `lstm` or `gru`.
@@ -96,36 +100,41 @@ class RecurrentTemporal(Temporal):
 
     def advance(self, features: Tensor, lengths: Tensor, state: Any) -> tuple[Tensor, Any]:
         """See `Temporal.advance`; of a bidirectional part, whole clips alone make sense."""
-        present = lengths.to(features.device) > 0
-        if torch.compiler.is_compiling() or bool(present.all()):
-            return self._advance(features, lengths, state)
-        # Packing refuses clips that have ended.
-        outputs = features.new_zeros(*features.shape[:2], self.dim)
-        if not bool(present.any()):
-            return outputs, state
-        some, new = self._advance(features[present], lengths[present.cpu()], _rows(state, present))
-        outputs = outputs.index_put((present,), some)
-        return outputs, _with_rows(state, present, new)
-
-    def _advance(self, features: Tensor, lengths: Tensor, state: Any) -> tuple[Tensor, Any]:
+        weights = self._dropped_weights()
         if all_real(features.shape[1], lengths):
-            outputs, state = self._run(features, state)
-            return outputs, state
-        packed = pack_padded_sequence(
-            features, lengths.cpu(), batch_first=True, enforce_sorted=False
-        )
-        outputs, state = self._run(packed, state)
-        padded, _ = pad_packed_sequence(outputs, batch_first=True, total_length=features.shape[1])
-        return padded, state
+            return self._run(features, state, weights)
+        if self.rnn.bidirectional or torch.compiler.is_compiling():
+            packed = pack_padded_sequence(
+                features, lengths.cpu(), batch_first=True, enforce_sorted=False
+            )
+            packed, state = self._run(packed, state, weights)
+            steps, _ = pad_packed_sequence(packed, batch_first=True, total_length=features.shape[1])
+            return steps, state
+        lengths = lengths.to(features.device)
+        parts, start = [], 0
+        for end in sorted({*lengths.tolist(), features.shape[1]} - {0}):
+            going = lengths > start
+            part = features.new_zeros(len(lengths), end - start, self.dim)
+            if bool(going.any()):
+                some, new = self._run(features[going, start:end], _rows(state, going), weights)
+                part = part.to(some.dtype).index_put((going,), some)
+                state = _with_rows(state, going, new)
+            parts.append(part)
+            start = end
+        return torch.cat(parts, dim=1), state
 
-    def _run(self, given: Any, state: Any) -> tuple[Any, Any]:
-        masked = {}
+    def _dropped_weights(self) -> dict[str, Tensor]:
+        """Recurrent weights with the columns of the units that are dropped at zero."""
+        dropped = {}
         if self.training and self.recurrent_dropout:
             for name, weight in self.rnn.named_parameters():
                 if name.startswith("weight_hh"):
                     kept = drop(weight.new_ones(weight.shape[1]), self.recurrent_dropout)
-                    masked[name] = weight * kept
-        outputs, state = functional_call(self.rnn, masked, (given, state))
+                    dropped[name] = weight * kept
+        return dropped
+
+    def _run(self, given: Any, state: Any, weights: dict[str, Tensor]) -> tuple[Any, Any]:
+        outputs, state = functional_call(self.rnn, weights, (given, state))
         return outputs, state
 
 
