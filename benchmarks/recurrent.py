@@ -29,11 +29,11 @@ def seconds(temporal: Temporal, features: Tensor, lengths: Tensor) -> float:
     return time.perf_counter() - began
 
 
-def measure(*, batch: int, steps: int, turns: int) -> None:
-    """Print a table for a batch size."""
+def measure(*, batch: int, steps: int, turns: int, padded: bool = False) -> None:
+    """Print a table for a batch size; clips of one length, or from a quarter of it on."""
     torch.manual_seed(0)
     features = torch.randn(batch, steps, SIZE, requires_grad=True)
-    lengths = torch.full((batch,), steps)
+    lengths = torch.linspace(steps / 4 if padded else steps, steps, batch).long()
     parts = {
         name: build_temporal(ModelConfig(temporal=name, hidden=SIZE, dropout=0.0), input_dim=SIZE)
         for name in NAMES
@@ -44,7 +44,8 @@ def measure(*, batch: int, steps: int, turns: int) -> None:
         {name: seconds(part, features, lengths) for name, part in parts.items()}
         for _ in range(turns)
     ]
-    print(f"\nT = {steps}, batch {batch}, size {SIZE}, {turns} turns\n")
+    shown = f"{int(lengths.min())} to {steps}" if padded else str(steps)
+    print(f"\nT = {shown}, batch {batch}, size {SIZE}, {turns} turns\n")
     print("| temporal | ms | times as fast as gru |\n| --- | ---: | ---: |")
     for name in NAMES:
         took_ms = 1000 * statistics.median(run[name] for run in runs)
@@ -58,8 +59,9 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=2048, help="T, the steps of a sequence.")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    for batch in (1, 8):
-        measure(batch=batch, steps=args.steps, turns=3 if args.quick else 11)
+    turns = 3 if args.quick else 11
+    for batch, padded in ((1, False), (8, False), (8, True)):
+        measure(batch=batch, steps=args.steps, turns=turns, padded=padded)
 
 
 if __name__ == "__main__":
