@@ -18,9 +18,9 @@ from cliptide.datasets.catalog import find_videos, read_catalog
 from cliptide.datasets.catalog.wording import counted, relative_name
 from cliptide.datasets.checking.check import CheckedClip, CheckResult, check_clips
 from cliptide.datasets.checking.workers import Limits
+from cliptide.datasets.folds import read_fold
 from cliptide.datasets.processes import usable_cores
 from cliptide.datasets.records import SampleRecord
-from cliptide.datasets.splits import make_splits
 from cliptide.datasets.video.examine import Examination
 
 COLUMNS = (
@@ -156,7 +156,7 @@ def _read(data: Path, config: RunConfig) -> _Clips:
         catalog = read_catalog(
             data,
             kind=keys.kind,
-            fold=keys.fold,
+            fold=1 if keys.folds else keys.fold,
             group_regex=keys.group_regex,
             task=keys.task,
         )
@@ -168,8 +168,16 @@ def _read(data: Path, config: RunConfig) -> _Clips:
             raise
         return _loose_videos(data, why=str(error))
     try:
-        plan = make_splits(
-            catalog, seed=config.seed, val_share=keys.val_share, test_share=keys.test_share
+        catalog, plan = read_fold(
+            data,
+            kind=keys.kind,
+            folds=keys.folds,
+            fold=keys.fold,
+            group_regex=keys.group_regex,
+            task=keys.task,
+            seed=config.seed,
+            val_share=keys.val_share,
+            test_share=keys.test_share,
         )
     except SplitError as error:
         return _Clips(

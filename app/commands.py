@@ -397,7 +397,8 @@ def _check_arguments(parser: Parser) -> None:
     data, run = DataConfig(), RunConfig()
     for key, kind, default, about in (
         ("data.kind", str, data.kind, "Layout of DATA on disk."),
-        ("data.fold", int, data.fold, "Official fold to use (lists of UCF101 or HMDB51)."),
+        ("data.folds", int, data.folds, "Deal all clips into so many folds; 0: the data's split."),
+        ("data.fold", int, data.fold, "The fold to test on, of data.folds or official ones."),
         ("data.group_regex", str | None, None, "Regular expression that finds the group."),
         ("data.task", str, data.task, "What labels mean: auto, single, multi or regression."),
         ("data.val_share", float, data.val_share, "Share of the training clips for validation."),
@@ -444,6 +445,7 @@ def _check(parser: Parser, args: Namespace) -> int:
     config = RunConfig(
         data=DataConfig(
             kind=args.data.kind,
+            folds=args.data.folds,
             fold=args.data.fold,
             group_regex=args.data.group_regex,
             task=args.data.task,

@@ -52,7 +52,7 @@ class DataConfig:
         stride: Steps from frame to frame for sampling dense; 1 takes every frame.
         augment: Augmentation of training clips.
         flip: Mirror half of the training clips; switch off where labels have a left and a right.
-        fold: Official fold to use (lists of UCF101 or HMDB51).
+        fold: The fold to test on: an official one (lists of UCF101 or HMDB51), or of data.folds.
         group_regex: Regular expression that finds the group in a file's path; its first bracket.
         kind: Layout of DATA on disk.
         val_share: Share of the training clips held out for validation, by whole groups.
@@ -211,8 +211,9 @@ class TrainConfig:
         weight_decay: Decoupled weight decay (plain L2 for SGD); biases and norms are spared.
         warmup_epochs: Epochs of linear warm-up before the cosine decay to zero.
         label_smoothing: Share of the target spread over all classes.
-        class_weights: Weigh the loss against imbalance; balanced is total / (classes x count),
-            effective uses the effective number of clips (Cui et al. 2019).
+        class_weights: Weigh the loss against imbalance; balanced is total / (classes x count), of
+            several labels absent / present; effective takes effective numbers of clips (Cui et al.
+            2019).
         clip_grad: Largest norm of the gradient; 0 switches clipping off.
         precision: Number format; auto takes bf16 where the hardware has it.
         patience: Epochs without a better validation score before stopping; 0 never stops early.

@@ -134,7 +134,12 @@ def make_folds(
         try:
             plan = plan_of(split, catalog, origin="made", val_share=val_share, seed=seed)
         except SplitError as error:
-            mend = "More folds leave more groups to train on."
+            groups = len({record.group for record in records})
+            mend = (
+                "More folds leave more groups to train on."
+                if groups > folds
+                else "Add clips of other groups: there is no room for more folds."
+            )
             raise SplitError(f"Fold {number} of {folds}: {error} {mend}") from error
         plans.append(dataclasses.replace(plan, notes=(*notes, *plan.notes)))
     return tuple(plans)

@@ -113,7 +113,7 @@ def positive_weights(counts: Sequence[int], *, total: int, beta: float | None = 
 class ClassLoss(nn.Module):
     """Cross-entropy over logits, for class indices or shares of classes; focal with gamma > 0.
 
-    The focal loss of Lin et al. (2017), equation 5: -(1 - p)^gamma log p. Weighted clips are
+    The focal loss of Lin et al. (2017), equation 4: -(1 - p)^gamma log p. Weighted clips are
     averaged by their weights, as torch's cross-entropy does for indices; here for shares too.
 
     Args:
@@ -153,7 +153,9 @@ class ClassLoss(nn.Module):
         log_p = F.log_softmax(logits.float(), dim=1)
         each = -wanted * log_p
         if self.gamma:
-            each = each * (1 - log_p.exp()).clamp(min=0) ** self.gamma
+            # Never 0, of which a power below 1 has an infinite gradient.
+            rest = -torch.expm1(log_p.clamp(max=-1e-7))
+            each = each * rest**self.gamma
         if self.class_weights is None:
             return each.sum(dim=1).mean()
         weights = self.class_weights
@@ -199,9 +201,8 @@ class LabelLoss(nn.Module):
         with_it = -F.logsigmoid(logits) * weights
         without_it = -F.logsigmoid(-logits)
         if self.gamma:
-            p = torch.sigmoid(logits)
-            with_it = with_it * (1 - p) ** self.gamma
-            without_it = without_it * p**self.gamma
+            with_it = with_it * torch.exp(self.gamma * F.logsigmoid(-logits))
+            without_it = without_it * torch.exp(self.gamma * F.logsigmoid(logits))
         return (yes * with_it + (1 - yes) * without_it).mean()
 
 

@@ -17,6 +17,7 @@ import pytest
 from video_files import jpeg_bytes, write_video
 
 from cliptide.datasets.catalog import read_catalog
+from cliptide.datasets.folds import read_folds
 from cliptide.datasets.splits import make_splits
 
 SIDE = 48
@@ -94,6 +95,15 @@ def test_a_sound_data_set_passes(cliptide, data):
     }
     assert {key: row[key] for key in expected} == expected
     assert {row["split"] for row in rows.values()} == {"train", "val", "test"}
+
+
+def test_the_split_may_be_a_fold_that_is_dealt(cliptide, small_data, tmp_path):
+    options = ("--data.folds", "4", "--data.fold", "2", "--csv", str(tmp_path / "c.csv"))
+    result = cliptide("check", str(small_data), *options)
+    _, plan = read_folds(
+        small_data, kind="auto", folds=4, group_regex=None, seed=0, val_share=0.15
+    )[1]
+    assert plan.fingerprint in result.out
 
 
 def test_the_split_is_that_of_training(cliptide, small_data, tmp_path):

@@ -169,10 +169,14 @@ def test_one_fold_is_none():
 
 
 def test_folds_that_leave_nothing_to_validate_with_name_the_fold():
-    with pytest.raises(
-        SplitError, match=r"Fold 1 of 2: No validation clips.*More folds leave more"
-    ):
+    with pytest.raises(SplitError, match=r"Fold . of 2: No validation clips.*More folds leave"):
+        make_folds(square(classes=2, groups=3), folds=2, seed=0)
+
+
+def test_with_as_many_folds_as_groups_more_folds_are_no_mend():
+    with pytest.raises(SplitError, match=r"Fold 1 of 2: No validation.*Add clips of other") as told:
         make_folds(square(classes=2, groups=2), folds=2, seed=0)
+    assert "More folds" not in str(told.value)
 
 
 def test_a_split_that_came_with_the_data_is_passed_over_with_a_note():

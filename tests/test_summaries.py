@@ -146,6 +146,8 @@ def test_long_streams_in_half_precision_give_what_one_pass_gives(
     with torch.no_grad(), torch.autocast("cpu", dtype):
         state = summary.initial_state(steps[:, 0])
         for start in range(0, 600, 3):
-            result, state = summary.advance(steps[:, start : start + 3], torch.tensor([3, 3]), state)
+            result, state = summary.advance(
+                steps[:, start : start + 3], torch.tensor([3, 3]), state
+            )
     assert result.dtype == dtype
     torch.testing.assert_close(result.float(), exact, atol=0.02, rtol=0.01)

@@ -351,7 +351,8 @@ class TestMotion:
 
     def test_shift_without_residual_branches_is_refused(self) -> None:
         with pytest.raises(
-            ConfigError, match=r"residual blocks, and timm/test_vit has none.*of timm.*motion features"
+            ConfigError,
+            match=r"residual blocks, and timm/test_vit has none.*of timm.*motion features",
         ):
             TimmEncoder("timm/test_vit", shift="causal")
 
@@ -392,7 +393,7 @@ class TestCheckpointing:
 
     def test_shifts_and_checkpointing_of_timm_do_not_go_together(self) -> None:
         encoder = TimmEncoder("timm/test_convnext", size=(64, 64), shift="causal")
-        with pytest.raises(ConfigError, match="cannot compute .*temporal shifts"):
+        with pytest.raises(ConfigError, match=r"cannot compute .*temporal shifts"):
             encoder.checkpointing = True
 
     @pytest.mark.parametrize(

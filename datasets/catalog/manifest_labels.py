@@ -10,7 +10,7 @@ from cliptide.configs.errors import DataError
 from cliptide.configs.tasks import Task
 from cliptide.datasets.catalog.catalog import require_classes
 from cliptide.datasets.catalog.table import Row, labels_of, lines_of
-from cliptide.datasets.catalog.wording import counted, nfc
+from cliptide.datasets.catalog.wording import counted, nfc, some
 from cliptide.datasets.labels import (
     SEPARATOR,
     are_numbers,
@@ -23,6 +23,8 @@ from cliptide.datasets.labels import (
 
 # More different numbers than this are hardly the names of classes.
 _MANY_NUMBERS = 10
+# What people write in place of '|'.
+_WRONG_SEPARATORS = (";", ",", "/", "&", "+")
 
 
 @dataclass(frozen=True)
@@ -95,12 +97,29 @@ def _quantities_note(names: Sequence[str]) -> tuple[str, ...]:
 def _several(data: Path, rows: Sequence[Row]) -> FoundLabels:
     labels = [_names(data, row) for row in rows]
     names = tuple(sorted({name for label in labels for name in names_in(label)}))
+    _require_separators(data, rows, labels, names)
     notes = _quantities_note(names)
     without = labels.count("")
     if without:
         verb = "has" if without == 1 else "have"
         notes += (f"{counted(without, 'clip')} {verb} none of the labels, as their rows say.",)
     return FoundLabels("multi", labels, names, notes)
+
+
+def _require_separators(
+    data: Path, rows: Sequence[Row], labels: Sequence[str], names: Sequence[str]
+) -> None:
+    """Refuse `a;b` where `a` and `b` are labels: it would become a label of its own."""
+    for row, label in zip(rows, labels, strict=True):
+        for name in names_in(label):
+            for wrong in _WRONG_SEPARATORS:
+                parts = [part.strip() for part in name.split(wrong)]
+                if len(parts) > 1 and all(part in names for part in parts):
+                    raise DataError(
+                        f"{data}, line {row.line}: the label {name!r} is made of the labels "
+                        f"{some(parts)} with {wrong!r} between them. Write "
+                        f"{SEPARATOR.join(parts)!r}, or another name if it is a label of its own."
+                    )
 
 
 def _names(data: Path, row: Row) -> str:
