@@ -110,7 +110,7 @@ def test_class_folders_named_by_numbers_can_be_a_regression(tmp_path):
             r"line 3: the label 'b; a' is made of .*b, a with ';'",
             r"'b\|a'",
         ),
-        (["a", "a,b", "b"], "multi", r"line 3: the label 'a,b' is made of", "or another name"),
+        (["a", "a/b", "b"], "multi", r"line 3: the label 'a/b' is made", "or another name"),
         (["a|b", "c"], "single", r"'\|' in line 2", "data.task multi"),
         (["a|b", "b|a"], "auto", r"every clip the label 'a\|b'", "Add clips with others"),
         (["3.5", "fast"], "regression", "line 3: the target 'fast'", "Write it like 3.5"),
