@@ -27,6 +27,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
+from tables import percent, write_between
 from torch.utils.flop_counter import FlopCounterMode
 
 from cliptide.app.demo import CLIPS_PER_GROUP, GROUPS, demo_config
@@ -37,8 +38,6 @@ from cliptide.models.build import build_recognizer
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "models.json"
-PAGE = ROOT / "docs" / "models.md"
-MARKS = ("<!-- models -->\n", "<!-- /models -->\n")
 
 # The one thing that is different.
 WAYS: dict[str, dict[str, Any]] = {
@@ -139,10 +138,6 @@ def keep(way: str, figures: dict[str, Any]) -> None:
     RESULTS.write_text(json.dumps(ordered, indent=1) + "\n", encoding="utf-8")
 
 
-def percent(share: float | None) -> str:
-    return "" if share is None else f"{share:.1%}".replace("%", " %")
-
-
 def table() -> str:
     """The table in Markdown; a column of scores stands there once a row has one."""
     rows = load()
@@ -200,9 +195,7 @@ def main() -> None:
                 print(way, figures, flush=True)
     else:
         print(table())
-        text = PAGE.read_text("utf-8")
-        before, rest = text.split(MARKS[0])
-        PAGE.write_text(before + MARKS[0] + table() + MARKS[1] + rest.split(MARKS[1])[1], "utf-8")
+        write_between("models", table())
 
 
 if __name__ == "__main__":
