@@ -16,6 +16,7 @@ from cliptide.app.tuning.space import (
 )
 from cliptide.configs.errors import ConfigError, InputError
 from cliptide.configs.schema import DataConfig, ModelConfig, RunConfig, TrainConfig
+from cliptide.configs.tasks import TASKS
 
 BASE = RunConfig()
 
@@ -107,7 +108,7 @@ def test_a_value_that_goes_with_another_choice_alone_is_no_error():
     ],
 )
 def test_the_default_space_is_a_valid_one_around_any_config(base):
-    space = default_space(base)
+    space = default_space(base, task="single")
     assert check_space(describe_space(space), base=base, where="default") == space
     for key in ("train.lr", "model.summary", "data.augment"):
         assert space[key].holds(flat_values(base)[key])
@@ -125,10 +126,15 @@ def test_the_start_keeps_what_the_space_does_not_hold():
 
 
 def test_drawn_values_are_possible_and_stand_in_the_config():
-    space = default_space(BASE)
+    space = default_space(BASE, task="single")
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     for _ in range(20):
         drawn = suggest(study.ask(), space, base=None)
         assert all(space[key].holds(value) for key, value in drawn.items())
         now = flat_values(with_values(BASE, drawn))
         assert now == flat_values(BASE) | drawn
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_labels_are_smoothed_by_default_where_there_are_labels_alone(task):
+    assert ("train.label_smoothing" in default_space(BASE, task=task)) == (task != "regression")

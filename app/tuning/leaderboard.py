@@ -1,6 +1,7 @@
 """The trials as lines, as a table on the terminal and as a CSV file."""
 
 import csv
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,11 @@ def short(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
+def figure_text(figure: float | None, *, digits: int = 3) -> str:
+    """A validation figure; `-` where it is undefined."""
+    return "-" if figure is None or not math.isfinite(figure) else f"{figure:.{digits}f}"
+
+
 def trial_line(row: Trial, rows: Sequence[Trial], *, figure: str, wanted: int, left: str) -> str:
     """One line for a trial that has ended: state, figure, the best so far, values, time left."""
     finished = sum(one.state in ("complete", "pruned") for one in rows)
@@ -29,10 +35,10 @@ def trial_line(row: Trial, rows: Sequence[Trial], *, figure: str, wanted: int, l
     if row.error:
         return "  ".join([*words, row.error])
     if row.figure is not None:
-        words.append(f"{figure} {row.figure:.3f}")
+        words.append(f"{figure} {figure_text(row.figure)}")
     best = ranked(list(rows))
     if best:
-        words.append(f"best {best[0].figure:.3f} (trial {best[0].number})")
+        words.append(f"best {figure_text(best[0].figure)} (trial {best[0].number})")
     if row.seconds is not None:
         words.append(format_seconds(row.seconds))
     words.append(left)
@@ -55,7 +61,7 @@ def leaderboard(trials: Sequence[Trial], *, figure: str) -> Table:
         table.add_row(
             str(order.index(trial) + 1),
             str(trial.number),
-            f"{trial.figure:.3f}",
+            figure_text(trial.figure),
             "-" if trial.loss is None else f"{trial.loss:.3f}",
             trial.epoch,
             "nothing: the start" if trial.base else words_of(other),

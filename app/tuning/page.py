@@ -11,7 +11,7 @@ from markupsafe import Markup
 from cliptide.app.evaluation.evaluate import library_versions, repeat_command
 from cliptide.app.evaluation.report import page_environment, plotly_text
 from cliptide.app.inference.terminal import format_seconds
-from cliptide.app.tuning.leaderboard import short, state_counts
+from cliptide.app.tuning.leaderboard import figure_text, short, state_counts
 from cliptide.app.tuning.study import Trial, ranked
 
 _MOST_AXES = 9
@@ -62,6 +62,7 @@ def write_page(
         "environment": library_versions(),
         "figures": _figures(figure, trials, order, list(space), space, importances or {}),
         "short": short,
+        "figure_text": figure_text,
         "plotly_js": Markup(get_plotlyjs()) if trials else None,
     }
     template = page_environment(Path(__file__).parent).get_template("study.html.jinja")

@@ -17,6 +17,7 @@ import yaml
 from cliptide.configs.checks import allowed_values, fits, nearest
 from cliptide.configs.errors import ConfigError, InputError
 from cliptide.configs.schema import SECTIONS, RunConfig
+from cliptide.configs.tasks import Task
 
 # Trials are compared on the same validation clips, so these stay as they are; and the evaluation
 # is of the test split, which no trial sees.
@@ -35,6 +36,11 @@ class Choices:
     """
 
     values: tuple[Any, ...]
+
+    @property
+    def tried(self) -> tuple[Any, ...]:
+        """What the config must allow: every value."""
+        return self.values
 
     def holds(self, value: Any) -> bool:
         """Whether a value is one of them."""
@@ -63,6 +69,11 @@ class Range:
     step: float | None = None
     whole: bool = False
 
+    @property
+    def tried(self) -> tuple[Any, ...]:
+        """What the config must allow: both ends, and all between them then."""
+        return self.low, self.high
+
     def holds(self, value: Any) -> bool:
         """Whether a value can be drawn."""
         number = not isinstance(value, bool) and isinstance(value, int | float)
@@ -82,16 +93,22 @@ class Range:
 Space = Mapping[str, Choices | Range]
 
 
-def default_space(base: RunConfig) -> Space:
-    """What is worth trying first around a config: optimisation, size, regularisation, fusion."""
+def default_space(base: RunConfig, *, task: Task) -> Space:
+    """What is worth trying first around a config: optimisation, size, regularisation, fusion.
+
+    Args:
+        base: The config.
+        task: What is learnt; numbers have no classes over which a label could be smoothed.
+    """
     space: dict[str, Choices | Range] = {
         "train.lr": Range(base.train.lr / 10, base.train.lr * 10, log=True),
         "train.weight_decay": Range(1e-4, 0.1, log=True),
-        "train.label_smoothing": Choices((0.0, 0.1)),
         "model.dropout": Range(0.0, 0.5),
         "model.summary": Choices(("last", "mean", "attention")),
         "data.augment": Choices(("none", "light", "strong")),
     }
+    if task != "regression":
+        space["train.label_smoothing"] = Choices((0.0, 0.1))
     if base.model.temporal != "none":
         hidden = base.model.hidden
         space["model.hidden"] = Choices(
@@ -167,18 +184,17 @@ def _part(key: str, value: Any, *, base: RunConfig, where: str) -> Choices | Ran
     at = f"{where}: {key}"
     if isinstance(value, Mapping):
         part: Choices | Range = _range(value, hint, at=at)
-        tried = [part.low, part.high]  # type: ignore[union-attr]
     elif isinstance(value, list | tuple):
         if not value:
             raise ConfigError(f"{at} has no choices. {_EXAMPLE}")
-        tried = [_number(one, hint) for one in value]
-        for one in tried:
+        choices = [_number(one, hint) for one in value]
+        for one in choices:
             if not fits(one, hint):
                 raise ConfigError(f"{at} has the choice {one!r}. Use {allowed_values(hint)}.")
-        part = Choices(tuple(dict.fromkeys(tried)))
+        part = Choices(tuple(dict.fromkeys(choices)))
     else:
         raise ConfigError(f"{at} is {value!r}, no space. {_EXAMPLE}")
-    for one in tried:
+    for one in part.tried:
         _require_possible(section, name, one, base=base, where=where)
     return part
 

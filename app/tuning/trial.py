@@ -1,6 +1,7 @@
 """One trial: a config trained on one or more splits, judged on validation alone."""
 
 import contextlib
+import math
 import shutil
 import statistics
 from collections.abc import Callable, Sequence
@@ -25,8 +26,9 @@ from cliptide.app.training.start import (
 )
 from cliptide.app.tuning.space import Space, flat_values, suggest, with_values
 from cliptide.app.tuning.study import draw_number, mark_process, redo
-from cliptide.configs.errors import ConfigError
+from cliptide.configs.errors import CliptideError, ConfigError, InputError
 from cliptide.configs.schema import RunConfig
+from cliptide.configs.tasks import Task
 from cliptide.datasets.catalog import Catalog
 from cliptide.datasets.splits import SplitPlan
 
@@ -39,7 +41,7 @@ class SurplusTrial(Exception):
 
 
 class FailedTrial(Exception):
-    """The drawn config cannot be trained; the study goes on with another."""
+    """The config cannot be trained, or its training diverged; the study goes on with another."""
 
 
 @dataclass(frozen=True)
@@ -83,11 +85,13 @@ class TrialWatch(Callback):
 
     Args:
         name: What is being trained.
+        task: What is learnt.
         report: Takes epoch (from 1) and figure; raises to end the trial early.
     """
 
-    def __init__(self, name: str, *, report: Callable[[int, float], None]) -> None:
+    def __init__(self, name: str, *, task: Task, report: Callable[[int, float], None]) -> None:
         self.name, self.report = name, report
+        self.task: Task = task
         self._bar: Progress | None = None
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -104,7 +108,7 @@ class TrialWatch(Callback):
         if self._bar:
             self._bar.advance(self._task)
         row = {key: float(value) for key, value in trainer.callback_metrics.items()}
-        self.report(trainer.current_epoch + 1, validation_figure(row))
+        self.report(trainer.current_epoch + 1, validation_figure(row, task=self.task))
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take the bar away."""
@@ -162,7 +166,8 @@ def run_trial(trial: optuna.Trial, search: Search) -> float:
     Raises:
         optuna.TrialPruned: It fell behind the median of the others.
         SurplusTrial: Enough trials are there.
-        FailedTrial: The config cannot be trained.
+        FailedTrial: The config cannot be trained, or its training diverged.
+        InputError: The data or the config that the search starts from is wrong.
     """
     if _is_surplus(trial, search.num_trials):
         trial.set_user_attr("surplus", True)
@@ -173,16 +178,26 @@ def run_trial(trial: optuna.Trial, search: Search) -> float:
     try:
         config = _draw(trial, draw, search)
         return _train(trial, config, search)
-    except KeyboardInterrupt:
-        trial.set_user_attr("stopped", True)
-        redo(trial.study, trial.study.get_trials(deepcopy=False)[trial.number])
+    except optuna.TrialPruned:
         raise
-    except (ConfigError, MemoryError, torch.OutOfMemoryError) as error:
-        if draw == 0 and isinstance(error, ConfigError):
-            raise  # the user's own config
+    except BaseException as error:
+        if not _is_of_the_config(error, draw=draw):
+            # It ends the search: once that is mended, the same command does the trial again.
+            redo(trial.study, trial.study.get_trials(deepcopy=False)[trial.number])
+            raise
         text = " ".join(str(error).split()) or type(error).__name__
         trial.set_user_attr("error", text[:300])
         raise FailedTrial(text) from error
+
+
+def _is_of_the_config(error: BaseException, *, draw: int) -> bool:
+    """Whether another config may well be trained, so that the search goes on."""
+    if isinstance(error, ConfigError):
+        return draw > 0  # the first is what the user gave
+    if isinstance(error, InputError):
+        return False
+    # A training that diverged, or one too large.
+    return isinstance(error, CliptideError | MemoryError | torch.OutOfMemoryError)
 
 
 def trial_folder(parent: Path, number: int) -> Path:
@@ -237,7 +252,9 @@ def _train(trial: optuna.Trial, config: RunConfig, search: Search) -> float:
                 search.device,
                 trainer_precision(config.train.precision, search.device),
                 resumed=False,
-                progress=TrialWatch(f"trial {trial.number}{fold}", report=report),
+                progress=TrialWatch(
+                    f"trial {trial.number}{fold}", task=search.catalog.task, report=report
+                ),
                 store=search.store,
             )
             run.fit()
@@ -246,12 +263,20 @@ def _train(trial: optuna.Trial, config: RunConfig, search: Search) -> float:
             shutil.rmtree(folder, ignore_errors=True)
             with contextlib.suppress(OSError):  # another process writes beside it
                 search.folder.rmdir()
-        figures.append(validation_figure(run.keeper.best))
-        losses.append(float(run.keeper.best["val_loss"]))
-        epochs.append(int(run.keeper.best["epoch"]))
+        best = run.keeper.best
+        loss = float(best["val_loss"])
+        if not math.isfinite(loss):
+            # With one label there is a top-1 all the same: NaN for every class names the first.
+            raise CliptideError(
+                "The training diverged: the validation loss of its best epoch is no number. Search "
+                f"smaller values of train.lr (here {config.train.lr:g}) or train.clip_grad (here "
+                f"{config.train.clip_grad:g})."
+            )
+        figures.append(validation_figure(best, task=search.catalog.task))
+        losses.append(loss)
+        epochs.append(int(best["epoch"]))
         unreadable = max(unreadable, len(run.quarantine.reasons))
-    loss = statistics.fmean(losses)
-    trial.set_user_attr("loss", loss if loss == loss and abs(loss) != float("inf") else None)
+    trial.set_user_attr("loss", statistics.fmean(losses))
     trial.set_user_attr("epoch", ",".join(map(str, epochs)))
     trial.set_user_attr("unreadable", unreadable)
     return statistics.fmean(figures)

@@ -6,6 +6,7 @@
 The best is chosen on the validation clips; no trial reads a clip of the test split.
 """
 
+import math
 import os
 import re
 import shutil
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+import torch
 from optuna.pruners import MedianPruner, NopPruner
 
 from cliptide.app.evaluation.run_folder import claim_run_folder, data_name
@@ -24,9 +26,15 @@ from cliptide.app.inference.terminal import format_seconds, log, warn
 from cliptide.app.training.config_file import write_config_file
 from cliptide.app.training.encoding import EncodedStore
 from cliptide.app.training.headline import validation_name
+from cliptide.app.training.loss import check_fits_task
 from cliptide.app.training.split_table import show_split
-from cliptide.app.training.start import with_whole_path
-from cliptide.app.tuning.leaderboard import trial_line, write_trials
+from cliptide.app.training.start import (
+    fresh_network,
+    require_learnt_encoder,
+    trainer_precision,
+    with_whole_path,
+)
+from cliptide.app.tuning.leaderboard import figure_text, trial_line, write_trials
 from cliptide.app.tuning.page import write_page
 from cliptide.app.tuning.space import (
     Space,
@@ -50,7 +58,9 @@ from cliptide.app.tuning.study import (
 from cliptide.app.tuning.trial import FailedTrial, Search, SurplusTrial, run_trial, trial_folder
 from cliptide.configs.errors import ConfigError, InputError
 from cliptide.configs.schema import RunConfig
+from cliptide.datasets.catalog import Catalog
 from cliptide.datasets.folds import make_validation_folds, read_fold
+from cliptide.datasets.splits import SplitPlan
 
 SAMPLERS = ("random", "tpe")
 STUDY_FILE = "study.db"
@@ -131,7 +141,7 @@ def tune(
     if sampler not in SAMPLERS:
         raise ConfigError(f"--sampler is {sampler!r}. Use one of: {', '.join(SAMPLERS)}.")
     data, base = Path(data), with_whole_path(config or RunConfig())
-    searched = _space(space, base)
+    given = None if space is None else _given_space(space, base)
     where = resolve_device(device or base.device)
     catalog, plan = read_fold(
         data,
@@ -144,6 +154,8 @@ def tune(
         test_share=base.data.test_share,
         task=base.data.task,
     )
+    searched = default_space(base, task=catalog.task) if given is None else given
+    _require_trainable(base, searched, catalog, plan, where)
     plans = (
         (plan,)
         if folds is None
@@ -178,9 +190,32 @@ def tune(
         return loop.until_enough()
 
 
-def _space(space: str | os.PathLike[str] | Mapping[str, Any] | None, base: RunConfig) -> Space:
-    if space is None:
-        return default_space(base)
+def _require_trainable(
+    base: RunConfig, space: Space, catalog: Catalog, plan: SplitPlan, device: torch.device
+) -> None:
+    """Refuse a start, or a value of the space, that could never be trained here.
+
+    Raises:
+        ConfigError: The start is no config for this data and device, or a value of the space
+            does not fit the task.
+    """
+    check_fits_task(base.train, catalog)
+    trainer_precision(base.train.precision, device)
+    require_learnt_encoder(base)
+    fresh_network(base, catalog, plan, load_weights=False)
+    for key, part in space.items():
+        for value in part.tried:
+            try:
+                train = with_values(base, {key: value}).train
+            except ConfigError:  # goes with another value of the space alone
+                continue
+            try:
+                check_fits_task(train, catalog)
+            except ConfigError as error:
+                raise ConfigError(f"The space: {error}") from error
+
+
+def _given_space(space: str | os.PathLike[str] | Mapping[str, Any], base: RunConfig) -> Space:
     if isinstance(space, Mapping):
         if not space:
             raise ConfigError("The space is empty. Give {'model.hidden': [32, 64]} or the like.")
@@ -233,7 +268,7 @@ class _Loop:
         self.began = time.perf_counter()
         self.done_here = self.failures = 0
         self.figure = validation_name(self.search.catalog.task)
-        self.warned = False
+        self.told: set[str] = set()  # warnings that one of is enough
 
     def until_enough(self) -> TuningResult:
         wanted = self.search.num_trials
@@ -292,9 +327,16 @@ class _Loop:
             )
         )
         unreadable = ended.user_attrs.get("unreadable")
-        if unreadable and not self.warned:
-            self.warned = True
+        if unreadable and "unreadable" not in self.told:
+            self.told.add("unreadable")
             warn(f"{unreadable} videos could not be read and are left out; see cliptide check.")
+        undefined = row.state == "complete" and row.figure == -math.inf
+        if undefined and self.figure not in self.told:
+            self.told.add(self.figure)
+            warn(
+                f"{self.figure} is undefined on these validation clips, so trials are ranked by "
+                "their loss. Give more clips with --data.val_share or another split, or --folds."
+            )
         if self.failures >= MOST_FAILURES:
             raise ConfigError(
                 f"{self.failures} trials in a row could not be trained; the last: {row.error} "
@@ -311,7 +353,7 @@ class _Loop:
                 data=self.data,
                 config=with_values(self.search.base, best[0].values),
                 about=f"The best of {len(rows)} trials: trial {best[0].number}, "
-                f"{self.figure} {best[0].figure:.4f}. Train it with",
+                f"{self.figure} {figure_text(best[0].figure, digits=4)}. Train it with",
             )
         write_page(
             self.folder / "study.html",
