@@ -10,7 +10,6 @@ that was not.
 import json
 import os
 import socket
-import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,13 +21,11 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from cliptide.app.tuning.space import Space, describe_space, flat_values
+from cliptide.app.tuning.storage import create_or_load, without_password
 from cliptide.configs.errors import InputError
 from cliptide.configs.schema import RunConfig
 
-HEARTBEAT_S = 60
-DEAD_AFTER_S = 300
 MIN_TRIALS_FOR_IMPORTANCE = 8
-_CREATE_TRIES = 10
 
 # Where a trial is computed changes no result worth comparing.
 _NOT_COMPARED = ("data.workers", "data.keep")
@@ -105,70 +102,16 @@ def open_study(
     Raises:
         InputError: The storage cannot be reached, or the study is one of other settings.
     """
-    study = _create(url, name=name, pruner=pruner)
+    study = create_or_load(url, name=name, pruner=pruner, when_dead=redo)
     stored = study.user_attrs.get("settings")
     if stored is None:
         study.set_user_attr("settings", dict(settings))
     elif difference := difference_of(stored, settings):
         raise InputError(
-            f"The study {name!r} in {url} {difference} Give another --out (or --study or "
-            "--study_name) to begin a new one, or the settings that it was begun with."
+            f"The study {name!r} in {without_password(url)} {difference} Give another --out (or "
+            "--study or --study_name) to begin a new one, or the settings that it was begun with."
         )
     return study
-
-
-def _create(url: str, *, name: str, pruner: optuna.pruners.BasePruner) -> optuna.Study:
-    from sqlalchemy.exc import (
-        ArgumentError,
-        IntegrityError,
-        NoSuchModuleError,
-        SQLAlchemyError,
-    )
-
-    # Others may hold a SQLite file for a moment; not minutes, as no transaction is long.
-    options = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {}
-    for left in reversed(range(_CREATE_TRIES)):
-        try:
-            with warnings.catch_warnings():
-                # Heartbeats are marked as experimental since 2021.
-                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-                storage = optuna.storages.RDBStorage(
-                    url,
-                    engine_kwargs=options,
-                    heartbeat_interval=HEARTBEAT_S,
-                    grace_period=DEAD_AFTER_S,
-                    heartbeat_stale_trial_callback=redo,
-                )
-            return optuna.create_study(
-                storage=storage,
-                study_name=name,
-                direction="maximize",
-                pruner=pruner,
-                load_if_exists=True,
-            )
-        except (ArgumentError, NoSuchModuleError) as error:
-            raise InputError(
-                f"--study {url!r} is no storage URL. Use one such as sqlite:///study.db or "
-                "postgresql://user:password@host/name."
-            ) from error
-        except ModuleNotFoundError as error:
-            raise InputError(
-                f"--study {url!r} needs the package {error.name}, which is not installed. "
-                f"Install it with: pip install {error.name}"
-            ) from error
-        except (SQLAlchemyError, optuna.exceptions.StorageInternalError, RuntimeError) as error:
-            # Two processes that make the tables of one new database meet each other there.
-            met = isinstance(error, RuntimeError) or any(
-                isinstance(one, IntegrityError) or "already exists" in str(one)
-                for one in (error, error.__cause__)
-            )
-            if not left or not met:
-                raise InputError(
-                    f"The study's storage {url} cannot be opened: {_first_line(error)}. Mend that, "
-                    "or give another with --study."
-                ) from error
-            time.sleep(0.3)
-    raise AssertionError("the last try returns or raises")
 
 
 def difference_of(stored: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
@@ -321,8 +264,3 @@ def importances(study: optuna.Study, *, space: Space) -> dict[str, float]:
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         shares = optuna.importance.get_param_importances(study, params=keys)
     return dict(sorted(shares.items(), key=lambda item: -item[1]))
-
-
-def _first_line(error: BaseException) -> str:
-    cause = error.__cause__ or error
-    return str(getattr(cause, "orig", None) or cause).strip().splitlines()[0].rstrip(".")
