@@ -408,3 +408,14 @@ def test_a_trial_that_diverged_ranks_last_and_is_not_drawn():
     good = replace(lost, number=1, base=False, figure=0.5, loss=1.0)
     assert ranked([lost, good]) == [good, lost]
     assert drawable([lost, good, replace(good, figure=None)]) == [good]
+
+
+def test_equals_are_ranked_by_loss_only_where_all_losses_are_of_one_kind():
+    first = Trial(0, "complete", True, {"train.lr": 1}, 0.5, 2.0, "1", 1.0, ((1, 0.5),), "")
+    second = replace(first, number=1, base=False, loss=1.0)
+    assert ranked([first, second]) == [second, first]
+    for key in ("train.loss", "train.focal_gamma"):
+        several = [replace(one, values={key: one.number}) for one in (first, second)]
+        assert ranked(several) == several
+    weighted = [replace(one, values={"train.class_weights": "none"}) for one in (first, second)]
+    assert ranked(weighted) == weighted[::-1]

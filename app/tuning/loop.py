@@ -148,7 +148,8 @@ class Loop:
             self.told.add(self.figure)
             warn(
                 f"{self.figure} is undefined on these validation clips, so trials are ranked by "
-                "their loss. Give more clips with --data.val_share or another split, or --folds."
+                "their loss, if it is of one kind. Give more clips with --data.val_share or "
+                "another split, or --folds."
             )
         if self.failures >= MOST_FAILURES:
             raise ConfigError(

@@ -143,7 +143,10 @@ def _axis(key: str, part: Any, order: Sequence[Trial]) -> dict[str, Any]:
     name = plotly_text(key)
     numeric = isinstance(part, Mapping)
     if numeric:
-        return {"key": name, "values": values, "log": bool(part.get("log")), "ticks": None}
+        log = bool(part.get("log"))
+        # The start may have nothing there, or a 0 that has no logarithm.
+        shown = [None if v is None or (log and v <= 0) else v for v in values]
+        return {"key": name, "values": shown, "log": log, "ticks": None}
     choices = list(part) + [v for v in dict.fromkeys(values) if v not in part]
     return {
         "key": name,

@@ -8,8 +8,10 @@ model: {dropout: {low: 0.0, high: 0.5, step: 0.1}}      a section's keys may be 
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin
 
 import optuna
 import yaml
@@ -22,6 +24,11 @@ from cliptide.configs.tasks import Task
 # Trials are compared on the same validation clips, so these stay as they are; and the evaluation
 # is of the test split, which no trial sees.
 _DECIDES_THE_SPLIT = ("kind", "fold", "folds", "group_regex", "val_share", "test_share", "task")
+
+_NOT_SEARCHED = {
+    "seed": "the best of several seeds is luck, not a better config",
+    "device": "where a trial is computed makes no better config",
+}
 
 _RANGE_KEYS = ("low", "high", "log", "step")
 _EXAMPLE = "Write a list of choices, such as [32, 64], or a range, such as {low: 0.1, high: 0.5}."
@@ -168,6 +175,11 @@ def _part(key: str, value: Any, *, base: RunConfig, where: str) -> Choices | Ran
         for section, kind in SECTIONS.items()
         for field in fields(kind)
     }
+    if key in _NOT_SEARCHED:
+        raise ConfigError(
+            f"{where}: {key} may not be searched: {_NOT_SEARCHED[key]}. Take it out, or set it "
+            f"with --{key}."
+        )
     if key not in hints:
         near = nearest(key, hints)
         mend = f"Nearest: {', '.join(near)}." if near else "cliptide train --print_config has all."
@@ -181,13 +193,14 @@ def _part(key: str, value: Any, *, base: RunConfig, where: str) -> Choices | Ran
         )
         raise ConfigError(f"{where}: {key} {why}. Take it out, or set it with --{key}.")
     hint = hints[key]
+    number = _without_none(hint)
     at = f"{where}: {key}"
     if isinstance(value, Mapping):
-        part: Choices | Range = _range(value, hint, at=at)
+        part: Choices | Range = _range(value, number, at=at)
     elif isinstance(value, list | tuple):
         if not value:
             raise ConfigError(f"{at} has no choices. {_EXAMPLE}")
-        choices = [_number(one, hint) for one in value]
+        choices = [_number(one, number) for one in value]
         for one in choices:
             if not fits(one, hint):
                 raise ConfigError(f"{at} has the choice {one!r}. Use {allowed_values(hint)}.")
@@ -230,7 +243,26 @@ def _range(value: Mapping[Any, Any], hint: Any, *, at: str) -> Range:
     if step is not None and (log or not 0 < step <= high - low):
         mend = "Leave out log or step" if log else f"Use a step above 0 and up to {high - low}"
         raise ConfigError(f"{at}: step {step} {'with log' if log else 'fits no range'}. {mend}.")
+    if step is not None and (fitting := _last_step(low, high, step)) != high:
+        raise ConfigError(
+            f"{at}: from {low} to {high} is no whole number of steps of {step}. Use high: "
+            f"{fitting}, or another step."
+        )
     return Range(low, high, log=log, step=step, whole=hint is int)
+
+
+def _last_step(low: float, high: float, step: float) -> float:
+    """The value nearest to `high` that whole steps from `low` reach, one of them at least."""
+    # As they are written: in binary, 0.3 is no three times 0.1.
+    first, last, each = (Decimal(str(number)) for number in (low, high, step))
+    steps = max(1, round((last - first) / each))
+    return type(high)(first + steps * each)
+
+
+def _without_none(hint: Any) -> Any:
+    """What a key takes besides nothing: a range of `number or nothing` is one of numbers."""
+    parts = [part for part in get_args(hint) if part is not NoneType]
+    return parts[0] if get_origin(hint) in (Union, UnionType) and len(parts) == 1 else hint
 
 
 def _number(value: Any, hint: Any) -> Any:

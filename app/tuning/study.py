@@ -8,6 +8,7 @@ that was not.
 """
 
 import json
+import math
 import os
 import socket
 import warnings
@@ -26,6 +27,9 @@ from cliptide.configs.errors import InputError
 from cliptide.configs.schema import RunConfig
 
 MIN_TRIALS_FOR_IMPORTANCE = 8
+
+# What the validation loss is computed by; weights and smoothing are of the training loss alone.
+_KIND_OF_LOSS = {"train.loss", "train.focal_gamma"}
 
 # Where a trial is computed changes no result worth comparing.
 _NOT_COMPARED = ("data.workers", "data.keep")
@@ -233,16 +237,22 @@ def trials_of(study: optuna.Study, *, space: Space, base: RunConfig) -> list[Tri
 
 
 def ranked(trials: list[Trial]) -> list[Trial]:
-    """The complete trials, the best first: by figure, then by loss, then the earlier one."""
+    """The complete trials, the best first: by figure, then by loss, then the earlier one.
+
+    Losses of several kinds are no measure of each other: where the space holds such keys, the
+    earlier one of equals comes first.
+    """
     complete = [trial for trial in trials if trial.state == "complete"]
-    return sorted(
-        complete,
-        key=lambda t: (
-            -(t.figure if t.figure is not None else -1.0),
-            t.loss if t.loss is not None else float("inf"),
-            t.number,
-        ),
-    )
+
+    def rank(trial: Trial) -> tuple[float, float, int]:
+        comparable = trial.loss is not None and not _KIND_OF_LOSS & trial.values.keys()
+        return (
+            -(trial.figure if trial.figure is not None else -math.inf),
+            trial.loss if comparable and trial.loss is not None else math.inf,
+            trial.number,
+        )
+
+    return sorted(complete, key=rank)
 
 
 def importances(study: optuna.Study, *, space: Space) -> dict[str, float]:
