@@ -270,7 +270,8 @@ def test_trials_that_fall_behind_the_median_are_pruned(tmp_path):
         data=replace(TINY.data, augment="none", val_share=0.4, test_share=0.25),
         train=replace(TINY.train, epochs=6, lr=1e-2, batch_size=4),
     )
-    options = {"config": config, "space": {"train.lr": [1e-2, 1e-9]}}
+    space = {"train.lr": [1e-2, 1e-9], "train.weight_decay": {"low": 0.0, "high": 0.01}}
+    options = {"config": config, "space": space}
     result = tune(data, **options, trials=12, out=tmp_path / "study")
     pruned = [trial for trial in result.trials if trial.state == "pruned"]
     assert pruned and all(2 <= len(trial.curve) < 6 for trial in pruned)
@@ -288,6 +289,7 @@ def test_tpe_searches_too(small_data, tmp_path):
 
 def test_values_that_do_not_go_together_are_told_and_others_are_drawn(small_data, tmp_path, capfd):
     space = {"model.bidirectional": [True, False], "model.temporal": ["none", "gru"]}
+    space["model.dropout"] = {"low": 0.0, "high": 0.5}
     result = tune(small_data, config=TINY, space=space, trials=12, out=tmp_path / "study")
     failed = [trial for trial in result.trials if trial.state == "failed"]
     assert failed and all("bidirectional" in trial.error for trial in failed)
@@ -297,6 +299,7 @@ def test_values_that_do_not_go_together_are_told_and_others_are_drawn(small_data
 
 def test_a_space_of_which_nothing_can_be_trained_ends_with_the_reason(small_data, tmp_path):
     space = {"model.bidirectional": [True], "model.temporal": ["none"]}
+    space["model.dropout"] = {"low": 0.0, "high": 0.5}
     with pytest.raises(ConfigError, match=r"10 trials in a row.*bidirectional.*Narrow the space"):
         tune(small_data, config=TINY, space=space, trials=3, out=tmp_path / "study")
 
@@ -404,15 +407,15 @@ def test_without_optuna_the_install_line_is_given():
 
 
 def test_a_trial_that_diverged_ranks_last_and_is_not_drawn():
-    lost = Trial(0, "complete", True, {"k": 1}, float("-inf"), None, "1", 1.0, ((1, 0.5),), "")
-    good = replace(lost, number=1, base=False, figure=0.5, loss=1.0)
+    lost = Trial(0, "complete", 0, {"k": 1}, float("-inf"), None, "1", 1.0, ((1, 0.5),), "")
+    good = replace(lost, number=1, draw=1, figure=0.5, loss=1.0)
     assert ranked([lost, good]) == [good, lost]
     assert drawable([lost, good, replace(good, figure=None)]) == [good]
 
 
 def test_equals_are_ranked_by_loss_only_where_all_losses_are_of_one_kind():
-    first = Trial(0, "complete", True, {"train.lr": 1}, 0.5, 2.0, "1", 1.0, ((1, 0.5),), "")
-    second = replace(first, number=1, base=False, loss=1.0)
+    first = Trial(0, "complete", 0, {"train.lr": 1}, 0.5, 2.0, "1", 1.0, ((1, 0.5),), "")
+    second = replace(first, number=1, draw=1, loss=1.0)
     assert ranked([first, second]) == [second, first]
     for key in ("train.loss", "train.focal_gamma"):
         several = [replace(one, values={key: one.number}) for one in (first, second)]

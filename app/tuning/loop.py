@@ -9,7 +9,7 @@ from pathlib import Path
 
 import optuna
 
-from cliptide.app.inference.terminal import format_seconds, log, warn
+from cliptide.app.inference.terminal import log, warn
 from cliptide.app.training.config_file import write_config_file
 from cliptide.app.training.headline import validation_name
 from cliptide.app.tuning.folder import TRIALS_FILE
@@ -18,7 +18,14 @@ from cliptide.app.tuning.page import write_page
 from cliptide.app.tuning.space import describe_space, with_values
 from cliptide.app.tuning.storage import without_password
 from cliptide.app.tuning.study import Trial, importances, ranked, redo_died, trials_of
-from cliptide.app.tuning.trial import FailedTrial, Search, SurplusTrial, run_trial, trial_folder
+from cliptide.app.tuning.trial import (
+    NO_CONFIG_LEFT,
+    FailedTrial,
+    Search,
+    SurplusTrial,
+    run_trial,
+    trial_folder,
+)
 from cliptide.configs.errors import ConfigError, InputError
 from cliptide.configs.schema import RunConfig
 
@@ -73,6 +80,7 @@ class Loop:
         self.storage = storage
         self.began = time.perf_counter()
         self.done_here = self.failures = 0
+        self.exhausted = False
         self.figure = validation_name(self.search.catalog.task)
         self.told: set[str] = set()  # warnings that one of is enough
 
@@ -80,8 +88,9 @@ class Loop:
         """Go on until as many trials are finished as are wanted.
 
         Raises:
-            ConfigError: The start cannot be trained, or many drawn configs in a row cannot.
-            InputError: The data is wrong, or no trial is complete.
+            ConfigError: The start cannot be trained, many drawn configs in a row cannot, or none
+                in the space can.
+            InputError: The data is wrong, or other processes still run the first trials.
             KeyboardInterrupt: Ctrl-C was pressed; the trial is done again when the search goes on.
         """
         wanted = self.search.num_trials
@@ -93,7 +102,7 @@ class Loop:
         if begun := self._counts()[0]:
             log(f"Going on: {begun} of {wanted} trials are finished.")
         try:
-            while sum(self._counts()) < wanted:
+            while sum(self._counts()) < wanted and not self.exhausted:
                 try:
                     self.study.optimize(
                         lambda trial: run_trial(trial, self.search),
@@ -108,6 +117,11 @@ class Loop:
             raise
         self._write(last=True)
         running = self._counts()[1]
+        if self.exhausted:
+            log(
+                f"Every config of the space is tried or under way: the search ends before "
+                f"{wanted} trials. Widen the space for more."
+            )
         if running:
             log(f"{running} more still run in other processes.")
         return self._result()
@@ -124,7 +138,8 @@ class Loop:
         """A line for the trial that has just ended here."""
         rows = self._trials()
         row = next((row for row in rows if row.number == ended.number), None)
-        if row is None:  # surplus
+        if row is None:
+            self.exhausted = ended.user_attrs.get("surplus") == NO_CONFIG_LEFT
             return
         self.done_here += 1
         self.failures = self.failures + 1 if row.state == "failed" else 0
@@ -136,7 +151,7 @@ class Loop:
                 rows,
                 figure=self.figure,
                 wanted=self.search.num_trials,
-                left=f"{format_seconds(each_s)} a trial, {format_seconds(each_s * left)} left",
+                left_s=each_s * left,
             )
         )
         unreadable = ended.user_attrs.get("unreadable")
@@ -210,10 +225,16 @@ class Loop:
     def _result(self) -> TuningResult:
         rows = self._trials()
         best = ranked(rows)
-        if not best:
+        if not best and self._counts()[1]:
             raise InputError(
                 "No trial is complete yet: other processes still run the first ones. Run the same "
                 "command again when they are done."
+            )
+        if not best:
+            last = next((row.error for row in reversed(rows) if row.error), "none was begun.")
+            raise ConfigError(
+                f"No trial of the {len(rows)} is complete; the last error: {last} Widen the space "
+                "to what can be trained."
             )
         config = with_values(self.search.base, best[0].values)
         return TuningResult(self.folder, tuple(rows), best[0], config, self.figure)

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from cliptide.app.evaluation.evaluate import library_versions, repeat_command
 from cliptide.app.evaluation.report import page_environment, plotly_text
 from cliptide.app.inference.terminal import format_seconds
-from cliptide.app.tuning.leaderboard import figure_text, short, state_counts
+from cliptide.app.tuning.leaderboard import figure_text, short, short_names, state_counts
 from cliptide.app.tuning.storage import without_password
 from cliptide.app.tuning.study import Trial, ranked
 
@@ -57,6 +57,7 @@ def write_page(
         "ranks": {trial.number: rank for rank, trial in enumerate(order, start=1)},
         "shown": [*order, *(trial for trial in trials if trial.state != "complete")],
         "keys": list(space),
+        "names": short_names(list(space)),
         "counts": state_counts(trials),
         "space": {key: _space_words(part) for key, part in space.items()},
         "facts": {**facts, "trained for": format_seconds(sum(t.seconds or 0 for t in trials))},

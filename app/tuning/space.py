@@ -6,7 +6,7 @@ model: {dropout: {low: 0.0, high: 0.5, step: 0.1}}      a section's keys may be 
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from decimal import Decimal
 from pathlib import Path
@@ -53,6 +53,20 @@ class Choices:
         """Whether a value is one of them."""
         return any(value == one and type(value) is type(one) for one in self.values)
 
+    @property
+    def distribution(self) -> optuna.distributions.BaseDistribution:
+        """What Optuna draws from."""
+        return optuna.distributions.CategoricalDistribution(self.values)
+
+    @property
+    def count(self) -> float:
+        """How many values there are."""
+        return len(self.values)
+
+    def all_values(self) -> Sequence[Any]:
+        """Every value."""
+        return self.values
+
     def suggest(self, trial: optuna.Trial, key: str) -> Any:
         """Let the trial choose."""
         return trial.suggest_categorical(key, self.values)
@@ -89,6 +103,30 @@ class Range:
         steps = (value - self.low) / self.step if self.step else 0.0
         return math.isclose(steps, round(steps), abs_tol=1e-9)
 
+    @property
+    def distribution(self) -> optuna.distributions.BaseDistribution:
+        """What Optuna draws from."""
+        if self.whole:
+            step = int(self.step or 1)
+            return optuna.distributions.IntDistribution(
+                int(self.low), int(self.high), log=self.log, step=step
+            )
+        return optuna.distributions.FloatDistribution(
+            self.low, self.high, log=self.log, step=self.step
+        )
+
+    @property
+    def count(self) -> float:
+        """How many values there are; infinitely many where there are no steps."""
+        step = self.step or (1 if self.whole else 0)
+        return round((self.high - self.low) / step) + 1 if step else math.inf
+
+    def all_values(self) -> Sequence[Any]:
+        """Every value, as Optuna would draw it; of a range in steps."""
+        step = self.step or 1
+        values = (self.low + number * step for number in range(int(self.count)))
+        return [int(v) if self.whole else min(v, self.high) for v in values]
+
     def suggest(self, trial: optuna.Trial, key: str) -> Any:
         """Let the trial choose."""
         if self.whole:
@@ -98,6 +136,11 @@ class Range:
 
 
 Space = Mapping[str, Choices | Range]
+
+
+def num_configs(space: Space) -> float:
+    """How many configs a space holds; infinity for one with a range without steps."""
+    return math.prod(part.count for part in space.values())
 
 
 def default_space(base: RunConfig, *, task: Task) -> Space:

@@ -42,7 +42,7 @@ class Trial:
     Attributes:
         number: In the study, counted from 0.
         state: `complete`, `pruned`, `failed`, `died` (and done again) or `running`.
-        base: Whether it is the config that the search started from.
+        draw: Its draw number; 0 is the config that the search started from.
         values: {key: value} of the searched keys.
         figure: The validation figure, mean over the folds; of a pruned trial its last one.
         loss: The validation loss of the best epoch; None unless complete.
@@ -54,7 +54,7 @@ class Trial:
 
     number: int
     state: str
-    base: bool
+    draw: int
     values: Mapping[str, Any]
     figure: float | None
     loss: float | None
@@ -62,6 +62,11 @@ class Trial:
     seconds: float | None
     curve: tuple[tuple[int, float], ...]
     error: str
+
+    @property
+    def base(self) -> bool:
+        """Whether it is the config that the search started from."""
+        return self.draw == 0
 
 
 def settings_of(
@@ -223,7 +228,7 @@ def trials_of(study: optuna.Study, *, space: Space, base: RunConfig) -> list[Tri
             Trial(
                 number=trial.number,
                 state="died" if died else names[trial.state],
-                base=attrs["draw"] == 0,
+                draw=attrs["draw"],
                 values={key: trial.params.get(key, here[key]) for key in space},
                 figure=trial.value if trial.state.is_finished() else None,
                 loss=attrs.get("loss"),

@@ -25,6 +25,7 @@ from cliptide.app.training.start import (
     trainer_precision,
     with_whole_path,
 )
+from cliptide.app.tuning.draw import SAMPLERS
 from cliptide.app.tuning.folder import TRIALS_FILE, SearchKey, claim_folder, find_folder, url_in
 from cliptide.app.tuning.leaderboard import write_trials
 from cliptide.app.tuning.loop import Loop, TuningResult
@@ -37,7 +38,6 @@ from cliptide.datasets.catalog import Catalog
 from cliptide.datasets.folds import make_validation_folds, read_fold
 from cliptide.datasets.splits import SplitPlan
 
-SAMPLERS = ("random", "tpe")
 # The median of fewer trials says little.
 TRIALS_BEFORE_PRUNING = 5
 
