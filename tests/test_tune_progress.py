@@ -47,7 +47,7 @@ def test_a_trial_line_says_what_its_times_are_and_stays_short():
     line = trial_line(row, [start, row], figure="val top-1", wanted=20, left_s=150)
     assert len(line) <= MOST_CHARS
     assert " 2/20  trial 1    complete  val top-1 0.600  best 0.600 (trial 1)" in line
-    assert "took 1 min 01 s, 2 min 30 s left for all" in line
+    assert "took 1 min 01 s, about 2 min 30 s left" in line
     assert re.search(r"lr=0.01 .* and \d more$", line)
 
 
@@ -71,9 +71,10 @@ def test_the_running_board_shows_the_best_and_the_trial_under_way():
 def test_a_running_board_takes_one_line_a_trial_however_narrow_the_terminal():
     now = replace(OTHER, values={f"train.{name}": n for n, name in enumerate("abcdefghijklmnop")})
     board = running_board([START, now], now, figure="val top-1", wanted=2)
-    wide, narrow = drawn_as_text(board, width=200), drawn_as_text(board, width=60)
+    wide, narrow = drawn_as_text(board, width=200), drawn_as_text(board, width=76)
     assert wide.count("\n") == narrow.count("\n")
-    assert max(map(len, narrow.splitlines())) <= 60
+    assert max(map(len, narrow.splitlines())) <= 76
+    assert "val top-1" in narrow and "│     1 │     0.600 │ 1.000 │" in narrow and "…" in narrow
 
 
 def test_a_draw_that_equals_the_start_says_so():

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from cliptide.app.cli import main
+from cliptide.app.training.figures import WholeSplit
 from cliptide.app.training.headline import validation_figure
 from cliptide.app.tuning.tune import tune
 from cliptide.configs.errors import ConfigError
@@ -144,3 +145,14 @@ def test_folds_of_a_manifest_with_numbers_are_searched_from_the_command_line(spe
     words += ["--data.frames", "3", "--data.size", "16", "--model.width", "0.25"]
     words += ["--train.epochs", "1", "--data.workers", "0", "--device", "cpu"]
     assert main([*words, "--out", str(tmp_path / "study")]) == 0
+
+
+def test_an_epoch_without_a_figure_does_not_show_that_of_the_epoch_before(
+    speeds, tmp_path, monkeypatch
+):
+    figures = iter([0.5, None])
+    monkeypatch.setattr(WholeSplit, "figure", lambda self: next(figures))
+    config = with_train(REGRESSION, epochs=2)
+    result = tune(speeds, config=config, trials=1, out=tmp_path / "study")
+    assert result.best.curve == ((1, 0.5), (2, -float("inf")))
+    assert (result.best.figure, result.best.epoch) == (0.5, "1")

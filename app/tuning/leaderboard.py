@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 from cliptide.app.inference.terminal import format_seconds
 from cliptide.app.tuning.study import Trial, ranked
@@ -51,7 +52,7 @@ def trial_line(
     if best:
         words.append(f"best {figure_text(best[0].figure)} (trial {best[0].number})")
     took = "" if row.seconds is None else f"took {format_seconds(row.seconds)}, "
-    words.append(f"{took}{format_seconds(left_s)} left for all")
+    words.append(f"{took}about {format_seconds(left_s)} left")
     line = "  ".join(words) + "  "
     return line + difference_words(row, rows, chars=MOST_CHARS - len(line))
 
@@ -79,11 +80,11 @@ def running_board(trials: Sequence[Trial], now: Trial, *, figure: str, wanted: i
         wanted: How many trials there shall be.
     """
     title = f"{_num_finished(trials)} of {wanted} trials are finished"
-    table = _table(title, figure=figure, one_line=True)
+    table = _table(title, figure=figure)
     for rank, trial in enumerate(ranked(list(trials))[:MOST_ROWS_RUNNING], start=1):
-        _add(table, trial, trials, rank=rank)
+        _add(table, trial, trials, rank=rank, one_line=True)
     table.add_section()
-    _add(table, now, trials, rank=None)
+    _add(table, now, trials, rank=None, one_line=True)
     return table
 
 
@@ -91,22 +92,31 @@ def _num_finished(trials: Sequence[Trial]) -> int:
     return sum(trial.state in ("complete", "pruned") for trial in trials)
 
 
-def _table(title: str, *, figure: str, one_line: bool = False) -> Table:
+def _table(title: str, *, figure: str) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold")
     for name in ("", "trial", figure, "loss", "epoch"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("what differs from the start", no_wrap=one_line, overflow="ellipsis")
+    table.add_column("what differs from the start")
     return table
 
 
-def _add(table: Table, trial: Trial, trials: Sequence[Trial], *, rank: int | None) -> None:
+def _add(
+    table: Table,
+    trial: Trial,
+    trials: Sequence[Trial],
+    *,
+    rank: int | None,
+    one_line: bool = False,
+) -> None:
+    # The text is cut, not the column: rich would narrow the numbers' columns first.
+    cut: dict[str, Any] = {"no_wrap": True, "overflow": "ellipsis"} if one_line else {}
     table.add_row(
         "" if rank is None else str(rank),
         str(trial.number),
         figure_text(trial.figure),
         "-" if trial.loss is None else f"{trial.loss:.3f}",
         trial.epoch,
-        difference_words(trial, trials),
+        Text(difference_words(trial, trials), **cut),
         style="bold" if rank == 1 else None,
     )
 
