@@ -163,19 +163,19 @@ def test_a_killed_search_resumes_to_the_same_trials_as_an_unbroken_one(
     assert not (out / "trials").exists()
 
 
-def test_two_processes_share_one_study_without_doing_a_trial_twice(
+def test_two_processes_share_one_study_and_folder_without_doing_a_trial_twice(
     finished, small_data, tmp_path, command
 ):
     url = f"sqlite:///{tmp_path / 'shared.db'}"
     words = [sys.executable, "-m", "cliptide.app", "tune", str(small_data), "--study", url]
     both = [
         subprocess.Popen(
-            [*words, "--out", str(tmp_path / name), *command],
+            [*words, "--out", str(tmp_path / "both"), *command],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
-        for name in ("one", "other")
+        for _ in range(2)
     ]
     told = [process.communicate(timeout=240) for process in both]
     assert [process.returncode for process in both] == [0, 0], told
@@ -184,6 +184,8 @@ def test_two_processes_share_one_study_without_doing_a_trial_twice(
     )
     assert drawn(result) == drawn(finished)
     assert {t.state for t in result.trials} == {"complete"}
+    assert len(states_in(tmp_path / "both")) == TRIALS
+    assert not list((tmp_path / "both").glob(".writing-*"))
 
 
 def test_ctrl_c_stops_cleanly_says_how_to_go_on_and_the_trial_is_done_again(

@@ -9,7 +9,7 @@ from cliptide.app.cli import main
 from cliptide.app.training.figures import WholeSplit
 from cliptide.app.training.headline import validation_figure
 from cliptide.app.tuning.tune import tune
-from cliptide.configs.errors import ConfigError
+from cliptide.configs.errors import ConfigError, InputError
 from cliptide.configs.schema import DataConfig, EvalConfig, ModelConfig, RunConfig, TrainConfig
 from cliptide.datasets.synthetic_tasks import write_event_dataset, write_speed_dataset
 
@@ -128,6 +128,13 @@ def test_a_start_that_the_task_refuses_is_refused_before_anything_is_written(
     with pytest.raises(ConfigError, match=message):
         tune(speeds, config=with_train(REGRESSION, **changes), **options)
     assert not out.exists()
+
+
+def test_weights_that_cannot_be_loaded_are_refused_before_anything_is_written(speeds, tmp_path):
+    config = replace(REGRESSION, model=replace(REGRESSION.model, encoder_weights="nowhere.pt"))
+    with pytest.raises(InputError, match=r"tiny has no pretrained weights. Leave out"):
+        tune(speeds, config=config, trials=1, out=tmp_path / "study")
+    assert not (tmp_path / "study").exists()
 
 
 @pytest.mark.parametrize(

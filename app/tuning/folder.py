@@ -73,8 +73,18 @@ def find_folder(data: Path, *, out: Path | None, key: SearchKey) -> Path | None:
 
 
 def claim_folder(data: Path, *, out: Path | None, key: SearchKey) -> Path:
-    """Make a folder for a new search, and mark it as its own."""
-    folder = claim_run_folder("" if out else _label(data), out=out, training=False)
+    """Make a folder for a new search, and mark it as its own.
+
+    Raises:
+        InputError: It cannot be made.
+    """
+    try:
+        folder = claim_run_folder("" if out else _label(data), out=out, training=False)
+    except InputError:
+        # Another process of this search may have claimed it a moment ago.
+        if out is not None and (claimed := find_folder(data, out=out, key=key)) is not None:
+            return claimed
+        raise
     if key.storage is not None:
         scratch = folder / f"{STORAGE_FILE}.part"
         scratch.write_text(json.dumps(_marker(key), indent=1), encoding="utf-8")

@@ -141,6 +141,16 @@ def _is_surplus(trial: optuna.Trial, num_trials: int) -> bool:
     return ahead >= num_trials
 
 
+def _make_anew(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    while True:
+        try:
+            folder.mkdir(parents=True)
+        except FileNotFoundError:  # another process has just removed the empty parent
+            continue
+        return
+
+
 def _board(trial: optuna.Trial, search: Search) -> Callable[[float | None, str], Table]:
     """What is shown while a trial is under way: the best so far, and the trial itself below."""
     rows = trials_of(trial.study, space=search.space, base=search.base)
@@ -173,8 +183,7 @@ def _train(trial: optuna.Trial, config: RunConfig, search: Search) -> float:
                 raise optuna.TrialPruned
 
         folder = trial_folder(search.folder, trial.number)
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
+        _make_anew(folder)
         fold = f", fold {number + 1}/{len(search.plans)}" if len(search.plans) > 1 else ""
         try:
             run = Run(

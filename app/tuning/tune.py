@@ -120,7 +120,8 @@ def tune(
             opened = open_study(study, name=study_name, settings=settings, pruner=pruner)
         if folder is None:
             folder = claim_folder(data, out=asked, key=key)
-            write_trials(folder / TRIALS_FILE, [], keys=list(searched))
+            if not (folder / TRIALS_FILE).exists():
+                write_trials(folder / TRIALS_FILE, [], keys=list(searched))
         if opened is None:
             opened = open_study(url_in(folder), name=study_name, settings=settings, pruner=pruner)
         show_split(catalog, plan)
@@ -153,7 +154,7 @@ def _require_trainable(
     check_fits_task(base.train, catalog)
     trainer_precision(base.train.precision, device)
     require_learnt_encoder(base)
-    fresh_network(base, catalog, plan, load_weights=False)
+    fresh_network(base, catalog, plan, load_weights=True)
     for key, part in space.items():
         for value in part.tried:
             try:
