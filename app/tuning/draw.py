@@ -66,8 +66,7 @@ def draw(
         study.sampler = _Given(flat_values(base))
         return suggest(trial, space, base=base)
     # What a trial had before it died is kept by Optuna, whatever is drawn here.
-    begun = "redo_of" in trial.user_attrs
-    earlier = [] if begun else _tried(trials_of(study, space=space, base=base), before=number)
+    earlier = _tried(trials_of(study, space=space, base=base), before=number)
     proposals = _proposals(trial, number, kind=kind, space=space, base=base, tried=earlier)
     study.sampler = _Given(next(one for one in proposals if not _is_among(one, earlier)))
     return suggest(trial, space, base=None)
