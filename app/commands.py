@@ -218,11 +218,16 @@ def _prepare_tune(parser: Parser, words: list[str]) -> list[str]:
     words = parser.flags_last(words)
     names_data = bool(words) and not words[0].startswith("-")
     words, from_files = configs_first(words)
-    for key in ("resume", "init", "folds"):
+    for key in ("resume", "init"):
         if from_files.get(key):
             raise InputError(
                 f"--config sets {key}, which belongs to cliptide train. Take that line out."
             )
+    if folds := from_files.get("folds"):
+        raise InputError(
+            f"--config sets folds {folds}: those of cliptide train, each with a test split. Take "
+            f"that line out; --folds {folds} judges each trial by folds without the test split."
+        )
     if from_files.get("DATA") and not names_data:
         after_configs = sum(word.startswith("--config=") for word in words)
         words.insert(after_configs, str(from_files["DATA"]))

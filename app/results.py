@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from cliptide.app.evaluation.evaluate import Evaluation
     from cliptide.app.training.folds import FoldsResult
     from cliptide.app.training.run import TrainingResult
-    from cliptide.app.tuning.tune import TuningResult
+    from cliptide.app.tuning.loop import TuningResult
 
 MOST_CLASSES = 20
 

@@ -16,6 +16,7 @@ from cliptide.app.tuning.space import (
 )
 from cliptide.configs.errors import ConfigError, InputError
 from cliptide.configs.schema import DataConfig, ModelConfig, RunConfig, TrainConfig
+from cliptide.configs.tasks import TASKS
 
 BASE = RunConfig()
 
@@ -47,7 +48,8 @@ def test_a_space_is_read_as_people_write_it(tmp_path):
         ({"lr": [1e-3]}, r"no key 'lr'. Nearest: train.lr"),
         ({"model": {"hiden": [1]}}, r"no key 'model.hiden'. Nearest: model.hidden"),
         ({"model": [1]}, r"no key 'model'"),
-        ({"seed": [1, 2]}, r"no key 'seed'"),
+        ({"seed": [1, 2]}, r"seed may not be searched: .*luck.*set it with --seed"),
+        ({"device": ["cpu"]}, r"device may not be searched.*set it with --device"),
         ({"data.val_share": [0.1, 0.2]}, r"data.val_share decides which clips.*Take it out"),
         ({"eval.clips": [1, 2]}, r"for the test split, which no trial sees.*Take it out"),
         ({"model.hidden": ["big"]}, r"choice 'big'. Use a whole number"),
@@ -71,6 +73,16 @@ def test_a_space_is_read_as_people_write_it(tmp_path):
             r"step 0.1 with log. Leave out log or step",
         ),
         ({"model.temporal": {"low": 1, "high": 2}}, r"cannot be a range.*Give a list"),
+        ({"data.workers": {"low": 1, "high": 2}}, r"cannot be a range.*Give a list"),
+        (
+            {"model.dropout": {"low": 0, "high": 0.5, "step": 0.2}},
+            r"from 0.0 to 0.5 is no whole number of steps of 0.2. Use high: 0.4",
+        ),
+        (
+            {"model.hidden": {"low": 32, "high": 127, "step": 32}},
+            r"from 32 to 127 is no whole number of steps of 32. Use high: 128",
+        ),
+        ({"train.l1_head": {"low": None, "high": 0.1}}, r"low is None. Use a number"),
     ],
 )
 def test_a_wrong_space_is_refused_with_the_key_and_the_mend(values, message):
@@ -107,7 +119,7 @@ def test_a_value_that_goes_with_another_choice_alone_is_no_error():
     ],
 )
 def test_the_default_space_is_a_valid_one_around_any_config(base):
-    space = default_space(base)
+    space = default_space(base, task="single")
     assert check_space(describe_space(space), base=base, where="default") == space
     for key in ("train.lr", "model.summary", "data.augment"):
         assert space[key].holds(flat_values(base)[key])
@@ -125,10 +137,35 @@ def test_the_start_keeps_what_the_space_does_not_hold():
 
 
 def test_drawn_values_are_possible_and_stand_in_the_config():
-    space = default_space(BASE)
+    space = default_space(BASE, task="single")
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     for _ in range(20):
         drawn = suggest(study.ask(), space, base=None)
         assert all(space[key].holds(value) for key, value in drawn.items())
         now = flat_values(with_values(BASE, drawn))
         assert now == flat_values(BASE) | drawn
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_labels_are_smoothed_by_default_where_there_are_labels_alone(task):
+    assert ("train.label_smoothing" in default_space(BASE, task=task)) == (task != "regression")
+
+
+def test_a_key_that_may_be_nothing_is_searched_over_numbers_too():
+    values = {
+        "train.l1_encoder": {"low": "1e-6", "high": "1e-3", "log": True},
+        "train.weight_decay_head": [None, "1e-2", 1],
+    }
+    assert check_space(values, base=BASE, where="here") == {
+        "train.l1_encoder": Range(1e-6, 1e-3, log=True),
+        "train.weight_decay_head": Choices((None, 0.01, 1.0)),
+    }
+
+
+@pytest.mark.parametrize(("high", "step"), [(0.5, 0.1), (0.3, 0.1), (0.7, 0.07), (1.1, 0.1)])
+def test_steps_that_fit_as_they_are_written_are_taken(high, step, recwarn):
+    values = {"model.dropout": {"low": 0.0, "high": 0.9, "step": 0.1}}
+    values["train.mixup"] = {"low": 0.0, "high": high, "step": step}
+    space = check_space(values, base=BASE, where="here")
+    drawn = suggest(optuna.create_study().ask(), space, base=None)
+    assert space["train.mixup"].holds(drawn["train.mixup"]) and not recwarn.list

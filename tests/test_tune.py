@@ -163,19 +163,19 @@ def test_a_killed_search_resumes_to_the_same_trials_as_an_unbroken_one(
     assert not (out / "trials").exists()
 
 
-def test_two_processes_share_one_study_without_doing_a_trial_twice(
+def test_two_processes_share_one_study_and_folder_without_doing_a_trial_twice(
     finished, small_data, tmp_path, command
 ):
     url = f"sqlite:///{tmp_path / 'shared.db'}"
     words = [sys.executable, "-m", "cliptide.app", "tune", str(small_data), "--study", url]
     both = [
         subprocess.Popen(
-            [*words, "--out", str(tmp_path / name), *command],
+            [*words, "--out", str(tmp_path / "both"), *command],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
-        for name in ("one", "other")
+        for _ in range(2)
     ]
     told = [process.communicate(timeout=240) for process in both]
     assert [process.returncode for process in both] == [0, 0], told
@@ -184,6 +184,8 @@ def test_two_processes_share_one_study_without_doing_a_trial_twice(
     )
     assert drawn(result) == drawn(finished)
     assert {t.state for t in result.trials} == {"complete"}
+    assert len(states_in(tmp_path / "both")) == TRIALS
+    assert not list((tmp_path / "both").glob(".writing-*"))
 
 
 def test_ctrl_c_stops_cleanly_says_how_to_go_on_and_the_trial_is_done_again(
@@ -270,7 +272,8 @@ def test_trials_that_fall_behind_the_median_are_pruned(tmp_path):
         data=replace(TINY.data, augment="none", val_share=0.4, test_share=0.25),
         train=replace(TINY.train, epochs=6, lr=1e-2, batch_size=4),
     )
-    options = {"config": config, "space": {"train.lr": [1e-2, 1e-9]}}
+    space = {"train.lr": [1e-2, 1e-9], "train.weight_decay": {"low": 0.0, "high": 0.01}}
+    options = {"config": config, "space": space}
     result = tune(data, **options, trials=12, out=tmp_path / "study")
     pruned = [trial for trial in result.trials if trial.state == "pruned"]
     assert pruned and all(2 <= len(trial.curve) < 6 for trial in pruned)
@@ -288,6 +291,7 @@ def test_tpe_searches_too(small_data, tmp_path):
 
 def test_values_that_do_not_go_together_are_told_and_others_are_drawn(small_data, tmp_path, capfd):
     space = {"model.bidirectional": [True, False], "model.temporal": ["none", "gru"]}
+    space["model.dropout"] = {"low": 0.0, "high": 0.5}
     result = tune(small_data, config=TINY, space=space, trials=12, out=tmp_path / "study")
     failed = [trial for trial in result.trials if trial.state == "failed"]
     assert failed and all("bidirectional" in trial.error for trial in failed)
@@ -297,6 +301,7 @@ def test_values_that_do_not_go_together_are_told_and_others_are_drawn(small_data
 
 def test_a_space_of_which_nothing_can_be_trained_ends_with_the_reason(small_data, tmp_path):
     space = {"model.bidirectional": [True], "model.temporal": ["none"]}
+    space["model.dropout"] = {"low": 0.0, "high": 0.5}
     with pytest.raises(ConfigError, match=r"10 trials in a row.*bidirectional.*Narrow the space"):
         tune(small_data, config=TINY, space=space, trials=3, out=tmp_path / "study")
 
@@ -404,7 +409,18 @@ def test_without_optuna_the_install_line_is_given():
 
 
 def test_a_trial_that_diverged_ranks_last_and_is_not_drawn():
-    lost = Trial(0, "complete", True, {"k": 1}, float("-inf"), None, "1", 1.0, ((1, 0.5),), "")
-    good = replace(lost, number=1, base=False, figure=0.5, loss=1.0)
+    lost = Trial(0, "complete", 0, {"k": 1}, float("-inf"), None, "1", 1.0, ((1, 0.5),), "")
+    good = replace(lost, number=1, draw=1, figure=0.5, loss=1.0)
     assert ranked([lost, good]) == [good, lost]
     assert drawable([lost, good, replace(good, figure=None)]) == [good]
+
+
+def test_equals_are_ranked_by_loss_only_where_all_losses_are_of_one_kind():
+    first = Trial(0, "complete", 0, {"train.lr": 1}, 0.5, 2.0, "1", 1.0, ((1, 0.5),), "")
+    second = replace(first, number=1, draw=1, loss=1.0)
+    assert ranked([first, second]) == [second, first]
+    for key in ("train.loss", "train.focal_gamma"):
+        several = [replace(one, values={key: one.number}) for one in (first, second)]
+        assert ranked(several) == several
+    weighted = [replace(one, values={"train.class_weights": "none"}) for one in (first, second)]
+    assert ranked(weighted) == weighted[::-1]

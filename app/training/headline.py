@@ -1,5 +1,6 @@
 """The figure that runs are compared by: its name and its value, always better when higher."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,10 +20,11 @@ def validation_name(task: Task) -> str:
     return f"val {FIGURES[task].name}"
 
 
-def validation_figure(row: Mapping[str, Any]) -> float:
-    """The headline of an epoch's history row, on the validation clips; a task has one of them.
+def validation_figure(row: Mapping[str, Any], *, task: Task) -> float:
+    """The headline of an epoch's history row, on the validation clips.
 
-    Minus infinity where it is undefined, as after a training that diverged.
+    Minus infinity where it is undefined: R2 of a single clip, mAP of clips without labels, or
+    either after a training that diverged.
     """
-    key = next(f"val_{figure.key}" for figure in FIGURES.values() if f"val_{figure.key}" in row)
-    return float("-inf") if row[key] is None else float(row[key])
+    value = row.get(f"val_{FIGURES[task].key}")
+    return -math.inf if value is None or math.isnan(value) else float(value)

@@ -1,4 +1,4 @@
-"""The loss of a run, from its config and its training clips."""
+"""The loss of a run, from its config and its training clips, and what it refuses."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import nn
 
+from cliptide.app.training.mixing import check_mixing
 from cliptide.configs.schema import TrainConfig
 from cliptide.datasets.catalog import Catalog
 from cliptide.datasets.labels import classes_of
@@ -26,6 +27,16 @@ def loss_kind(config: TrainConfig, catalog: Catalog) -> str:
         class_weights=config.class_weights,
         label_smoothing=config.label_smoothing,
     )
+
+
+def check_fits_task(config: TrainConfig, catalog: Catalog) -> None:
+    """Refuse a loss, weights, smoothing or mixing that mean nothing for the task.
+
+    Raises:
+        ConfigError: One of them does not fit.
+    """
+    loss_kind(config, catalog)
+    check_mixing(config, task=catalog.task)
 
 
 def training_loss(

@@ -236,10 +236,13 @@ class ClassifierModule(LightningModule):
             self.validation.add(last.logits, batch.labels)
 
     def on_validation_epoch_end(self) -> None:
-        """The figure of the whole split: mAP or R2."""
-        figure = self.validation.figure()
+        """The figure of the whole split, mAP or R2; none where it is undefined."""
+        key, figure = f"val_{FIGURES[self.task].key}", self.validation.figure()
         if figure is not None:
-            self.log(f"val_{FIGURES[self.task].key}", figure)
+            self.log(key, figure)
+        elif self.task != "single":
+            # Lightning would show the figure of an earlier epoch as this one's.
+            self.trainer.callback_metrics.pop(key, None)
 
     def _log_figures(
         self, split: str, batch: Batch, logits: Tensor, loss: Tensor

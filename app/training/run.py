@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from lightning.pytorch import Callback, Trainer
@@ -28,7 +28,7 @@ from cliptide.app.inference.terminal import format_seconds, log, track
 from cliptide.app.training.callbacks import DataWatch, EpochKeeper, Quarantine
 from cliptide.app.training.encoding import EncodedStore, encode_clips, encoder_stays
 from cliptide.app.training.figures import FIGURES
-from cliptide.app.training.loss import training_loss, validation_loss
+from cliptide.app.training.loss import check_fits_task, training_loss, validation_loss
 from cliptide.app.training.module import ClassifierModule
 from cliptide.app.training.progress import TrainingProgress
 from cliptide.configs.schema import RunConfig, parse_size
@@ -42,9 +42,6 @@ from cliptide.datasets.sampling import SamplingRule
 from cliptide.datasets.splits import SplitPlan, require_split
 from cliptide.models.bundle import ModelInfo, save_model
 from cliptide.models.recognizer import Recognizer
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)
@@ -95,6 +92,9 @@ class Run:
         resumed: Whether to go on from the folder's `last.ckpt`.
         progress: What shows the training in place of a line an epoch.
         store: Features of a frozen encoder, shared with other runs.
+
+    Raises:
+        ConfigError: Its loss or mixing does not fit the task.
     """
 
     def __init__(
@@ -111,6 +111,7 @@ class Run:
         progress: Callback | None = None,
         store: EncodedStore | None = None,
     ) -> None:
+        check_fits_task(config.train, catalog)
         self.out, self.config, self.catalog, self.plan = out, config, catalog, plan
         self.network, self.device, self.precision, self.resumed = (
             network,

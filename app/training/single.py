@@ -7,8 +7,7 @@ from cliptide.app.evaluation.run_folder import claim_run_folder, data_name
 from cliptide.app.inference.device import resolve_device
 from cliptide.app.training.config_file import write_config_file
 from cliptide.app.training.encoding import EncodedStore
-from cliptide.app.training.loss import loss_kind
-from cliptide.app.training.mixing import check_mixing
+from cliptide.app.training.loss import check_fits_task
 from cliptide.app.training.run import Run, TrainingResult
 from cliptide.app.training.split_table import show_split
 from cliptide.app.training.start import (
@@ -77,8 +76,7 @@ def train_single(
         val_share=config.data.val_share,
         test_share=config.data.test_share,
     )
-    loss_kind(config.train, catalog)  # refuses now what does not fit
-    check_mixing(config.train, task=catalog.task)
+    check_fits_task(config.train, catalog)  # now, while nothing is written
     if resume is not None:
         network = fresh_network(config, catalog, plan, load_weights=False)
         load_checkpoint(network, folder)

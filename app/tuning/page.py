@@ -11,7 +11,8 @@ from markupsafe import Markup
 from cliptide.app.evaluation.evaluate import library_versions, repeat_command
 from cliptide.app.evaluation.report import page_environment, plotly_text
 from cliptide.app.inference.terminal import format_seconds
-from cliptide.app.tuning.leaderboard import short, state_counts
+from cliptide.app.tuning.leaderboard import figure_text, short, short_names, state_counts
+from cliptide.app.tuning.storage import without_password
 from cliptide.app.tuning.study import Trial, ranked
 
 _MOST_AXES = 9
@@ -26,6 +27,7 @@ def write_page(
     space: Mapping[str, Any],
     facts: Mapping[str, str],
     train_command: str,
+    storage: str | None = None,
     importances: Mapping[str, float] | None = None,
 ) -> None:
     """Write the page; only a whole file replaces the one before.
@@ -38,6 +40,7 @@ def write_page(
         space: The searched keys and their values.
         facts: Short lines for the summary.
         train_command: What trains the best config.
+        storage: The URL given with --study, whose password is not shown.
         importances: The share of each key in how the figures differ.
     """
     from plotly.offline import get_plotlyjs
@@ -54,20 +57,31 @@ def write_page(
         "ranks": {trial.number: rank for rank, trial in enumerate(order, start=1)},
         "shown": [*order, *(trial for trial in trials if trial.state != "complete")],
         "keys": list(space),
+        "names": short_names(list(space)),
         "counts": state_counts(trials),
         "space": {key: _space_words(part) for key, part in space.items()},
         "facts": {**facts, "trained for": format_seconds(sum(t.seconds or 0 for t in trials))},
         "train_command": train_command,
-        "command": repeat_command(),
+        "command": _command(storage),
         "environment": library_versions(),
         "figures": _figures(figure, trials, order, list(space), space, importances or {}),
         "short": short,
+        "figure_text": figure_text,
         "plotly_js": Markup(get_plotlyjs()) if trials else None,
     }
     template = page_environment(Path(__file__).parent).get_template("study.html.jinja")
     scratch = path.with_name(path.name + ".part")
     scratch.write_bytes(template.render(context).encode("utf-8", errors="replace"))
     scratch.replace(path)
+
+
+def _command(storage: str | None) -> str:
+    """The command line, without the password of the storage in it."""
+    command = repeat_command()
+    if storage is None:
+        return command
+    quoted = storage.replace("'", "'\"'\"'")  # as `shlex` writes it inside of quotes
+    return command.replace(quoted, without_password(storage))
 
 
 def _space_words(part: Any) -> str:
@@ -130,7 +144,10 @@ def _axis(key: str, part: Any, order: Sequence[Trial]) -> dict[str, Any]:
     name = plotly_text(key)
     numeric = isinstance(part, Mapping)
     if numeric:
-        return {"key": name, "values": values, "log": bool(part.get("log")), "ticks": None}
+        log = bool(part.get("log"))
+        # The start may have nothing there, or a 0 that has no logarithm.
+        shown = [None if v is None or (log and v <= 0) else v for v in values]
+        return {"key": name, "values": shown, "log": log, "ticks": None}
     choices = list(part) + [v for v in dict.fromkeys(values) if v not in part]
     return {
         "key": name,

@@ -6,10 +6,12 @@ model: {dropout: {low: 0.0, high: 0.5, step: 0.1}}      a section's keys may be 
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin
 
 import optuna
 import yaml
@@ -17,10 +19,16 @@ import yaml
 from cliptide.configs.checks import allowed_values, fits, nearest
 from cliptide.configs.errors import ConfigError, InputError
 from cliptide.configs.schema import SECTIONS, RunConfig
+from cliptide.configs.tasks import Task
 
 # Trials are compared on the same validation clips, so these stay as they are; and the evaluation
 # is of the test split, which no trial sees.
 _DECIDES_THE_SPLIT = ("kind", "fold", "folds", "group_regex", "val_share", "test_share", "task")
+
+_NOT_SEARCHED = {
+    "seed": "the best of several seeds is luck, not a better config",
+    "device": "where a trial is computed makes no better config",
+}
 
 _RANGE_KEYS = ("low", "high", "log", "step")
 _EXAMPLE = "Write a list of choices, such as [32, 64], or a range, such as {low: 0.1, high: 0.5}."
@@ -36,9 +44,28 @@ class Choices:
 
     values: tuple[Any, ...]
 
+    @property
+    def tried(self) -> tuple[Any, ...]:
+        """What the config must allow: every value."""
+        return self.values
+
     def holds(self, value: Any) -> bool:
         """Whether a value is one of them."""
         return any(value == one and type(value) is type(one) for one in self.values)
+
+    @property
+    def distribution(self) -> optuna.distributions.BaseDistribution:
+        """What Optuna draws from."""
+        return optuna.distributions.CategoricalDistribution(self.values)
+
+    @property
+    def count(self) -> float:
+        """How many values there are."""
+        return len(self.values)
+
+    def all_values(self) -> Sequence[Any]:
+        """Every value."""
+        return self.values
 
     def suggest(self, trial: optuna.Trial, key: str) -> Any:
         """Let the trial choose."""
@@ -63,6 +90,11 @@ class Range:
     step: float | None = None
     whole: bool = False
 
+    @property
+    def tried(self) -> tuple[Any, ...]:
+        """What the config must allow: both ends, and all between them then."""
+        return self.low, self.high
+
     def holds(self, value: Any) -> bool:
         """Whether a value can be drawn."""
         number = not isinstance(value, bool) and isinstance(value, int | float)
@@ -70,6 +102,30 @@ class Range:
             return False
         steps = (value - self.low) / self.step if self.step else 0.0
         return math.isclose(steps, round(steps), abs_tol=1e-9)
+
+    @property
+    def distribution(self) -> optuna.distributions.BaseDistribution:
+        """What Optuna draws from."""
+        if self.whole:
+            step = int(self.step or 1)
+            return optuna.distributions.IntDistribution(
+                int(self.low), int(self.high), log=self.log, step=step
+            )
+        return optuna.distributions.FloatDistribution(
+            self.low, self.high, log=self.log, step=self.step
+        )
+
+    @property
+    def count(self) -> float:
+        """How many values there are; infinitely many where there are no steps."""
+        step = self.step or (1 if self.whole else 0)
+        return round((self.high - self.low) / step) + 1 if step else math.inf
+
+    def all_values(self) -> Sequence[Any]:
+        """Every value, as Optuna would draw it; of a range in steps."""
+        step = self.step or 1
+        values = (self.low + number * step for number in range(int(self.count)))
+        return [int(v) if self.whole else min(v, self.high) for v in values]
 
     def suggest(self, trial: optuna.Trial, key: str) -> Any:
         """Let the trial choose."""
@@ -82,16 +138,27 @@ class Range:
 Space = Mapping[str, Choices | Range]
 
 
-def default_space(base: RunConfig) -> Space:
-    """What is worth trying first around a config: optimisation, size, regularisation, fusion."""
+def num_configs(space: Space) -> float:
+    """How many configs a space holds; infinity for one with a range without steps."""
+    return math.prod(part.count for part in space.values())
+
+
+def default_space(base: RunConfig, *, task: Task) -> Space:
+    """What is worth trying first around a config: optimisation, size, regularisation, fusion.
+
+    Args:
+        base: The config.
+        task: What is learnt; numbers have no classes over which a label could be smoothed.
+    """
     space: dict[str, Choices | Range] = {
         "train.lr": Range(base.train.lr / 10, base.train.lr * 10, log=True),
         "train.weight_decay": Range(1e-4, 0.1, log=True),
-        "train.label_smoothing": Choices((0.0, 0.1)),
         "model.dropout": Range(0.0, 0.5),
         "model.summary": Choices(("last", "mean", "attention")),
         "data.augment": Choices(("none", "light", "strong")),
     }
+    if task != "regression":
+        space["train.label_smoothing"] = Choices((0.0, 0.1))
     if base.model.temporal != "none":
         hidden = base.model.hidden
         space["model.hidden"] = Choices(
@@ -151,6 +218,11 @@ def _part(key: str, value: Any, *, base: RunConfig, where: str) -> Choices | Ran
         for section, kind in SECTIONS.items()
         for field in fields(kind)
     }
+    if key in _NOT_SEARCHED:
+        raise ConfigError(
+            f"{where}: {key} may not be searched: {_NOT_SEARCHED[key]}. Take it out, or set it "
+            f"with --{key}."
+        )
     if key not in hints:
         near = nearest(key, hints)
         mend = f"Nearest: {', '.join(near)}." if near else "cliptide train --print_config has all."
@@ -164,21 +236,21 @@ def _part(key: str, value: Any, *, base: RunConfig, where: str) -> Choices | Ran
         )
         raise ConfigError(f"{where}: {key} {why}. Take it out, or set it with --{key}.")
     hint = hints[key]
+    number = _without_none(hint)
     at = f"{where}: {key}"
     if isinstance(value, Mapping):
-        part: Choices | Range = _range(value, hint, at=at)
-        tried = [part.low, part.high]  # type: ignore[union-attr]
+        part: Choices | Range = _range(value, number, at=at)
     elif isinstance(value, list | tuple):
         if not value:
             raise ConfigError(f"{at} has no choices. {_EXAMPLE}")
-        tried = [_number(one, hint) for one in value]
-        for one in tried:
+        choices = [_number(one, number) for one in value]
+        for one in choices:
             if not fits(one, hint):
                 raise ConfigError(f"{at} has the choice {one!r}. Use {allowed_values(hint)}.")
-        part = Choices(tuple(dict.fromkeys(tried)))
+        part = Choices(tuple(dict.fromkeys(choices)))
     else:
         raise ConfigError(f"{at} is {value!r}, no space. {_EXAMPLE}")
-    for one in tried:
+    for one in part.tried:
         _require_possible(section, name, one, base=base, where=where)
     return part
 
@@ -214,7 +286,26 @@ def _range(value: Mapping[Any, Any], hint: Any, *, at: str) -> Range:
     if step is not None and (log or not 0 < step <= high - low):
         mend = "Leave out log or step" if log else f"Use a step above 0 and up to {high - low}"
         raise ConfigError(f"{at}: step {step} {'with log' if log else 'fits no range'}. {mend}.")
+    if step is not None and (fitting := _last_step(low, high, step)) != high:
+        raise ConfigError(
+            f"{at}: from {low} to {high} is no whole number of steps of {step}. Use high: "
+            f"{fitting}, or another step."
+        )
     return Range(low, high, log=log, step=step, whole=hint is int)
+
+
+def _last_step(low: float, high: float, step: float) -> float:
+    """The value nearest to `high` that whole steps from `low` reach, one of them at least."""
+    # As they are written: in binary, 0.3 is no three times 0.1.
+    first, last, each = (Decimal(str(number)) for number in (low, high, step))
+    steps = max(1, round((last - first) / each))
+    return type(high)(first + steps * each)
+
+
+def _without_none(hint: Any) -> Any:
+    """What a key takes besides nothing: a range of `number or nothing` is one of numbers."""
+    parts = [part for part in get_args(hint) if part is not NoneType]
+    return parts[0] if get_origin(hint) in (Union, UnionType) and len(parts) == 1 else hint
 
 
 def _number(value: Any, hint: Any) -> Any:

@@ -8,9 +8,9 @@ that was not.
 """
 
 import json
+import math
 import os
 import socket
-import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,13 +22,14 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from cliptide.app.tuning.space import Space, describe_space, flat_values
+from cliptide.app.tuning.storage import create_or_load, without_password
 from cliptide.configs.errors import InputError
 from cliptide.configs.schema import RunConfig
 
-HEARTBEAT_S = 60
-DEAD_AFTER_S = 300
 MIN_TRIALS_FOR_IMPORTANCE = 8
-_CREATE_TRIES = 10
+
+# What the validation loss is computed by; weights and smoothing are of the training loss alone.
+_KIND_OF_LOSS = {"train.loss", "train.focal_gamma"}
 
 # Where a trial is computed changes no result worth comparing.
 _NOT_COMPARED = ("data.workers", "data.keep")
@@ -41,7 +42,7 @@ class Trial:
     Attributes:
         number: In the study, counted from 0.
         state: `complete`, `pruned`, `failed`, `died` (and done again) or `running`.
-        base: Whether it is the config that the search started from.
+        draw: Its draw number; 0 is the config that the search started from.
         values: {key: value} of the searched keys.
         figure: The validation figure, mean over the folds; of a pruned trial its last one.
         loss: The validation loss of the best epoch; None unless complete.
@@ -53,7 +54,7 @@ class Trial:
 
     number: int
     state: str
-    base: bool
+    draw: int
     values: Mapping[str, Any]
     figure: float | None
     loss: float | None
@@ -61,6 +62,11 @@ class Trial:
     seconds: float | None
     curve: tuple[tuple[int, float], ...]
     error: str
+
+    @property
+    def base(self) -> bool:
+        """Whether it is the config that the search started from."""
+        return self.draw == 0
 
 
 def settings_of(
@@ -105,70 +111,16 @@ def open_study(
     Raises:
         InputError: The storage cannot be reached, or the study is one of other settings.
     """
-    study = _create(url, name=name, pruner=pruner)
+    study = create_or_load(url, name=name, pruner=pruner, when_dead=redo)
     stored = study.user_attrs.get("settings")
     if stored is None:
         study.set_user_attr("settings", dict(settings))
     elif difference := difference_of(stored, settings):
         raise InputError(
-            f"The study {name!r} in {url} {difference} Give another --out (or --study or "
-            "--study_name) to begin a new one, or the settings that it was begun with."
+            f"The study {name!r} in {without_password(url)} {difference} Give another --out (or "
+            "--study or --study_name) to begin a new one, or the settings that it was begun with."
         )
     return study
-
-
-def _create(url: str, *, name: str, pruner: optuna.pruners.BasePruner) -> optuna.Study:
-    from sqlalchemy.exc import (
-        ArgumentError,
-        IntegrityError,
-        NoSuchModuleError,
-        SQLAlchemyError,
-    )
-
-    # Others may hold a SQLite file for a moment; not minutes, as no transaction is long.
-    options = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {}
-    for left in reversed(range(_CREATE_TRIES)):
-        try:
-            with warnings.catch_warnings():
-                # Heartbeats are marked as experimental since 2021.
-                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-                storage = optuna.storages.RDBStorage(
-                    url,
-                    engine_kwargs=options,
-                    heartbeat_interval=HEARTBEAT_S,
-                    grace_period=DEAD_AFTER_S,
-                    heartbeat_stale_trial_callback=redo,
-                )
-            return optuna.create_study(
-                storage=storage,
-                study_name=name,
-                direction="maximize",
-                pruner=pruner,
-                load_if_exists=True,
-            )
-        except (ArgumentError, NoSuchModuleError) as error:
-            raise InputError(
-                f"--study {url!r} is no storage URL. Use one such as sqlite:///study.db or "
-                "postgresql://user:password@host/name."
-            ) from error
-        except ModuleNotFoundError as error:
-            raise InputError(
-                f"--study {url!r} needs the package {error.name}, which is not installed. "
-                f"Install it with: pip install {error.name}"
-            ) from error
-        except (SQLAlchemyError, optuna.exceptions.StorageInternalError, RuntimeError) as error:
-            # Two processes that make the tables of one new database meet each other there.
-            met = isinstance(error, RuntimeError) or any(
-                isinstance(one, IntegrityError) or "already exists" in str(one)
-                for one in (error, error.__cause__)
-            )
-            if not left or not met:
-                raise InputError(
-                    f"The study's storage {url} cannot be opened: {_first_line(error)}. Mend that, "
-                    "or give another with --study."
-                ) from error
-            time.sleep(0.3)
-    raise AssertionError("the last try returns or raises")
 
 
 def difference_of(stored: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
@@ -276,7 +228,7 @@ def trials_of(study: optuna.Study, *, space: Space, base: RunConfig) -> list[Tri
             Trial(
                 number=trial.number,
                 state="died" if died else names[trial.state],
-                base=attrs["draw"] == 0,
+                draw=attrs["draw"],
                 values={key: trial.params.get(key, here[key]) for key in space},
                 figure=trial.value if trial.state.is_finished() else None,
                 loss=attrs.get("loss"),
@@ -290,16 +242,22 @@ def trials_of(study: optuna.Study, *, space: Space, base: RunConfig) -> list[Tri
 
 
 def ranked(trials: list[Trial]) -> list[Trial]:
-    """The complete trials, the best first: by figure, then by loss, then the earlier one."""
+    """The complete trials, the best first: by figure, then by loss, then the earlier one.
+
+    Losses of several kinds are no measure of each other: where the space holds such keys, the
+    earlier one of equals comes first.
+    """
     complete = [trial for trial in trials if trial.state == "complete"]
-    return sorted(
-        complete,
-        key=lambda t: (
-            -(t.figure if t.figure is not None else -1.0),
-            t.loss if t.loss is not None else float("inf"),
-            t.number,
-        ),
-    )
+
+    def rank(trial: Trial) -> tuple[float, float, int]:
+        comparable = trial.loss is not None and not _KIND_OF_LOSS & trial.values.keys()
+        return (
+            -(trial.figure if trial.figure is not None else -math.inf),
+            trial.loss if comparable and trial.loss is not None else math.inf,
+            trial.number,
+        )
+
+    return sorted(complete, key=rank)
 
 
 def importances(study: optuna.Study, *, space: Space) -> dict[str, float]:
@@ -321,8 +279,3 @@ def importances(study: optuna.Study, *, space: Space) -> dict[str, float]:
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         shares = optuna.importance.get_param_importances(study, params=keys)
     return dict(sorted(shares.items(), key=lambda item: -item[1]))
-
-
-def _first_line(error: BaseException) -> str:
-    cause = error.__cause__ or error
-    return str(getattr(cause, "orig", None) or cause).strip().splitlines()[0].rstrip(".")

@@ -1,45 +1,46 @@
 """One trial: a config trained on one or more splits, judged on validation alone."""
 
 import contextlib
+import math
 import shutil
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import optuna
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
 from optuna.trial import TrialState
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Table
 
-from cliptide.app.inference.terminal import log_console
 from cliptide.app.training.encoding import EncodedStore
-from cliptide.app.training.headline import validation_figure
+from cliptide.app.training.headline import validation_figure, validation_name
 from cliptide.app.training.run import Run
 from cliptide.app.training.start import (
     fresh_network,
     require_learnt_encoder,
     trainer_precision,
 )
-from cliptide.app.tuning.space import Space, flat_values, suggest, with_values
-from cliptide.app.tuning.study import draw_number, mark_process, redo
-from cliptide.configs.errors import ConfigError
+from cliptide.app.tuning.draw import Exhausted, draw
+from cliptide.app.tuning.leaderboard import running_board
+from cliptide.app.tuning.space import Space, with_values
+from cliptide.app.tuning.study import draw_number, mark_process, redo, trials_of
+from cliptide.app.tuning.watch import TrialWatch
+from cliptide.configs.errors import CliptideError, ConfigError, InputError
 from cliptide.configs.schema import RunConfig
 from cliptide.datasets.catalog import Catalog
 from cliptide.datasets.splits import SplitPlan
 
-# Optuna's own, before the model of TPE takes over from chance.
-TPE_STARTUP = 10
+# Why a trial is none, in its user attribute `surplus`.
+ENOUGH_TRIALS, NO_CONFIG_LEFT = "enough trials", "no config left"
 
 
 class SurplusTrial(Exception):
-    """Another process took the last trial that was wanted."""
+    """The trial is none: another process took the last that was wanted, or no config is left."""
 
 
 class FailedTrial(Exception):
-    """The drawn config cannot be trained; the study goes on with another."""
+    """The config cannot be trained, or its training diverged; the study goes on with another."""
 
 
 @dataclass(frozen=True)
@@ -78,77 +79,6 @@ class Search:
         return int(max(*drawn, self.base.train.epochs))
 
 
-class TrialWatch(Callback):
-    """Tells a trial's figure after each epoch, and shows on a terminal how far it is.
-
-    Args:
-        name: What is being trained.
-        report: Takes epoch (from 1) and figure; raises to end the trial early.
-    """
-
-    def __init__(self, name: str, *, report: Callable[[int, float], None]) -> None:
-        self.name, self.report = name, report
-        self._bar: Progress | None = None
-
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the bar."""
-        console = log_console()
-        if console.is_terminal:
-            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-            self._bar = Progress(*columns, console=console, transient=True)
-            self._bar.start()
-            self._task = self._bar.add_task(self.name, total=trainer.max_epochs)
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Tell the figure."""
-        if self._bar:
-            self._bar.advance(self._task)
-        row = {key: float(value) for key, value in trainer.callback_metrics.items()}
-        self.report(trainer.current_epoch + 1, validation_figure(row))
-
-    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Take the bar away."""
-        self._stop()
-
-    def on_exception(
-        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
-    ) -> None:
-        """Take the bar away."""
-        self._stop()
-
-    def _stop(self) -> None:
-        if self._bar:
-            self._bar.stop()
-            self._bar = None
-
-
-class BaseFirst(optuna.samplers.RandomSampler):
-    """Draws the values of the config that the search starts from.
-
-    Args:
-        values: {key: value}.
-    """
-
-    def __init__(self, values: dict[str, Any]) -> None:
-        super().__init__()
-        self.values = values
-
-    def sample_independent(self, study: Any, trial: Any, param_name: str, distribution: Any) -> Any:
-        """Give the key's value."""
-        return self.values[param_name]
-
-
-def sampler_for(draw: int, *, kind: str, seed: int) -> optuna.samplers.BaseSampler:
-    """A sampler whose chance depends on the seed and the trial's draw number alone."""
-    mixed = (seed * 1_000_003 + draw * 7_919) % 2**32
-    if kind == "tpe":
-        # Each key by itself, so that all is drawn once the trial knows its number.
-        return optuna.samplers.TPESampler(
-            seed=mixed, n_startup_trials=TPE_STARTUP, multivariate=False, constant_liar=True
-        )
-    return optuna.samplers.RandomSampler(seed=mixed)
-
-
 def run_trial(trial: optuna.Trial, search: Search) -> float:
     """Draw a config and train it.
 
@@ -161,28 +91,42 @@ def run_trial(trial: optuna.Trial, search: Search) -> float:
 
     Raises:
         optuna.TrialPruned: It fell behind the median of the others.
-        SurplusTrial: Enough trials are there.
-        FailedTrial: The config cannot be trained.
+        SurplusTrial: Enough trials are there, or every config of the space was tried.
+        FailedTrial: The config cannot be trained, or its training diverged.
+        InputError: The data or the config that the search starts from is wrong.
     """
     if _is_surplus(trial, search.num_trials):
-        trial.set_user_attr("surplus", True)
+        trial.set_user_attr("surplus", ENOUGH_TRIALS)
         raise SurplusTrial
-    draw = draw_number(trial.study, trial)
-    trial.set_user_attr("draw", draw)
+    number = draw_number(trial.study, trial)
+    trial.set_user_attr("draw", number)
     mark_process(trial)
     try:
-        config = _draw(trial, draw, search)
-        return _train(trial, config, search)
-    except KeyboardInterrupt:
-        trial.set_user_attr("stopped", True)
-        redo(trial.study, trial.study.get_trials(deepcopy=False)[trial.number])
+        values = draw(trial, number, kind=search.sampler, space=search.space, base=search.base)
+        return _train(trial, with_values(search.base, values), search)
+    except optuna.TrialPruned:
         raise
-    except (ConfigError, MemoryError, torch.OutOfMemoryError) as error:
-        if draw == 0 and isinstance(error, ConfigError):
-            raise  # the user's own config
+    except Exhausted:
+        trial.set_user_attr("surplus", NO_CONFIG_LEFT)
+        raise SurplusTrial from None
+    except BaseException as error:
+        if not _is_of_the_config(error, number=number):
+            # It ends the search: once that is mended, the same command does the trial again.
+            redo(trial.study, trial.study.get_trials(deepcopy=False)[trial.number])
+            raise
         text = " ".join(str(error).split()) or type(error).__name__
         trial.set_user_attr("error", text[:300])
         raise FailedTrial(text) from error
+
+
+def _is_of_the_config(error: BaseException, *, number: int) -> bool:
+    """Whether another config may well be trained, so that the search goes on."""
+    if isinstance(error, ConfigError):
+        return number > 0  # the first is what the user gave
+    if isinstance(error, InputError):
+        return False
+    # A training that diverged, or one too large.
+    return isinstance(error, CliptideError | MemoryError | torch.OutOfMemoryError)
 
 
 def trial_folder(parent: Path, number: int) -> Path:
@@ -197,13 +141,27 @@ def _is_surplus(trial: optuna.Trial, num_trials: int) -> bool:
     return ahead >= num_trials
 
 
-def _draw(trial: optuna.Trial, draw: int, search: Search) -> RunConfig:
-    study, base = trial.study, search.base
-    if draw == 0:
-        study.sampler = BaseFirst(flat_values(base))
-        return with_values(base, suggest(trial, search.space, base=base))
-    study.sampler = sampler_for(draw, kind=search.sampler, seed=base.seed)
-    return with_values(base, suggest(trial, search.space, base=None))
+def _make_anew(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    while True:
+        try:
+            folder.mkdir(parents=True)
+        except FileNotFoundError:  # another process has just removed the empty parent
+            continue
+        return
+
+
+def _board(trial: optuna.Trial, search: Search) -> Callable[[float | None, str], Table]:
+    """What is shown while a trial is under way: the best so far, and the trial itself below."""
+    rows = trials_of(trial.study, space=search.space, base=search.base)
+    row = next(row for row in rows if row.number == trial.number)
+
+    def board(figure: float | None, epoch: str) -> Table:
+        now = replace(row, figure=figure, epoch=epoch)
+        name = validation_name(search.catalog.task)
+        return running_board(rows, now, figure=name, wanted=search.num_trials)
+
+    return board
 
 
 def _train(trial: optuna.Trial, config: RunConfig, search: Search) -> float:
@@ -212,6 +170,7 @@ def _train(trial: optuna.Trial, config: RunConfig, search: Search) -> float:
     losses: list[float] = []
     epochs: list[int] = []
     unreadable = 0
+    board = _board(trial, search)
     last = (len(search.plans) - 1) * search.most_epochs + config.train.epochs
     for number, plan in enumerate(search.plans):
         before = number * search.most_epochs
@@ -224,8 +183,7 @@ def _train(trial: optuna.Trial, config: RunConfig, search: Search) -> float:
                 raise optuna.TrialPruned
 
         folder = trial_folder(search.folder, trial.number)
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
+        _make_anew(folder)
         fold = f", fold {number + 1}/{len(search.plans)}" if len(search.plans) > 1 else ""
         try:
             run = Run(
@@ -237,7 +195,12 @@ def _train(trial: optuna.Trial, config: RunConfig, search: Search) -> float:
                 search.device,
                 trainer_precision(config.train.precision, search.device),
                 resumed=False,
-                progress=TrialWatch(f"trial {trial.number}{fold}", report=report),
+                progress=TrialWatch(
+                    f"trial {trial.number}{fold}",
+                    task=search.catalog.task,
+                    report=report,
+                    board=board,
+                ),
                 store=search.store,
             )
             run.fit()
@@ -246,12 +209,20 @@ def _train(trial: optuna.Trial, config: RunConfig, search: Search) -> float:
             shutil.rmtree(folder, ignore_errors=True)
             with contextlib.suppress(OSError):  # another process writes beside it
                 search.folder.rmdir()
-        figures.append(validation_figure(run.keeper.best))
-        losses.append(float(run.keeper.best["val_loss"]))
-        epochs.append(int(run.keeper.best["epoch"]))
+        best = run.keeper.best
+        loss = float(best["val_loss"])
+        if not math.isfinite(loss):
+            # With one label there is a top-1 all the same: NaN for every class names the first.
+            raise CliptideError(
+                "The training diverged: the validation loss of its best epoch is no number. Search "
+                f"smaller values of train.lr (here {config.train.lr:g}) or train.clip_grad (here "
+                f"{config.train.clip_grad:g})."
+            )
+        figures.append(validation_figure(best, task=search.catalog.task))
+        losses.append(loss)
+        epochs.append(int(best["epoch"]))
         unreadable = max(unreadable, len(run.quarantine.reasons))
-    loss = statistics.fmean(losses)
-    trial.set_user_attr("loss", loss if loss == loss and abs(loss) != float("inf") else None)
+    trial.set_user_attr("loss", statistics.fmean(losses))
     trial.set_user_attr("epoch", ",".join(map(str, epochs)))
     trial.set_user_attr("unreadable", unreadable)
     return statistics.fmean(figures)
