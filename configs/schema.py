@@ -217,6 +217,8 @@ class TrainConfig:
         clip_grad: Largest norm of the gradient; 0 switches clipping off.
         precision: Number format; auto takes bf16 where the hardware has it.
         patience: Epochs without a better validation score before stopping; 0 never stops early.
+        choose: The epoch that is kept: the best on validation, or the last, for validation splits
+            of so few clips that they rank epochs by chance.
         accumulate: Batches in a step: their gradients are averaged over the clips before one step.
         ema: Decay of the moving average of the weights, such as 0.999; the average is validated
             and saved. 0 keeps none.
@@ -255,6 +257,7 @@ class TrainConfig:
     clip_grad: float = 1.0
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     patience: int = 0
+    choose: Literal["best", "last"] = "best"
     accumulate: int = 1
     ema: float = 0.0
     unfreeze_after: int = 0
@@ -289,6 +292,11 @@ class TrainConfig:
         )
         _require(self.clip_grad, self.clip_grad >= 0, "train.clip_grad", "0 or more")
         _require(self.patience, self.patience >= 0, "train.patience", "0 or more")
+        if self.patience and self.choose == "last":
+            raise ConfigError(
+                f"train.patience is {self.patience} and train.choose is last, but stopping early "
+                "keeps the best epoch. Set train.choose best, or train.patience 0."
+            )
         _require(self.accumulate, self.accumulate >= 1, "train.accumulate", "1 or more")
         _require(self.ema, 0 <= self.ema < 1, "train.ema", "0, or a decay below 1 such as 0.999")
         _require(

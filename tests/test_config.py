@@ -100,6 +100,11 @@ def test_a_size_that_is_none_is_refused_with_examples(text):
             "train.mixup is -1. Use 0, or an alpha above 0 such as 0.2.",
         ),
         (
+            lambda: TrainConfig(patience=2, choose="last"),
+            "train.patience is 2 and train.choose is last, but stopping early keeps the best "
+            "epoch. Set train.choose best, or train.patience 0.",
+        ),
+        (
             lambda: TrainConfig(focal_gamma=-3),
             "train.focal_gamma is -3. Use 0 or more.",
         ),

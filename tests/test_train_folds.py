@@ -156,3 +156,22 @@ def test_an_overwritten_run_leaves_no_fold_behind(finished, small_data, tmp_path
     train(small_data, folds=2, config=TINY, out=out)
     train(small_data, config=TINY, out=out, overwrite=True)
     assert not list(out.rglob("fold-*/model.safetensors")) and not (out / "folds.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("section", "values", "told"),
+    [
+        ("train", {"loss": "mse"}, "train.loss mse"),
+        ("train", {"chunk": 4}, "train.chunk is 4"),
+        ("model", {"freeze": True}, "as random as it begins"),
+        ("model", {"encoder": "no-such"}, "no encoder 'no-such'"),
+    ],
+)
+def test_a_config_that_cannot_be_trained_is_refused_before_anything_is_written(
+    section, values, told, small_data, tmp_path
+):
+    config = replace(TINY, model=replace(TINY.model, bidirectional=True, width=1.0))
+    config = replace(config, **{section: replace(getattr(config, section), **values)})
+    with pytest.raises(ConfigError, match=told):
+        train(small_data, folds=4, config=config, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ import yaml
 
 from cliptide.app.cli import main
 from cliptide.app.inference.recognise import sampling_rule
+from cliptide.app.training.callbacks import EpochKeeper
 from cliptide.app.training.config_file import read_config_file
 from cliptide.app.training.start import config_from_model
 from cliptide.app.training.train import train
@@ -184,6 +186,25 @@ def test_the_moving_average_is_what_is_saved(data, tmp_path):
     for key, value in saved.items():
         assert torch.equal(value, kept[f"average.module.{key}"]), key
     assert any(not torch.equal(value, kept[f"network.{key}"]) for key, value in saved.items())
+
+
+def test_the_last_epoch_is_kept_where_that_is_asked_for(data, tmp_path):
+    # A rate that makes the later epochs worse than an earlier one.
+    config = with_train(TINY, epochs=4, lr=0.1, choose="last")
+    run = train(data, config=config, out=tmp_path / "run")
+    assert run.best["epoch"] == run.metrics["best_epoch"] == 4
+    assert read_info(run.model).metrics["val"]["epoch"] == 4
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_an_epoch_whose_loss_is_no_number_is_never_the_best(order, tmp_path):
+    rows = [
+        {"epoch": 1, "val_top1": 0.1, "val_loss": 2.5},
+        {"epoch": 2, "val_top1": 0.4, "val_loss": math.nan},
+    ]
+    keeper = EpochKeeper(tmp_path, watch=None, save_best=None, patience=0)
+    best = max((rows[at] for at in order), key=keeper.rank)
+    assert best["epoch"] == 1
 
 
 def test_the_history_holds_the_norm_of_the_gradient(finished):

@@ -164,8 +164,8 @@ class DataWatch(Callback):
 class EpochKeeper(Checkpoint):
     """At the end of each epoch: history, best model, early stopping, and the state to resume from.
 
-    The best epoch has the highest validation figure (top-1, mAP or R2, see `figures`); among
-    equals, the lowest validation loss.
+    The epoch that is kept has the highest validation figure (top-1, mAP or R2, see `figures`);
+    among equals, the lowest validation loss. One whose loss is no number comes behind all others.
 
     Args:
         out: The run folder.
@@ -173,6 +173,7 @@ class EpochKeeper(Checkpoint):
         save_best: Writes the model file, given the network and the figures of its epoch.
         patience: Epochs without a better one before stopping; 0 never stops early.
         figure: What to choose by.
+        choose: `best`, or `last` for the last epoch whatever its figure.
     """
 
     def __init__(
@@ -183,9 +184,10 @@ class EpochKeeper(Checkpoint):
         save_best: Callable[[Recognizer, dict[str, Any]], None],
         patience: int,
         figure: Figure = FIGURES["single"],
+        choose: str = "best",
     ) -> None:
         self.out, self.watch, self.save_best, self.patience = out, watch, save_best, patience
-        self.figure = figure
+        self.figure, self.choose = figure, choose
         self.history: list[dict[str, Any]] = []
         self.best: dict[str, Any] = {}
 
@@ -213,7 +215,7 @@ class EpochKeeper(Checkpoint):
         row["clips_per_s"] = round(self.watch.clips_per_s, 2)
         row["wait_share"] = round(self.watch.wait_share, 4)
         self.history.append(row)
-        if not self.best or self._rank(row) > self._rank(self.best):
+        if self.choose == "last" or not self.best or self.rank(row) > self.rank(self.best):
             self.best = row
             self.save_best(pl_module.judged, row)
         self._write_history()
@@ -229,13 +231,12 @@ class EpochKeeper(Checkpoint):
             trainer.fit_loop.max_epochs = trainer.current_epoch
             trainer.should_stop = True
 
-    def _rank(self, row: dict[str, Any]) -> tuple[float, float]:
+    def rank(self, row: dict[str, Any]) -> tuple[float, float]:
+        """How good an epoch is: by its figure, among equals by its loss."""
         figure, loss = row[f"val_{self.figure.key}"], row["val_loss"]
-        # A loss that is not a number ranks last.
-        return (
-            figure if figure is not None else -math.inf,
-            -loss if loss is not None and loss == loss else -math.inf,
-        )
+        if loss is None or math.isnan(loss):
+            return -math.inf, -math.inf  # whatever such a network hits, it hits by chance
+        return figure if figure is not None else -math.inf, -loss
 
     def _is_out_of_patience(self) -> bool:
         if not self.patience or not self.history:

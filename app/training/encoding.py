@@ -205,6 +205,6 @@ def _encoded(network: Recognizer, frames: Tensor, precision: str) -> Tensor:
         at_once = CPU_FRAMES if device.type == "cpu" else len(frames)
         features = [
             network.encode(part[None].to(device), torch.tensor([len(part)]))[0].cpu()
-            for part in torch.split(frames, at_once)  # type: ignore[no-untyped-call]
+            for part in torch.split(frames, at_once)
         ]
     return torch.cat(features)

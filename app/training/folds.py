@@ -21,6 +21,7 @@ from cliptide.app.evaluation.evaluate import write_evaluation
 from cliptide.app.evaluation.metrics import compute_metrics
 from cliptide.app.evaluation.predictions import VideoPrediction, read_predictions
 from cliptide.app.evaluation.run_folder import claim_run_folder, data_name
+from cliptide.app.inference.device import resolve_device
 from cliptide.app.inference.recognise import load
 from cliptide.app.inference.terminal import log
 from cliptide.app.training.config_file import (
@@ -31,7 +32,7 @@ from cliptide.app.training.config_file import (
 from cliptide.app.training.encoding import EncodedStore
 from cliptide.app.training.headline import FOLD_FIGURES
 from cliptide.app.training.single import train_single
-from cliptide.app.training.start import config_from_model
+from cliptide.app.training.start import config_from_model, new_network, with_whole_path
 from cliptide.configs.errors import ConfigError, InputError
 from cliptide.configs.schema import RunConfig
 from cliptide.datasets.catalog import Catalog
@@ -113,6 +114,7 @@ def train_folds(
     start = None if init is None else Path(init)
     if config is None:
         config = RunConfig() if start is None else config_from_model(start)
+    config = with_whole_path(config)
     if folds < 2:
         raise ConfigError(f"--folds is {folds}. Use 2 or more, such as 5.")
     if config.data.folds:
@@ -121,6 +123,8 @@ def train_folds(
             "Give one of the two."
         )
     splits = _splits(Path(data), config, folds=folds)
+    # For what it refuses, while nothing is written.
+    new_network(config, *splits[0], init=start, device=resolve_device(device or config.device))
     folder = claim_run_folder(
         f"{data_name(Path(data))}-folds",
         out=None if out is None else Path(out),

@@ -145,6 +145,7 @@ class Run:
             save_best=self._save_best,
             patience=config.train.patience,
             figure=self.figure,
+            choose=config.train.choose,
         )
         self.progress = progress or TrainingProgress(self.watch, self.figure)
         self.store = store or EncodedStore()

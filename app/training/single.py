@@ -7,7 +7,6 @@ from cliptide.app.evaluation.run_folder import claim_run_folder, data_name
 from cliptide.app.inference.device import resolve_device
 from cliptide.app.training.config_file import write_config_file
 from cliptide.app.training.encoding import EncodedStore
-from cliptide.app.training.loss import check_fits_task
 from cliptide.app.training.run import Run, TrainingResult
 from cliptide.app.training.split_table import show_split
 from cliptide.app.training.start import (
@@ -15,8 +14,7 @@ from cliptide.app.training.start import (
     config_to_resume,
     fresh_network,
     load_checkpoint,
-    require_learnt_encoder,
-    start_from_model,
+    new_network,
     trainer_precision,
     with_whole_path,
 )
@@ -76,7 +74,6 @@ def train_single(
         val_share=config.data.val_share,
         test_share=config.data.test_share,
     )
-    check_fits_task(config.train, catalog)  # now, while nothing is written
     if resume is not None:
         network = fresh_network(config, catalog, plan, load_weights=False)
         load_checkpoint(network, folder)
@@ -88,11 +85,7 @@ def train_single(
             )
     else:
         start = Path(init) if init is not None else None
-        network = fresh_network(config, catalog, plan, load_weights=start is None)
-        if start is not None:
-            plan = start_from_model(network, start, catalog, plan)
-        else:
-            require_learnt_encoder(config)
+        network, plan = new_network(config, catalog, plan, init=start, device=where)
         folder = claim_run_folder(
             data_name(data), out=Path(out) if out is not None else None, overwrite=overwrite
         )

@@ -9,6 +9,7 @@ import torch
 from cliptide.app.inference.terminal import log
 from cliptide.app.training.chunks import check_chunk
 from cliptide.app.training.config_file import read_config_file
+from cliptide.app.training.loss import check_fits_task
 from cliptide.configs.errors import ConfigError, InputError
 from cliptide.configs.schema import ModelConfig, RunConfig, parse_size
 from cliptide.datasets.catalog import Catalog
@@ -152,3 +153,27 @@ def start_from_model(
         "this one, the score will be too good."
     )
     return replace(plan, groups_known=False, notes=(*plan.notes, note))
+
+
+def new_network(
+    config: RunConfig,
+    catalog: Catalog,
+    plan: SplitPlan,
+    *,
+    init: Path | None,
+    device: torch.device,
+) -> tuple[Recognizer, SplitPlan]:
+    """Build the network of a new run; gives its split too, which `init` may make doubtful.
+
+    Whatever a run can be refused for is refused here, so that nothing need be written before.
+
+    Raises:
+        InputError: The config, the weights or `init` do not fit.
+    """
+    check_fits_task(config.train, catalog)
+    trainer_precision(config.train.precision, device)
+    if init is not None:
+        network = fresh_network(config, catalog, plan, load_weights=False)
+        return network, start_from_model(network, init, catalog, plan)
+    require_learnt_encoder(config)
+    return fresh_network(config, catalog, plan, load_weights=True), plan

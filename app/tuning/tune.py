@@ -19,12 +19,7 @@ from cliptide.app.inference.terminal import log
 from cliptide.app.training.encoding import EncodedStore
 from cliptide.app.training.loss import check_fits_task
 from cliptide.app.training.split_table import show_split
-from cliptide.app.training.start import (
-    fresh_network,
-    require_learnt_encoder,
-    trainer_precision,
-    with_whole_path,
-)
+from cliptide.app.training.start import new_network, with_whole_path
 from cliptide.app.tuning.draw import SAMPLERS
 from cliptide.app.tuning.folder import TRIALS_FILE, SearchKey, claim_folder, find_folder, url_in
 from cliptide.app.tuning.leaderboard import write_trials
@@ -151,10 +146,7 @@ def _require_trainable(
         ConfigError: The start is no config for this data and device, or a value of the space
             does not fit the task.
     """
-    check_fits_task(base.train, catalog)
-    trainer_precision(base.train.precision, device)
-    require_learnt_encoder(base)
-    fresh_network(base, catalog, plan, load_weights=True)
+    new_network(base, catalog, plan, init=None, device=device)
     for key, part in space.items():
         for value in part.tried:
             try:
