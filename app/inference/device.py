@@ -3,6 +3,7 @@
 import torch
 
 from cliptide.configs.errors import DeviceError
+from cliptide.datasets.catalog.wording import counted
 
 
 def resolve_device(name: str) -> torch.device:
@@ -44,5 +45,5 @@ def describe_device(device: torch.device) -> str:
     if device.type == "cuda":
         return f"{torch.cuda.get_device_name(device)} ({device})"
     if device.type == "cpu":
-        return f"CPU, {torch.get_num_threads()} threads"
+        return f"CPU, {counted(torch.get_num_threads(), 'thread')}"
     return str(device)
