@@ -15,8 +15,9 @@ from cliptide.configs.errors import ConfigError, SplitError
 from cliptide.configs.tasks import Task
 from cliptide.datasets.catalog import Catalog, read_catalog
 from cliptide.datasets.catalog.wording import counted, some
+from cliptide.datasets.dealing import deal_groups
 from cliptide.datasets.records import SampleRecord
-from cliptide.datasets.splits import SplitPlan, deal_groups, make_splits, plan_of
+from cliptide.datasets.splits import SplitPlan, make_splits, plan_of
 from cliptide.datasets.strata import Tags, tags_of
 
 # A way out for a class that stands in one fold alone is looked for under as many deals.

@@ -1,0 +1,12 @@
+"""Every command: what it takes, and what it runs, which is imported only then."""
+
+from cliptide.app.commands import check, demo, evaluate, predict, train, tune
+
+COMMANDS = {
+    "demo": demo.COMMAND,
+    "train": train.COMMAND,
+    "tune": tune.COMMAND,
+    "evaluate": evaluate.COMMAND,
+    "predict": predict.COMMAND,
+    "check": check.COMMAND,
+}

@@ -1,0 +1,107 @@
+"""`cliptide check`: what is wrong with the videos."""
+
+from pathlib import Path
+from typing import Literal
+
+from jsonargparse import Namespace
+
+from cliptide.app.commands.arguments import flat_keys, require_data
+from cliptide.app.commands.command import Command
+from cliptide.app.parsing import Parser, configs_first
+from cliptide.configs.schema import DataConfig, RunConfig
+
+
+def _add_arguments(parser: Parser) -> None:
+    parser.add_argument("DATA", help="Folder of videos, or manifest CSV.")
+    parser.add_argument(
+        "--csv", type=str, default="check.csv", help="File to write a row for each clip to."
+    )
+    parser.add_argument("--overwrite", action="store_true", help="Replace a --csv that is there.")
+    parser.add_argument(
+        "--config",
+        type=str | None,
+        default=None,
+        help="Config or recipe to take data.* and seed from, so that the split is that of train.",
+    )
+    data, run = DataConfig(), RunConfig()
+    for key, kind, default, about in (
+        ("data.kind", str, data.kind, "Layout of DATA on disk."),
+        ("data.folds", int, data.folds, "Deal all clips into so many folds; 0: the data's split."),
+        ("data.fold", int, data.fold, "The fold to test on, of data.folds or official ones."),
+        ("data.group_regex", str | None, None, "Regular expression that finds the group."),
+        ("data.task", str, data.task, "What labels mean: auto, single, multi or regression."),
+        ("data.val_share", float, data.val_share, "Share of the training clips for validation."),
+        ("data.test_share", float, data.test_share, "Share of the clips for testing."),
+        ("seed", int, run.seed, "Seed of a split to be made."),
+    ):
+        parser.add_argument(f"--{key}", type=kind, default=default, help=about)
+    parser.add_argument(
+        "--workers",
+        type=int | Literal["auto"],
+        default="auto",
+        help="Processes that read, or auto for one a processor core.",
+    )
+    parser.add_argument(
+        "--time_limit_s",
+        type=float,
+        default=300.0,
+        help="Seconds that one file may take; one that takes longer counts as unreadable.",
+    )
+    parser.add_argument(
+        "--memory_limit_mb",
+        type=int,
+        default=2048,
+        help="Memory that one file may take; enforced on Linux alone.",
+    )
+
+
+def _prepare(parser: Parser, words: list[str]) -> list[str]:
+    words, from_files = configs_first(parser.flags_last(words))
+    # Of a whole run's config, what decides the split.
+    known = {action.dest for action in parser._actions}
+    values = flat_keys({key: value for key, value in from_files.items() if key in ("data", "seed")})
+    parser.set_defaults({key: value for key, value in values.items() if key in known})
+    words = [word for word in words if not word.startswith("--config=")]
+    if from_files.get("DATA") and not (words and not words[0].startswith("-")):
+        words.insert(0, str(from_files["DATA"]))
+    return words
+
+
+def _run(parser: Parser, args: Namespace) -> int:
+    require_data(args.DATA)
+    from cliptide.app.check import check
+
+    config = RunConfig(
+        data=DataConfig(
+            kind=args.data.kind,
+            folds=args.data.folds,
+            fold=args.data.fold,
+            group_regex=args.data.group_regex,
+            task=args.data.task,
+            val_share=args.data.val_share,
+            test_share=args.data.test_share,
+        ),
+        seed=args.seed,
+    )
+    return check(
+        Path(args.DATA),
+        config=config,
+        csv_to=Path(args.csv),
+        overwrite=args.overwrite,
+        workers=args.workers,
+        time_limit_s=args.time_limit_s,
+        memory_limit_mb=args.memory_limit_mb,
+    )
+
+
+COMMAND = Command(
+    "Read every video: what is broken, doubled or leaks between splits",
+    "cliptide check DATA [--csv FILE] [--config F] [--KEY VALUE]",
+    _add_arguments,
+    _run,
+    _prepare,
+    "Exit code 1: a clip is unreadable (training would leave it out), the same pictures stand "
+    "in two splits, or a group is torn between splits. Files cut short or damaged of which "
+    "every frame left can be read, copies within a split, and clips of two splits that look "
+    "alike are warnings.",
+)

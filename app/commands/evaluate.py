@@ -1,0 +1,86 @@
+"""`cliptide evaluate`: a model's score on a data set."""
+
+from jsonargparse import Namespace
+
+from cliptide.app.commands.arguments import add_running_arguments, require_data
+from cliptide.app.commands.command import Command
+from cliptide.app.parsing import Parser
+
+
+def _add_arguments(parser: Parser) -> None:
+    parser.add_argument("MODEL", help="A model.safetensors from a run folder.")
+    parser.add_argument("DATA", help="Folder of videos, or manifest CSV.")
+    parser.add_argument(
+        "--split", default="test", help="test, val, train, or all for every video of DATA."
+    )
+    parser.add_argument(
+        "--out",
+        type=str | None,
+        default=None,
+        help="Folder to write to; runs/<data>-evaluate-<n> by default.",
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="Replace an earlier evaluation in --out."
+    )
+    parser.add_argument(
+        "--eval.clips",
+        type=int | None,
+        default=None,
+        help="Clips a video; as in training by default.",
+    )
+    parser.add_argument(
+        "--data.kind",
+        type=str | None,
+        default=None,
+        help="Layout of DATA (auto, folder, ucf101, manifest); as in training by default.",
+    )
+    parser.add_argument(
+        "--data.fold",
+        type=int | None,
+        default=None,
+        help="Official fold; as in training by default.",
+    )
+    parser.add_argument(
+        "--data.group_regex",
+        type=str | None,
+        default=None,
+        help="Regular expression that finds the group; as in training by default.",
+    )
+    add_running_arguments(parser)
+    parser.add_argument(
+        "--seed",
+        type=int | None,
+        default=None,
+        help="Seed of a split to be made; as in training by default.",
+    )
+
+
+def _run(parser: Parser, args: Namespace) -> int:
+    require_data(args.DATA)
+    from cliptide.app.evaluation.evaluate import evaluate
+    from cliptide.app.results import show_evaluation
+
+    evaluation = evaluate(
+        args.MODEL,
+        args.DATA,
+        split=args.split,
+        out=args.out,
+        overwrite=args.overwrite,
+        clips=args.eval.clips,
+        workers=args.data.workers,
+        kind=args.data.kind,
+        fold=args.data.fold,
+        group_regex=args.data.group_regex,
+        seed=args.seed,
+        device=args.device,
+    )
+    show_evaluation(evaluation)
+    return 0
+
+
+COMMAND = Command(
+    "Score a model on a data set",
+    "cliptide evaluate MODEL DATA [--split test] [--out DIR]",
+    _add_arguments,
+    _run,
+)
