@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cliptide.app.check_tables import show_check
 from cliptide.app.inference.terminal import log, track
@@ -152,34 +153,24 @@ def _track(
 def _read(data: Path, config: RunConfig) -> _Clips:
     """Read the data set and split it as training would; go without where that is refused."""
     keys: DataConfig = config.data
-    try:
-        catalog = read_catalog(
-            data,
-            kind=keys.kind,
-            fold=1 if keys.folds else keys.fold,
-            group_regex=keys.group_regex,
-            task=keys.task,
-        )
-    except SplitError:
-        raise
-    except DataError as error:
-        asked = keys.kind != "auto" or keys.task in ("multi", "regression")
-        if asked or not data.is_dir() or not find_videos(data):
-            raise
-        return _loose_videos(data, why=str(error))
+    layout: dict[str, Any] = {
+        "kind": keys.kind,
+        "group_regex": keys.group_regex,
+        "task": keys.task,
+    }
     try:
         catalog, plan = read_fold(
             data,
-            kind=keys.kind,
             folds=keys.folds,
             fold=keys.fold,
-            group_regex=keys.group_regex,
-            task=keys.task,
             seed=config.seed,
             val_share=keys.val_share,
             test_share=keys.test_share,
+            **layout,
         )
     except SplitError as error:
+        # Either the split that the data brings is wrong, or none can be made.
+        catalog = read_catalog(data, fold=1 if keys.folds else keys.fold, **layout)
         return _Clips(
             catalog.records,
             f"{data}: without a split",
@@ -188,6 +179,11 @@ def _read(data: Path, config: RunConfig) -> _Clips:
             no_split=str(error),
             task=catalog.task,
         )
+    except DataError as error:
+        asked = keys.kind != "auto" or keys.task in ("multi", "regression")
+        if asked or not data.is_dir() or not find_videos(data):
+            raise
+        return _loose_videos(data, why=str(error))
     notes = (*catalog.notes, *plan.notes)
     if not plan.groups_known:
         notes += (

@@ -136,7 +136,7 @@ def show_evaluation(evaluation: "Evaluation") -> None:
 def show_training(result: "TrainingResult") -> None:
     """Print figures, classes, the slowest thing, and where model and report are."""
     epoch = result.best["epoch"]
-    _show_metrics(result.metrics, on=f"the test split (epoch {epoch}, the best on validation)")
+    _show_metrics(result.metrics, on=f"the test split (epoch {epoch}, {result.kept})")
     print(f"Slowest: {result.slowest}")
     paths = {"model": result.model, "report": result.report}
     if result.num_quarantined:
@@ -154,7 +154,7 @@ def show_folds(result: "FoldsResult") -> None:
     _show_metrics(result.metrics, on=f"the tested clips of all {count} folds together")
     table = Table()
     table.add_column("fold")
-    for name in (*figures.values(), "videos", "best epoch"):
+    for name in (*figures.values(), "videos", "epoch kept"):
         table.add_column(name, justify="right")
     for fold in result.folds:
         table.add_row(

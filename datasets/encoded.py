@@ -125,6 +125,9 @@ class EncodedDataset(ClipDataset):
         super().__init__(records, **options)
         if self.augment not in (None, "none"):
             raise ValueError(f"augment is {self.augment}. Encoded clips can only be mirrored.")
+        one_sided = any(clip.mirrored is None and not clip.error for clip in clips)
+        if self.augment and self.flip and one_sided:
+            raise ValueError("flip is True, but a clip was encoded without its mirror images.")
         self.clips = tuple(clips)
 
     def _read(self, record: SampleRecord, empty: Sample, rng: np.random.Generator) -> Sample:
@@ -133,8 +136,7 @@ class EncodedDataset(ClipDataset):
             return replace(empty, error=clip.error)
         chosen = self._choose(clip.pts_s, rng)
         is_mirrored = self.augment is not None and self._is_mirrored(int(rng.integers(2**31)))
-        features = clip.mirrored if is_mirrored else clip.plain
-        assert features is not None, "the clips were encoded without their mirror images"
+        features = clip.mirrored if is_mirrored and clip.mirrored is not None else clip.plain
         return replace(
             empty,
             clips=tuple(features[indices] for indices in chosen),

@@ -145,6 +145,7 @@ def test_a_run_with_kept_features_learns_as_one_that_encodes_each_time(
     config = changed(TINY, "data", keep="never")
     each_time = train(data, config=config, init=learnt, out=tmp_path / "run")
     assert ONCE not in capsys.readouterr().err
+    assert len(history_of(kept.out)) == 6
     for one, other in zip(history_of(kept.out), history_of(each_time.out), strict=True):
         assert one == pytest.approx(other, rel=1e-2, abs=1e-3)
 
@@ -154,7 +155,7 @@ def test_that_the_features_are_kept_is_said(data, learnt, tmp_path, capsys):
     assert ONCE in capsys.readouterr().err
 
 
-def test_a_killed_run_resumes_to_the_bit(data, learnt, kept, tmp_path):
+def test_a_killed_run_resumes_to_the_bit(data, learnt, kept, tmp_path, capsys):
     out = tmp_path / "killed"
     command = [sys.executable, "-m", "cliptide.app", "train", str(data), "--out", str(out)]
     command += ["--config", str(kept.out / "config.yaml")]
@@ -166,7 +167,9 @@ def test_a_killed_run_resumes_to_the_bit(data, learnt, kept, tmp_path):
             time.sleep(0.005)
         process.kill()
     assert len(history_of(out)) < 6, "the process was to be killed between its epochs"
+    capsys.readouterr()
     resumed = train(resume=out)
+    assert ONCE in capsys.readouterr().err
     assert history_of(resumed.out) == history_of(kept.out)
     assert resumed.metrics == kept.metrics
 
@@ -216,6 +219,7 @@ def test_trials_of_a_search_share_the_features(data, tmp_path, capsys):
         ("train", {"cutmix": 0.2}),
         ("model", {"freeze": False}),
         ("model", {"shift": "causal"}),
+        ("model", {"freeze": False, "motion": "frames"}),
     ],
 )
 def test_what_would_change_a_frame_from_epoch_to_epoch_keeps_no_features(section, values):
@@ -239,16 +243,85 @@ def test_features_that_do_not_fit_into_memory_are_not_kept(data, monkeypatch):
 
 def test_another_encoder_another_size_or_other_maps_are_other_features(data):
     records, store = records_of(data)[:2], EncodedStore()
-    encode(records, TINY, store=store)
-    encode(records, TINY, store=store)
-    assert len(store.kept) == 1
-    encode(records, changed(TINY, "data", size=16), store=store)
-    encode(records, changed(TINY, "data", fit="crop"), store=store)
-    encode(records, changed(TINY, "model", temporal="convgru"), store=store)
     torch.manual_seed(1)
     other = build_recognizer(TINY.model, num_classes=8)
-    encode(records, TINY, store=store, network=other)
-    assert len(store.kept) == 5
+    found = [
+        encode(records, TINY, store=store),
+        encode(records, changed(TINY, "data", size=16), store=store),
+        encode(records, changed(TINY, "model", temporal="convgru"), store=store),
+        encode(records, changed(TINY, "model", norm="group"), store=store),
+        encode(records, TINY, store=store, network=other),
+    ]
+    assert all(clips is not None for clips in found)
+    again = encode(records, TINY, store=store)
+    assert torch.equal(again[0].plain, found[0][0].plain)
+    assert len(store.kept) == len(found)
+    for at, clips in enumerate(found):
+        for others in found[:at]:
+            one, two = clips[0].plain, others[0].plain
+            assert one.shape != two.shape or not torch.allclose(one, two)
+    # Of square videos a crop is the whole, but that is not known of the next one.
+    assert encode(records, changed(TINY, "data", fit="crop"), store=store) is not None
+    assert len(store.kept) == len(found) + 1
+
+
+def test_networks_of_one_shape_that_normalise_otherwise_are_told_apart():
+    names = ("timm/mobilenetv3_small_050", "timm/tf_mobilenetv3_small_minimal_100")
+    config = changed(TINY, "model", encoder=names[0], width=1.0, motion="none")
+    network = network_of(config)
+    ways = {encoding._way(network, config, "32-true")}
+    network.encoder.mean = (0.5, 0.5, 0.5)
+    ways.add(encoding._way(network, config, "32-true"))
+    ways.add(encoding._way(network, changed(config, "model", encoder=names[1]), "32-true"))
+    assert len(ways) == 3
+
+
+def test_a_second_run_uses_what_is_kept_however_full_the_memory_is(data, monkeypatch):
+    records, store = records_of(data)[:4], EncodedStore()
+    first = encode(records, TINY, store=store)
+    monkeypatch.setattr(encoding, "free_memory_bytes", lambda: 0)
+    again = encode(records, TINY, store=store)
+    assert again is not None and again[0].plain is first[0].plain
+
+
+def test_features_of_another_size_make_room_for_those_that_are_wanted(data, monkeypatch):
+    records, store = records_of(data)[:4], EncodedStore()
+    encode(records, TINY, store=store)
+    # Within the share of three times as much there is room for one of the two.
+    whole = 3 * store.num_bytes
+    monkeypatch.setattr(encoding, "free_memory_bytes", lambda: whole - store.num_bytes)
+    other = changed(TINY, "data", size=16)
+    assert encode(records, other, store=store) is not None
+    assert len(store.kept) == 1
+
+
+def test_videos_are_opened_once_for_all_runs(data, monkeypatch):
+    records, store = records_of(data)[:4], EncodedStore()
+    encode(records, TINY, store=store)
+    monkeypatch.setattr(encoding, "clip_times", lambda *_, **__: pytest.fail("opened again"))
+    assert encode(records, changed(TINY, "data", size=16), store=store) is not None
+
+
+def test_mirrored_clips_want_mirrored_features():
+    clip = EncodedClip(torch.zeros(1).numpy(), 1.0, torch.zeros(1, 4))
+    with pytest.raises(ValueError, match=r"flip is True.*without its mirror"):
+        EncodedDataset(
+            [],
+            [clip],
+            class_names=["a"],
+            rule=SamplingRule("uniform", 4),
+            size=(8, 8),
+            augment="none",
+            flip=True,
+        )
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp32"])
+def test_features_come_in_the_precision_of_the_run(data, learnt, precision, tmp_path, capsys):
+    config = changed(TINY, "train", epochs=4, precision=precision)
+    run = train(data, config=config, init=learnt, out=tmp_path / "run")
+    assert ONCE in capsys.readouterr().err
+    assert all(row["val_loss"] < 10 for row in history_of(run.out))
 
 
 def test_encoded_clips_cannot_be_augmented_otherwise():

@@ -42,7 +42,7 @@ _ORIGINS = {
 # What to say in place of the leak check where it is not the test split that was scored.
 _NOT_TEST = {
     "train": "These are the training videos: the score says what the model has learnt by heart.",
-    "val": "These are the validation videos, on which the best epoch was chosen: "
+    "val": "These are the validation videos, by which the training was guided: "
     "the score is a little too good.",
     "all": "All videos were scored, whatever their split: if the model was trained on some of "
     "them, the score is too good.",

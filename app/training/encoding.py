@@ -35,18 +35,30 @@ class EncodedStore:
 
     Attributes:
         runs: How many runs will use it; decides whether encoding every frame pays off.
+        times: Where each clip lies in its video, by the unmirrored key.
         kept: By encoder and way of taking frames, then by clip: (N, ...) features of its frames,
             or why it cannot be read.
     """
 
     runs: int = 1
+    times: dict[ClipKey, ClipTimes] = field(default_factory=dict)
     kept: dict[str, dict[ClipKey, Tensor | str]] = field(default_factory=dict)
 
     @property
     def num_bytes(self) -> int:
-        """Memory that it takes."""
+        """Memory that the features take."""
         features = (value for clips in self.kept.values() for value in clips.values())
         return sum(value.nbytes for value in features if isinstance(value, Tensor))
+
+    def make_room(self, wanted_bytes: int, *, way: str) -> bool:
+        """Whether so many bytes more fit; what was encoded in other ways goes where it must."""
+        for keep_others in (True, False):
+            if not keep_others:
+                self.kept = {key: clips for key, clips in self.kept.items() if key == way}
+            used = self.num_bytes
+            if wanted_bytes <= SHARE_OF_FREE_MEMORY * (free_memory_bytes() + used) - used:
+                return True
+        return False
 
 
 def encoder_stays(config: RunConfig, network: Recognizer) -> bool:
@@ -87,28 +99,34 @@ def encode_clips(
         Each record's features; None where fewer frames are drawn in all epochs than the clips
         have, or where they do not fit into memory.
     """
-    opening = track(
-        clip_times(records, workers=workers), total=len(records), what="Opening", unit="videos"
-    )
-    times = list(opening)
-    kept = store.kept.setdefault(_way(network, config, precision), {})
+    way = _way(network, config, precision)
+    kept = store.kept.get(way, {})
+    times = _times(records, store, workers=workers)
     wanted = {
         number: [mirrored for mirrored in sides if _key(record, mirrored) not in kept]
         for number, record in enumerate(records)
         for sides in [(False, True) if number < num_mirrored else (False,)]
     }
     num_frames = sum(len(times[number].pts_s) * len(sides) for number, sides in wanted.items())
-    drawn = sum(min(config.data.frames, len(clip.pts_s)) for clip in times)
-    black = torch.zeros(1, 3, *parse_size(config.data.size), dtype=torch.uint8)
-    needed = num_frames * _encoded(network, black, precision).nbytes
-    room = SHARE_OF_FREE_MEMORY * free_memory_bytes() - store.num_bytes
-    if num_frames > drawn * config.train.epochs * store.runs or needed > room:
-        return None
-    if any(wanted.values()):
+    if num_frames:
+        drawn = sum(min(config.data.frames, len(clip.pts_s)) for clip in times)
+        if num_frames > drawn * config.train.epochs * store.runs:
+            log("The clips have more frames than are ever drawn: those drawn are encoded each time")
+            return None
+        black = torch.zeros(1, 3, *parse_size(config.data.size), dtype=torch.uint8)
+        wanted_bytes = num_frames * _encoded(network, black, precision).nbytes
+        if not store.make_room(wanted_bytes, way=way):
+            log(
+                f"The features of {num_frames:,} frames ({wanted_bytes / 2**30:.1f} GiB) do not "
+                "fit into memory: frames are encoded in every epoch"
+            )
+            return None
         log(f"The encoder learns nothing: {num_frames:,} frames go through it, once")
+    if any(wanted.values()):
         encoded = _encode(
             network, records, times, wanted, config=config, precision=precision, workers=workers
         )
+        kept = store.kept.setdefault(way, {})
         kept.update(encoded)
     return [
         _clip(kept, record, clip, mirrored=number < num_mirrored)
@@ -116,16 +134,29 @@ def encode_clips(
     ]
 
 
+def _times(
+    records: Sequence[SampleRecord], store: EncodedStore, *, workers: int
+) -> list[ClipTimes]:
+    """Where each clip lies in its video; those that no run has asked for are opened."""
+    new = [record for record in records if _key(record, False) not in store.times]
+    found = clip_times(new, workers=workers) if new else []
+    opening = track(found, total=len(new), what="Opening", unit="videos")
+    for record, times in zip(new, opening, strict=True):
+        store.times[_key(record, False)] = times
+    return [store.times[_key(record, False)] for record in records]
+
+
 def _way(network: Recognizer, config: RunConfig, precision: str) -> str:
-    """All that a frame's features depend on but the frame: the encoder's weights and the rest."""
+    """All that a frame's features depend on, but for the frame."""
     digest = hashlib.blake2b()
     for name, value in network.encoder.state_dict().items():
         digest.update(name.encode())
         digest.update(value.cpu().numpy().tobytes())
-    data = config.data
-    return "|".join(
-        [digest.hexdigest(), network.temporal.takes, str(data.size), data.fit, precision]
-    )
+    # Weights alone do not tell networks of one shape apart that pad or normalise in other ways.
+    model, data, encoder = config.model, config.data, network.encoder
+    kind = (model.encoder, model.width, model.pool, model.norm, encoder.mean, encoder.std)
+    frames = (str(data.size), data.fit, precision)
+    return repr((digest.hexdigest(), kind, network.temporal.takes, frames))
 
 
 def _key(record: SampleRecord, mirrored: bool) -> ClipKey:
@@ -181,13 +212,14 @@ def _encode(
         number = numbers[block.index]
         if block.error:
             errors.setdefault(number, block.error)
+        if number in errors:
             continue
         for mirrored in wanted[number]:
             frames = block.frames.flip(3) if mirrored else block.frames
             features = parts.setdefault(_key(records[number], mirrored), [])
             features.append(_encoded(network, frames, precision))
     return {
-        key: errors.get(number) or torch.cat(parts[key])
+        key: errors.get(number) or torch.cat(parts.pop(key))
         for number in numbers
         for key in (_key(records[number], mirrored) for mirrored in wanted[number])
     }
@@ -196,8 +228,8 @@ def _encode(
 def _encoded(network: Recognizer, frames: Tensor, precision: str) -> Tensor:
     """Features (N, ...) of frames (N, 3, H, W) uint8, on the CPU.
 
-    The same frames always go through the network together, so that a clip's features are the
-    same to the bit whenever they are computed: a resumed run is given what the broken one was.
+    The same frames always go through the network together, so that on a CPU a clip's features are
+    the same to the bit whenever they are computed: a resumed run is given what the broken one was.
     """
     device = next(network.encoder.parameters()).device
     kind = torch.float16 if precision == "16-mixed" else torch.bfloat16

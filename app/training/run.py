@@ -52,6 +52,7 @@ class TrainingResult:
         out: The run folder.
         evaluation: Figures and predictions on the test split.
         best: The history row of the epoch that was kept.
+        kept: Why that one, in words.
         slowest: The slowest thing found, in words.
         num_quarantined: Training and validation videos that could not be read.
     """
@@ -59,6 +60,7 @@ class TrainingResult:
     out: Path
     evaluation: Evaluation
     best: Mapping[str, Any]
+    kept: str
     slowest: str
     num_quarantined: int
 
@@ -259,14 +261,15 @@ class Run:
                 "encoder": config.model.encoder + (", frozen" if config.model.freeze else ""),
                 "temporal": f"{config.model.temporal}, {config.model.summary}",
                 "parameters": f"{parameters:,}",
-                "epochs": f"{len(self.keeper.history)}, best {self.keeper.best['epoch']}",
+                "epochs": f"{len(self.keeper.history)}, kept {self.keeper.best['epoch']}",
                 "time": f"{format_seconds(fitted_s)} training, "
                 f"{format_seconds(evaluated_s)} evaluation",
                 "slowest": slowest,
             },
         )
         evaluation = Evaluation(metrics, tuple(rows), self.out)
-        return TrainingResult(self.out, evaluation, self.keeper.best, slowest, left_out)
+        kept = "the last" if config.train.choose == "last" else "the best on validation"
+        return TrainingResult(self.out, evaluation, self.keeper.best, kept, slowest, left_out)
 
     @contextmanager
     def _loaders(self) -> Iterator[tuple[DataLoader[Sample], DataLoader[Sample]]]:
@@ -412,9 +415,12 @@ class Run:
         total = fitted_s + evaluated_s
         waited = self.watch.total_waited_s
         computed = self.watch.total_s - waited
+        help_reading = (
+            f": more --data.workers (now {self.workers}), a smaller --data.size or fewer "
+            "--data.frames would help"
+        )
         parts = {
-            f"waiting for data: more --data.workers (now {self.workers}), a smaller --data.size or "
-            "fewer --data.frames would help": waited,
+            "waiting for data" + ("" if self.encoded_s else help_reading): waited,
             f"the network on the {self.device.type}": computed,
             "encoding every frame once": self.encoded_s,
             "validation and bookkeeping between the epochs": fitted_s

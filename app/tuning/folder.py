@@ -115,7 +115,10 @@ def _read_marker(folder: Path) -> dict[str, Any]:
 def _is_of(folder: Path, key: SearchKey) -> bool:
     """Whether a folder is that of this very search."""
     if key.storage is not None:
-        return _read_marker(folder) == _marker(key)
+        marker, own = _read_marker(folder), _marker(key)
+        stored = marker.pop("settings", None)
+        settings = own.pop("settings")
+        return marker == own and bool(stored) and not difference_of(stored, settings)
     if not (folder / STUDY_FILE).is_file():
         return False
     stored = settings_in(url_in(folder), name=key.name)

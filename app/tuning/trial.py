@@ -16,14 +16,10 @@ from rich.table import Table
 from cliptide.app.training.encoding import EncodedStore
 from cliptide.app.training.headline import validation_figure, validation_name
 from cliptide.app.training.run import Run
-from cliptide.app.training.start import (
-    fresh_network,
-    require_learnt_encoder,
-    trainer_precision,
-)
+from cliptide.app.training.start import new_network, trainer_precision
 from cliptide.app.tuning.draw import Exhausted, draw
 from cliptide.app.tuning.leaderboard import running_board
-from cliptide.app.tuning.space import Space, with_values
+from cliptide.app.tuning.space import Choices, Space, with_values
 from cliptide.app.tuning.study import draw_number, mark_process, redo, trials_of
 from cliptide.app.tuning.watch import TrialWatch
 from cliptide.configs.errors import CliptideError, ConfigError, InputError
@@ -75,7 +71,7 @@ class Search:
         part = self.space.get("train.epochs")
         if part is None:
             return self.base.train.epochs
-        drawn = part.values if hasattr(part, "values") else (part.high,)
+        drawn = part.values if isinstance(part, Choices) else (part.high,)
         return int(max(*drawn, self.base.train.epochs))
 
 
@@ -165,7 +161,6 @@ def _board(trial: optuna.Trial, search: Search) -> Callable[[float | None, str],
 
 
 def _train(trial: optuna.Trial, config: RunConfig, search: Search) -> float:
-    require_learnt_encoder(config)
     figures: list[float] = []
     losses: list[float] = []
     epochs: list[int] = []
@@ -182,6 +177,7 @@ def _train(trial: optuna.Trial, config: RunConfig, search: Search) -> float:
             if before + epoch < last and trial.should_prune():
                 raise optuna.TrialPruned
 
+        network, _ = new_network(config, search.catalog, plan, init=None, device=search.device)
         folder = trial_folder(search.folder, trial.number)
         _make_anew(folder)
         fold = f", fold {number + 1}/{len(search.plans)}" if len(search.plans) > 1 else ""
@@ -191,7 +187,7 @@ def _train(trial: optuna.Trial, config: RunConfig, search: Search) -> float:
                 config,
                 search.catalog,
                 plan,
-                fresh_network(config, search.catalog, plan, load_weights=True),
+                network,
                 search.device,
                 trainer_precision(config.train.precision, search.device),
                 resumed=False,

@@ -33,9 +33,10 @@ CELLS: dict[str, type[nn.RNN] | type[nn.LSTM] | type[nn.GRU]] = {
 class RecurrentTemporal(Temporal):
     """One or more layers of torch's recurrent cells.
 
-    Each clip runs for its own length, so padding never enters a state. Forward layers run from one
-    clip's end to the next with the clips that still go on. Those that also read backwards begin at
-    the last real frame by packing, whose gradient on a CPU costs with the square of the length.
+    Each clip runs for its own length, so padding never enters a state. Packing does that, but on a
+    CPU its gradient costs with the square of the length. So there, layers that read forwards run
+    from one clip's end to the next with the clips that still go on; those that also read backwards
+    are packed, to begin at the last real frame, and so are all on a GPU.
 
         length 5   0 1 2 | 3 4 | .      three runs of 3, 2 and 1 steps, with 3, 2 and 1 clips
         length 3   0 1 2 | . . | .
@@ -100,28 +101,39 @@ class RecurrentTemporal(Temporal):
 
     def advance(self, features: Tensor, lengths: Tensor, state: Any) -> tuple[Tensor, Any]:
         """See `Temporal.advance`; of a bidirectional part, whole clips alone make sense."""
-        weights = self._dropped_weights()
-        if all_real(features.shape[1], lengths):
-            return self._run(features, state, weights)
-        if self.rnn.bidirectional or torch.compiler.is_compiling():
-            packed = pack_padded_sequence(
-                features, lengths.cpu(), batch_first=True, enforce_sorted=False
-            )
-            packed, state = self._run(packed, state, weights)
-            steps, _ = pad_packed_sequence(packed, batch_first=True, total_length=features.shape[1])
-            return steps, state
-        lengths = lengths.to(features.device)
+        weights, steps = self._dropped_weights(), features.shape[1]
+        if all_real(steps, lengths):
+            return self._run(features, lengths, state, weights)
+        if torch.compiler.is_compiling():
+            return self._packed(features, lengths, state, weights)
+        # Where clips end: each once. On a GPU one packed call is faster than several.
+        ends = sorted({*lengths.tolist(), steps} - {0})
+        if self.rnn.bidirectional or features.device.type != "cpu":
+            ends = [steps]
         parts, start = [], 0
-        for end in sorted({*lengths.tolist(), features.shape[1]} - {0}):
-            going = lengths > start
+        for end in ends:
+            going = (lengths > start).to(features.device)
             part = features.new_zeros(len(lengths), end - start, self.dim)
             if bool(going.any()):
-                some, new = self._run(features[going, start:end], _rows(state, going), weights)
-                part = part.to(some.dtype).index_put((going,), some)
+                here = (lengths - start).clamp(max=end - start)[going.to(lengths.device)]
+                given = features[going, start:end]
+                run = self._run if all_real(end - start, here) else self._packed
+                some, new = run(given, here, _rows(state, going), weights)
+                part = part.index_put((going,), some.to(part.dtype))
                 state = _with_rows(state, going, new)
             parts.append(part)
             start = end
         return torch.cat(parts, dim=1), state
+
+    def _packed(
+        self, features: Tensor, lengths: Tensor, state: Any, weights: dict[str, Tensor]
+    ) -> tuple[Tensor, Any]:
+        packed = pack_padded_sequence(
+            features, lengths.cpu(), batch_first=True, enforce_sorted=False
+        )
+        outputs, state = functional_call(self.rnn, weights, (packed, state))
+        steps, _ = pad_packed_sequence(outputs, batch_first=True, total_length=features.shape[1])
+        return steps, state
 
     def _dropped_weights(self) -> dict[str, Tensor]:
         """Recurrent weights with the columns of the units that are dropped at zero."""
@@ -133,9 +145,12 @@ class RecurrentTemporal(Temporal):
                     dropped[name] = weight * kept
         return dropped
 
-    def _run(self, given: Any, state: Any, weights: dict[str, Tensor]) -> tuple[Any, Any]:
-        outputs, state = functional_call(self.rnn, weights, (given, state))
-        return outputs, state
+    def _run(
+        self, features: Tensor, lengths: Tensor, state: Any, weights: dict[str, Tensor]
+    ) -> tuple[Tensor, Any]:
+        """Features (B, T, D) of clips that all have T frames."""
+        steps, state = functional_call(self.rnn, weights, (features, state))
+        return steps, state
 
 
 def _rows(state: Any, chosen: Tensor) -> Any:
@@ -149,4 +164,5 @@ def _with_rows(state: Any, chosen: Tensor, new: Any) -> Any:
     """The state of a batch, with that of some clips replaced."""
     if isinstance(state, tuple):
         return tuple(_with_rows(*parts) for parts in zip(state, [chosen] * 2, new, strict=True))
-    return state.index_copy(1, chosen.nonzero()[:, 0], new)
+    # Under autocast cuDNN computes in float16, whatever the state came in.
+    return state.index_copy(1, chosen.nonzero()[:, 0], new.to(state.dtype))
