@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, Literal
 
-from cliptide.app.parsing import Parser
+from cliptide.app.parsing import Parser, configs_first
 
 
 def add_running_arguments(parser: Parser) -> None:
@@ -17,6 +17,33 @@ def add_running_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--device", default="auto", help="Where to compute: auto, cpu, cuda, cuda:1 or mps."
     )
+
+
+def add_data_argument(parser: Parser) -> None:
+    """Add DATA, which may be left out where a config names it."""
+    parser.add_argument(
+        "DATA",
+        nargs="?",
+        default=None,
+        type=str | None,
+        help="Folder of videos, or manifest CSV; may stand in --config.",
+    )
+
+
+def configs_with_data(parser: Parser, words: list[str]) -> tuple[list[str], dict[str, Any]]:
+    """Put configs first, and the DATA that they name behind them where none is given.
+
+    Returns:
+        The words, and what the files say.
+    """
+    words = parser.flags_last(words)
+    names_data = bool(words) and not words[0].startswith("-")
+    words, from_files = configs_first(words)
+    if from_files.get("DATA") and not names_data:
+        # argparse would put its own default over that of a file.
+        after_configs = sum(word.startswith("--config=") for word in words)
+        words.insert(after_configs, str(from_files["DATA"]))
+    return words, from_files
 
 
 def require_data(data: str) -> None:

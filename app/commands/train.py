@@ -5,21 +5,20 @@ from pathlib import Path
 
 from jsonargparse import Namespace
 
-from cliptide.app.commands.arguments import flat_keys, require_data
+from cliptide.app.commands.arguments import (
+    add_data_argument,
+    configs_with_data,
+    flat_keys,
+    require_data,
+)
 from cliptide.app.commands.command import Command
-from cliptide.app.parsing import Parser, configs_first, recipe_names, value_of
+from cliptide.app.parsing import Parser, recipe_names, value_of
 from cliptide.configs.errors import InputError
 from cliptide.configs.schema import RunConfig
 
 
 def _add_arguments(parser: Parser) -> None:
-    parser.add_argument(
-        "DATA",
-        nargs="?",
-        default=None,
-        type=str | None,
-        help="Folder of videos, or manifest CSV; may stand in --config.",
-    )
+    add_data_argument(parser)
     parser.add_argument(
         "--config",
         action="config",
@@ -52,9 +51,7 @@ def _add_arguments(parser: Parser) -> None:
 
 
 def _prepare(parser: Parser, words: list[str]) -> list[str]:
-    words = parser.flags_last(words)
-    names_data = bool(words) and not words[0].startswith("-")
-    words, from_files = configs_first(words)
+    words, from_files = configs_with_data(parser, words)
     if value_of("--resume", words) or from_files.get("resume"):
         flags = [word.partition("=")[0] for word in words if word.startswith("--")]
         free = ("--resume", "--device", "--help", "--print_config")
@@ -64,10 +61,6 @@ def _prepare(parser: Parser, words: list[str]) -> list[str]:
                 f"--resume goes on under the config of its run folder, so {others[0]} cannot be "
                 "given. Leave it out, or start a new run."
             )
-    if from_files.get("DATA") and not names_data:
-        # argparse would put its own default over that of a file.
-        after_configs = sum(word.startswith("--config=") for word in words)
-        words.insert(after_configs, str(from_files["DATA"]))
     init = value_of("--init", words) or from_files.get("init")
     if init:
         from cliptide.app.training.start import config_from_model

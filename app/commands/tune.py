@@ -5,21 +5,15 @@ from typing import Literal
 
 from jsonargparse import Namespace
 
-from cliptide.app.commands.arguments import require_data
+from cliptide.app.commands.arguments import add_data_argument, configs_with_data, require_data
 from cliptide.app.commands.command import Command
-from cliptide.app.parsing import Parser, configs_first
+from cliptide.app.parsing import Parser
 from cliptide.configs.errors import InputError
 from cliptide.configs.schema import RunConfig
 
 
 def _add_arguments(parser: Parser) -> None:
-    parser.add_argument(
-        "DATA",
-        nargs="?",
-        default=None,
-        type=str | None,
-        help="Folder of videos, or manifest CSV; may stand in --config.",
-    )
+    add_data_argument(parser)
     parser.add_argument("--trials", type=int, default=20, help="Trials the study shall have.")
     parser.add_argument(
         "--space",
@@ -72,9 +66,7 @@ def _add_arguments(parser: Parser) -> None:
 
 
 def _prepare(parser: Parser, words: list[str]) -> list[str]:
-    words = parser.flags_last(words)
-    names_data = bool(words) and not words[0].startswith("-")
-    words, from_files = configs_first(words)
+    words, from_files = configs_with_data(parser, words)
     for key in ("resume", "init"):
         if from_files.get(key):
             raise InputError(
@@ -85,9 +77,6 @@ def _prepare(parser: Parser, words: list[str]) -> list[str]:
             f"--config sets folds {folds}: those of cliptide train, each with a test split. Take "
             f"that line out; --folds {folds} judges each trial by folds without the test split."
         )
-    if from_files.get("DATA") and not names_data:
-        after_configs = sum(word.startswith("--config=") for word in words)
-        words.insert(after_configs, str(from_files["DATA"]))
     return words
 
 

@@ -1,9 +1,7 @@
 """A whole training run: from a data set and a config to a model, an evaluation and a report."""
 
-import logging
 import signal
 import time
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -31,6 +29,7 @@ from cliptide.app.training.figures import FIGURES
 from cliptide.app.training.loss import check_fits_task, training_loss, validation_loss
 from cliptide.app.training.module import ClassifierModule
 from cliptide.app.training.progress import TrainingProgress
+from cliptide.app.training.quiet import quiet_lightning
 from cliptide.configs.schema import RunConfig, parse_size
 from cliptide.datasets.catalog import Catalog
 from cliptide.datasets.clips import ClipDataset, Sample
@@ -199,7 +198,7 @@ class Run:
                 task=self.catalog.task,
             )
             ckpt = str(self.out / "last.ckpt") if self.resumed else None
-            with _quiet_lightning():
+            with quiet_lightning():
                 trainer = self._trainer()
                 try:
                     trainer.fit(self.module, train_loader, val_loader, ckpt_path=ckpt)
@@ -432,23 +431,3 @@ class Run:
         share = parts[name] / total if total else 0.0
         what, colon, mend = name.partition(":")
         return f"{what}, {share:.0%} of {format_seconds(total)}{colon}{mend}"
-
-
-@contextmanager
-def _quiet_lightning() -> Iterator[None]:
-    """Keep Lightning's advertisements and its advice on choices made on purpose off the screen."""
-    logger = logging.getLogger("lightning.pytorch")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            # The number of workers is chosen for the machine; short epochs log once.
-            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-            warnings.filterwarnings("ignore", message=".*number of training batches.*")
-            # A frozen encoder stays in evaluation mode on purpose.
-            warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")
-            # Lightning's own use of torch.
-            warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated.*")
-            yield
-    finally:
-        logger.setLevel(level)
