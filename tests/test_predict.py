@@ -302,5 +302,7 @@ def test_progress_is_plain_lines_where_no_terminal_is(capsys, monkeypatch):
 def test_predict_works_in_a_process_of_its_own_with_workers(videos, small_model):
     words = ["predict", small_model, "in/b", "--json", "-", "--data.workers", "1"]
     run = subprocess.run([sys.executable, "-m", "cliptide.app", *words], capture_output=True)
-    assert (run.returncode, run.stderr) == (0, b"")
+    # A loaded machine takes more than the ten seconds after which a line tells how far it is.
+    told = [line for line in run.stderr.splitlines() if not line.startswith(b"Predicting: ")]
+    assert (run.returncode, told) == (0, [])
     assert [row["video"] for row in json.loads(run.stdout)] == FOUND[1:3]

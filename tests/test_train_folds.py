@@ -10,6 +10,7 @@ import pytest
 from cliptide.app.evaluation.evaluate import evaluate
 from cliptide.app.evaluation.predictions import read_predictions
 from cliptide.app.training import folds as folds_module
+from cliptide.app.training.single import train_single
 from cliptide.app.training.train import train
 from cliptide.configs.errors import ConfigError, InputError, SplitError
 from cliptide.configs.schema import DataConfig, EvalConfig, ModelConfig, RunConfig, TrainConfig
@@ -91,11 +92,11 @@ def test_a_run_broken_off_goes_on_with_its_fold(
         if len(trained) == 2:
             raise KeyboardInterrupt
         trained.append(data)
-        return train(data, **options)
+        return train_single(data, **options)
 
     out = tmp_path / "broken"
     with monkeypatch.context() as patched:
-        patched.setattr(folds_module, "train", train_until_third)
+        patched.setattr(folds_module, "train_single", train_until_third)
         with pytest.raises(KeyboardInterrupt):
             train(small_data, folds=4, config=TINY, out=out)
     assert f"cliptide train --resume {out}" in capsys.readouterr().err
