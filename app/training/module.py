@@ -111,7 +111,7 @@ class ClassifierModule(LightningModule):
         """Add the gradients of a batch, chunk by chunk.
 
         Of several batches in a step each weighs by its clips, so that they learn as one batch of
-        them all would.
+        them all would; with class weights nearly so, as each batch is averaged by its own.
         """
         count = len(batch.lengths)
         weight = count / self.config.batch_size if self.config.accumulate > 1 else 1.0

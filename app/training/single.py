@@ -15,12 +15,12 @@ from cliptide.app.training.start import (
     fresh_network,
     load_checkpoint,
     new_network,
+    read_split,
     trainer_precision,
     with_whole_path,
 )
 from cliptide.configs.errors import InputError
 from cliptide.configs.schema import RunConfig
-from cliptide.datasets.folds import read_fold
 from cliptide.models.bundle import read_info
 
 
@@ -63,17 +63,7 @@ def train_single(
     config = with_whole_path(config)
     where = resolve_device(device or config.device)
     precision = trainer_precision(config.train.precision, where)
-    catalog, plan = read_fold(
-        data,
-        kind=config.data.kind,
-        folds=config.data.folds,
-        fold=config.data.fold,
-        group_regex=config.data.group_regex,
-        task=config.data.task,
-        seed=config.seed,
-        val_share=config.data.val_share,
-        test_share=config.data.test_share,
-    )
+    catalog, plan = read_split(data, config)
     if resume is not None:
         network = fresh_network(config, catalog, plan, load_weights=False)
         load_checkpoint(network, folder)

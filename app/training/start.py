@@ -13,11 +13,28 @@ from cliptide.app.training.loss import check_fits_task
 from cliptide.configs.errors import ConfigError, InputError
 from cliptide.configs.schema import ModelConfig, RunConfig, parse_size
 from cliptide.datasets.catalog import Catalog
+from cliptide.datasets.folds import read_fold
 from cliptide.datasets.labels import numbers_in
 from cliptide.datasets.splits import SplitPlan
 from cliptide.models.build import build_recognizer, check_frame_size
 from cliptide.models.bundle import read_info, start_from
 from cliptide.models.recognizer import Recognizer
+
+
+def read_split(data: Path, config: RunConfig) -> tuple[Catalog, SplitPlan]:
+    """Read a data set and split it as a config says; see `read_fold`."""
+    keys = config.data
+    return read_fold(
+        data,
+        kind=keys.kind,
+        folds=keys.folds,
+        fold=keys.fold,
+        group_regex=keys.group_regex,
+        task=keys.task,
+        seed=config.seed,
+        val_share=keys.val_share,
+        test_share=keys.test_share,
+    )
 
 
 def config_from_model(path: Path) -> RunConfig:

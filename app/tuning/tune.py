@@ -19,7 +19,7 @@ from cliptide.app.inference.terminal import log
 from cliptide.app.training.encoding import EncodedStore
 from cliptide.app.training.loss import check_fits_task
 from cliptide.app.training.split_table import show_split
-from cliptide.app.training.start import new_network, with_whole_path
+from cliptide.app.training.start import new_network, read_split, with_whole_path
 from cliptide.app.tuning.draw import SAMPLERS
 from cliptide.app.tuning.folder import TRIALS_FILE, SearchKey, claim_folder, find_folder, url_in
 from cliptide.app.tuning.leaderboard import write_trials
@@ -30,7 +30,7 @@ from cliptide.app.tuning.trial import Search
 from cliptide.configs.errors import ConfigError
 from cliptide.configs.schema import RunConfig
 from cliptide.datasets.catalog import Catalog
-from cliptide.datasets.folds import make_validation_folds, read_fold
+from cliptide.datasets.folds import make_validation_folds
 from cliptide.datasets.splits import SplitPlan
 
 # The median of fewer trials says little.
@@ -81,17 +81,7 @@ def tune(
     data, base = Path(data), with_whole_path(config or RunConfig())
     given = None if space is None else _given_space(space, base)
     where = resolve_device(device or base.device)
-    catalog, plan = read_fold(
-        data,
-        kind=base.data.kind,
-        folds=base.data.folds,
-        fold=base.data.fold,
-        group_regex=base.data.group_regex,
-        seed=base.seed,
-        val_share=base.data.val_share,
-        test_share=base.data.test_share,
-        task=base.data.task,
-    )
+    catalog, plan = read_split(data, base)
     searched = default_space(base, task=catalog.task) if given is None else given
     _require_trainable(base, searched, catalog, plan, where)
     plans = (
