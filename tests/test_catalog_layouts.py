@@ -6,7 +6,7 @@ from typing import get_args
 import pytest
 from test_catalog import groups, labels, make_files, make_link, splits, write
 
-from cliptide.app.evaluation.report import _ORIGINS
+from cliptide.app.evaluation.report.page import _ORIGINS
 from cliptide.app.training.split_table import ORIGINS
 from cliptide.configs.errors import DataError, SplitError
 from cliptide.datasets.catalog import Catalog, read_catalog

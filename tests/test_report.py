@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from cliptide.app.evaluation import report as report_module
-from cliptide.app.evaluation.metrics import compute_metrics
+from cliptide.app.evaluation.figures.metrics import compute_metrics
 from cliptide.app.evaluation.predictions import VideoPrediction
-from cliptide.app.evaluation.report import Mistake, Report, write_report
+from cliptide.app.evaluation.report.page import Mistake, Report, write_report
 
 EVIL = "</script><script>alert('x')</script><b>&"
 
@@ -336,10 +336,10 @@ def test_one_hundred_and_one_classes_stay_small(tmp_path: Path) -> None:
 def test_templates_are_found_beside_the_module() -> None:
     folder = Path(report_module.__file__).parent
     assert {path.name for path in folder.glob("*.jinja")} == {
-        "report.html.jinja",
-        "report.multi.html.jinja",
-        "report.regression.html.jinja",
-        "report.css.jinja",
-        "report.js.jinja",
+        "page.html.jinja",
+        "multi.html.jinja",
+        "regression.html.jinja",
+        "page.css.jinja",
+        "page.js.jinja",
         "plots.js.jinja",
     }

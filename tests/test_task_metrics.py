@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from cliptide.app.evaluation.bootstrap import interval_of_map, weighted_average_precisions
-from cliptide.app.evaluation.metrics import compute_metrics
+from cliptide.app.evaluation.figures.bootstrap import interval_of_map, weighted_average_precisions
+from cliptide.app.evaluation.figures.metrics import compute_metrics
+from cliptide.app.evaluation.figures.ranking import best_thresholds, mean_average_precision
 from cliptide.app.evaluation.mistakes import worst
 from cliptide.app.evaluation.predictions import (
     VideoPrediction,
     read_predictions,
     write_predictions,
 )
-from cliptide.app.evaluation.ranking import best_thresholds, mean_average_precision
 
 LABELS = ["fall", "flash", "rise"]
 CUTS = (0.4, 0.5, 0.6)

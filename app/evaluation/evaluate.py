@@ -14,10 +14,10 @@ from typing import Any
 
 import torch
 
-from cliptide.app.evaluation.metrics import compute_metrics
+from cliptide.app.evaluation.figures.metrics import compute_metrics
 from cliptide.app.evaluation.mistakes import film_strips
 from cliptide.app.evaluation.predictions import VideoPrediction, write_predictions
-from cliptide.app.evaluation.report import Report, write_report
+from cliptide.app.evaluation.report.page import Report, write_report
 from cliptide.app.evaluation.run_folder import claim_run_folder, data_name
 from cliptide.app.inference.device import describe_device
 from cliptide.app.inference.recognise import ActionRecognizer, load

@@ -9,7 +9,7 @@ from cliptide.app.evaluation.predictions import (
     is_labelled,
     most_confident_mistakes,
 )
-from cliptide.app.evaluation.report import STRIP_HEIGHT, Mistake
+from cliptide.app.evaluation.report.page import STRIP_HEIGHT, Mistake
 from cliptide.app.inference.terminal import warn
 from cliptide.configs.errors import VideoError
 from cliptide.configs.tasks import Task

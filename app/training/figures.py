@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cliptide.app.evaluation.ranking import best_thresholds, mean_average_precision, mean_r2
+from cliptide.app.evaluation.figures.ranking import best_thresholds, mean_average_precision, mean_r2
 from cliptide.configs.tasks import Task
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from cliptide.app.evaluation.evaluate import write_evaluation
-from cliptide.app.evaluation.metrics import compute_metrics
+from cliptide.app.evaluation.figures.metrics import compute_metrics
 from cliptide.app.evaluation.predictions import VideoPrediction, read_predictions
 from cliptide.app.evaluation.run_folder import claim_run_folder, data_name
 from cliptide.app.inference.device import resolve_device

@@ -19,7 +19,7 @@ from cliptide.app.evaluation.evaluate import (
     predict_records,
     write_evaluation,
 )
-from cliptide.app.evaluation.metrics import HEADLINES, compute_metrics
+from cliptide.app.evaluation.figures.metrics import HEADLINES, compute_metrics
 from cliptide.app.inference.device import describe_device
 from cliptide.app.inference.recognise import ActionRecognizer, load
 from cliptide.app.inference.terminal import format_seconds, log, track

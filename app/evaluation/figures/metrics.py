@@ -13,16 +13,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cliptide.app.evaluation.bootstrap import (
+from cliptide.app.evaluation.figures.bootstrap import (
     Unit,
     interval_of_mean,
     num_groups,
     over_groups,
     units_of,
 )
-from cliptide.app.evaluation.multi_metrics import multi_metrics
+from cliptide.app.evaluation.figures.multi_metrics import multi_metrics
+from cliptide.app.evaluation.figures.regression_metrics import regression_metrics
 from cliptide.app.evaluation.predictions import VideoPrediction, is_labelled
-from cliptide.app.evaluation.regression_metrics import regression_metrics
 from cliptide.configs.tasks import Task
 from cliptide.datasets.labels import classes_of
 

@@ -1,8 +1,8 @@
 """The report: one HTML file that needs no network and no other file.
 
-Python prepares figures and words (`_context`), `report.html.jinja` lays them out,
-`report.js.jinja` draws what one hovers with Plotly and gives it the colours of the page, which
-stand in `report.css.jinja` alone. A content security policy in the page forbids every request.
+Python prepares figures and words (`_context`), `page.html.jinja` lays them out,
+`page.js.jinja` draws what one hovers with Plotly and gives it the colours of the page, which
+stand in `page.css.jinja` alone. A content security policy in the page forbids every request.
 """
 
 import base64
@@ -19,7 +19,7 @@ import numpy.typing as npt
 from markupsafe import Markup
 
 from cliptide.app.evaluation.predictions import VideoPrediction
-from cliptide.app.evaluation.report_tasks import OUTPUT_WORDS, no_skill_remark, target_figures
+from cliptide.app.evaluation.report.tasks import OUTPUT_WORDS, no_skill_remark, target_figures
 from cliptide.configs.tasks import Task
 
 STRIP_HEIGHT = 120
@@ -128,7 +128,7 @@ def write_report(path: str | Path, report: Report) -> None:
     Raises:
         ValueError: The frames of a mistake are not (N, H, W, 3) uint8.
     """
-    page = page_environment().get_template("report.html.jinja").render(_context(report))
+    page = page_environment().get_template("page.html.jinja").render(_context(report))
     # Names of files that are no UTF-8 hold lone surrogates, which no page can show.
     Path(path).write_bytes(page.encode("utf-8", errors="replace"))
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from cliptide.app.evaluation.bootstrap import Unit, interval_of_mean
+from cliptide.app.evaluation.figures.bootstrap import Unit, interval_of_mean
+from cliptide.app.evaluation.figures.ranking import mean_r2, r2
 from cliptide.app.evaluation.predictions import VideoPrediction
-from cliptide.app.evaluation.ranking import mean_r2, r2
 from cliptide.datasets.labels import numbers_in
 
 

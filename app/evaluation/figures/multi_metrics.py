@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from cliptide.app.evaluation.bootstrap import Unit, interval_of_map
+from cliptide.app.evaluation.figures.bootstrap import Unit, interval_of_map
+from cliptide.app.evaluation.figures.ranking import average_precisions, mean_average_precision
 from cliptide.app.evaluation.predictions import VideoPrediction
-from cliptide.app.evaluation.ranking import average_precisions, mean_average_precision
 from cliptide.configs.tasks import DEFAULT_THRESHOLD
 from cliptide.datasets.labels import names_in
 

@@ -1,0 +1,1 @@
+"""Figures from predictions alone: metrics, intervals, calibration, slices."""
