@@ -336,9 +336,12 @@ class EvalConfig:
 
     Args:
         clips: Clips taken from each video; their scores are averaged.
+        probes: Whether to try the test videos with frames shuffled, reversed and one alone, and
+            to train baselines that are blind to order on what the encoder makes of each frame.
     """
 
     clips: int = 3
+    probes: bool = True
 
     def __post_init__(self) -> None:
         check_types(self, section="eval")

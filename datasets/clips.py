@@ -19,6 +19,7 @@ from cliptide.configs.tasks import Task
 from cliptide.datasets.fitting import Fit, place, set_in_frame
 from cliptide.datasets.kept import KeptClips
 from cliptide.datasets.labels import encode_label
+from cliptide.datasets.looks import Looks, looks_of
 from cliptide.datasets.records import SampleRecord
 from cliptide.datasets.sampling import SamplingRule, choose_indices, segment_bounds
 from cliptide.datasets.transforms import ClipTransform, clip_transform, decode_size
@@ -37,6 +38,7 @@ class Sample:
         frames_used: Different frames read, over all views.
         used_fps: Frames used per second of clip, for each view.
         duration_s: Length of the clip in the video, seconds.
+        looks: What the first view looks like; None in training, where nobody asks.
         error: Why it could not be read, or "".
     """
 
@@ -46,6 +48,7 @@ class Sample:
     frames_used: int = 0
     used_fps: tuple[float, ...] = ()
     duration_s: float = 0.0
+    looks: Looks | None = None
     error: str = ""
 
 
@@ -117,8 +120,9 @@ class ClipDataset(Dataset[Sample]):
             clips = [frames[indices] for indices in chosen]
             frame_s = (pts_s[-1] - pts_s[0]) / max(1, len(pts_s) - 1)
             duration_s = float(pts_s[-1] - pts_s[0] + frame_s)
+            looks = None
         else:
-            pts_s, duration_s, chosen, clips = self._decode(record, empty.index, rng)
+            pts_s, duration_s, chosen, clips, looks = self._decode(record, empty.index, rng)
         if training:
             clips = [self._augmented(clip, int(rng.integers(2**31))) for clip in clips]
         return replace(
@@ -129,6 +133,7 @@ class ClipDataset(Dataset[Sample]):
             frames_used=len({i for indices in chosen for i in indices}),
             used_fps=tuple(used_fps(pts_s[indices], duration_s) for indices in chosen),
             duration_s=duration_s,
+            looks=looks,
         )
 
     def _choose(self, pts_s: NDArray[np.float64], rng: np.random.Generator) -> list[list[int]]:
@@ -143,20 +148,23 @@ class ClipDataset(Dataset[Sample]):
 
     def _decode(
         self, record: SampleRecord, index: int, rng: np.random.Generator
-    ) -> tuple[NDArray[np.float64], float, list[list[int]], list[NDArray[np.uint8]]]:
-        """Time stamps and length of the clip, indices of each view and their frames."""
+    ) -> tuple[NDArray[np.float64], float, list[list[int]], list[NDArray[np.uint8]], Looks | None]:
+        """Time stamps and length of the clip, indices of each view, their frames and looks."""
         with open_video(record.source) as video:
             first, pts_s, duration_s = times_in(video, record)
             chosen = self._choose(pts_s, rng)
             if self.kept is not None and self.kept.has_room(len(pts_s), self.read_size):
                 frames = self._fitted(video, range(first, first + len(pts_s)))
                 self.kept.put(index, pts_s, frames)
-                return pts_s, duration_s, chosen, [frames[indices] for indices in chosen]
+                return pts_s, duration_s, chosen, [frames[indices] for indices in chosen], None
             wanted = sorted({i for indices in chosen for i in indices})
             place = {i: row for row, i in enumerate(wanted)}
             frames = self._fitted(video, [first + i for i in wanted])
             clips = [frames[[place[i] for i in indices]] for indices in chosen]
-            return pts_s, duration_s, chosen, clips
+            looks = None
+            if self.augment is None:
+                looks = looks_of(clips[0], width=video.width, height=video.height)
+            return pts_s, duration_s, chosen, clips, looks
 
     def _fitted(self, video: Video, indices: Sequence[int]) -> NDArray[np.uint8]:
         return read_fitted(video, indices, size=self.read_size, fit=self.fit)

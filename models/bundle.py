@@ -17,10 +17,11 @@ from torch import nn
 from cliptide.configs.errors import InputError, ModelFileError
 from cliptide.configs.schema import ModelConfig
 from cliptide.configs.tasks import TASKS, Task
+from cliptide.models.baselines import PREFIX, FrameBaselines
 from cliptide.models.build import build_recognizer
 from cliptide.models.recognizer import Recognizer
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 METADATA_KEY = "cliptide"
 
 
@@ -47,6 +48,12 @@ class ModelInfo:
         fit: How a picture is fitted into `size`; files without it mean `resize`.
         thresholds: For task multi, the score from which on each label is given; files without
             it mean 0.5.
+        temperature: For task single, what a video's scores are made calibrated with: each is
+            raised to the power 1 / temperature, and their sum made 1 again. Fitted on validation
+            (Guo et al., "On Calibration of Modern Neural Networks", 2017).
+        nothing_below: For task single, the highest score under which an answer is better taken
+            for "nothing of these": 95 % of the right answers on validation are above it; None
+            where that is not known.
         format_version: Version of this description.
     """
 
@@ -67,13 +74,17 @@ class ModelInfo:
     fit: str = "resize"
     task: Task = "single"
     thresholds: tuple[float, ...] = ()
+    temperature: float = 1.0
+    nothing_below: float | None = None
     format_version: int = FORMAT_VERSION
 
 
-def save_model(path: Path, network: nn.Module, info: ModelInfo) -> None:
+def save_model(
+    path: Path, network: nn.Module, info: ModelInfo, *, baselines: FrameBaselines | None = None
+) -> None:
     """Write the model file; a crash meanwhile leaves the old file as it was."""
     # Buffers can share memory or be strided; safetensors stores neither.
-    state = network.state_dict()
+    state = network.state_dict() | (baselines.tensors() if baselines else {})
     tensors = {key: value.detach().cpu().contiguous().clone() for key, value in state.items()}
     scratch = path.with_name(path.name + ".part")
     # Not save_file, which makes a file that its owner alone may read.
@@ -120,6 +131,8 @@ def read_info(path: Path) -> ModelInfo:
             values[key] = tuple(values[key])
         values["thresholds"] = tuple(values.get("thresholds", ()))
         info = ModelInfo(**values)
+        if not info.temperature > 0:
+            raise ValueError(f"the temperature is {info.temperature}")
     except (KeyError, TypeError, ValueError) as error:
         raise ModelFileError(
             f"The description in {path} is damaged ({error!r}). Copy the file again or retrain."
@@ -148,7 +161,8 @@ def load_model(path: Path) -> tuple[Recognizer, ModelInfo]:
             task=info.task,
             size=info.size,
         )
-        network.load_state_dict(read_tensors(path))
+        tensors = read_tensors(path)
+        network.load_state_dict({k: v for k, v in tensors.items() if not k.startswith(PREFIX)})
     except (KeyError, TypeError, RuntimeError, InputError) as error:
         # torch lists every tensor, each in a line of its own.
         cause = textwrap.shorten(str(error), 200, placeholder=" ...")
@@ -162,6 +176,11 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
     """Read the weights of a model file."""
     with safe_open(path, framework="pt") as file:
         return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+
+
+def read_baselines(path: Path) -> FrameBaselines | None:
+    """Read the baselines that a model file brings along; None where it brings none."""
+    return FrameBaselines.from_tensors(read_tensors(path))
 
 
 def start_from(network: Recognizer, path: Path, *, same_classes: bool) -> list[str]:

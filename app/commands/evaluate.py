@@ -29,6 +29,20 @@ def _add_arguments(parser: Parser) -> None:
         help="Clips a video; as in training by default.",
     )
     parser.add_argument(
+        "--eval.probes",
+        type=bool,
+        default=True,
+        help="Whether to try the videos with frames shuffled, reversed and one alone, and the "
+        "baselines of the model file.",
+    )
+    parser.add_argument(
+        "--map",
+        action="append",
+        default=[],
+        metavar="OLD=NEW",
+        help="A class of DATA and the model's name for it; may be given several times.",
+    )
+    parser.add_argument(
         "--data.kind",
         type=str | None,
         default=None,
@@ -58,6 +72,7 @@ def _add_arguments(parser: Parser) -> None:
 def _run(parser: Parser, args: Namespace) -> int:
     require_data(args.DATA)
     from cliptide.app.evaluation.evaluate import evaluate
+    from cliptide.app.evaluation.reading import parse_renames
     from cliptide.app.results import show_evaluation
 
     evaluation = evaluate(
@@ -67,15 +82,17 @@ def _run(parser: Parser, args: Namespace) -> int:
         out=args.out,
         overwrite=args.overwrite,
         clips=args.eval.clips,
+        probes=args.eval.probes,
         workers=args.data.workers,
         kind=args.data.kind,
         fold=args.data.fold,
         group_regex=args.data.group_regex,
+        renames=parse_renames(args.map),
         seed=args.seed,
         device=args.device,
     )
     show_evaluation(evaluation)
-    return 0
+    return 1 if all(row.failed for row in evaluation.predictions) else 0
 
 
 COMMAND = Command(

@@ -7,7 +7,13 @@ from pathlib import Path
 from cliptide.configs.errors import InputError
 
 # What a run writes; with --overwrite these go, and nothing else in the folder does.
-EVALUATION_FILES = ("metrics.json", "predictions.csv", "report.html")
+EVALUATION_FILES = (
+    "metrics.json",
+    "predictions.csv",
+    "clips.csv",
+    "report.json",
+    "report.html",
+)
 TRAINING_FILES = (
     "config.yaml",
     "model.safetensors",

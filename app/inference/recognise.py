@@ -10,6 +10,7 @@ from typing import Any, cast, get_args
 import torch
 
 from cliptide.app.inference.device import resolve_device
+from cliptide.app.inference.probing import Probe
 from cliptide.app.inference.scoring import VideoScores, score_videos
 from cliptide.configs.errors import ModelFileError, VideoError
 from cliptide.configs.schema import DataConfig, EvalConfig
@@ -166,7 +167,12 @@ class ActionRecognizer:
         return self.info.thresholds or (DEFAULT_THRESHOLD,) * len(self.class_names)
 
     def score_records(
-        self, records: Sequence[SampleRecord], *, clips: int | None = None, workers: int = 0
+        self,
+        records: Sequence[SampleRecord],
+        *,
+        clips: int | None = None,
+        workers: int = 0,
+        probe: Probe | None = None,
     ) -> Iterator[VideoScores]:
         """Score each record once, in order, unreadable ones included.
 
@@ -175,6 +181,7 @@ class ActionRecognizer:
             clips: Clips taken from each video; their scores are averaged. As in training when
                 left out.
             workers: Processes that decode; 0 decodes in this one.
+            probe: What to try beside the clips as they are.
 
         Raises:
             ConfigError: `clips` or `workers` is too small.
@@ -199,7 +206,14 @@ class ActionRecognizer:
             workers=workers,
             pin_memory=self.device.type == "cuda",
         )
-        return score_videos(self.network, loader, device=self.device, task=self.info.task)
+        return score_videos(
+            self.network,
+            loader,
+            device=self.device,
+            task=self.info.task,
+            temperature=self.info.temperature,
+            probe=probe,
+        )
 
     def predict_many(
         self,

@@ -1,16 +1,18 @@
 """Scores of videos: every clip through the network, the mean over the clips of a video."""
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from cliptide.app.inference.probing import Probe
 from cliptide.configs.errors import CliptideError
 from cliptide.configs.tasks import Task
 from cliptide.datasets.loaders import Batch
+from cliptide.datasets.looks import Looks
 from cliptide.models.recognizer import Recognizer
 
 _SCORES: dict[Task, Callable[[Tensor], Tensor]] = {
@@ -31,6 +33,8 @@ class VideoScores:
         frames_used: Different frames of the video that were looked at.
         duration_s: Length of the clip, seconds.
         error: Why it could not be read, or "".
+        looks: What it looks like; None when it could not be read.
+        tried: (K,) scores under each condition of a probe, not calibrated.
     """
 
     index: int
@@ -38,6 +42,33 @@ class VideoScores:
     frames_used: int = 0
     duration_s: float = 0.0
     error: str = ""
+    looks: Looks | None = None
+    tried: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+
+
+def calibrated(scores: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:
+    """Make scores as sure as they are right: p ** (1 / temperature), summing to 1 again.
+
+    The order of the classes stays as it is, and 1 / temperature takes it back.
+
+    Args:
+        scores: (..., K) probabilities, summing to 1.
+        temperature: Above 1 for a model that is too sure, below 1 for one that is not sure
+            enough (Guo et al., "On Calibration of Modern Neural Networks", 2017; here on the mean
+            over a video's clips).
+    """
+    if temperature == 1.0:
+        return scores
+    with np.errstate(divide="ignore"):  # the logarithm of 0 becomes a score of 0 again
+        powers = np.log(scores) / temperature
+    raised = np.exp(powers - powers.max(axis=-1, keepdims=True))
+    return np.asarray(raised / raised.sum(axis=-1, keepdims=True))
+
+
+def scores_of(outputs: Tensor, *, task: Task, temperature: float = 1.0) -> NDArray[np.float64]:
+    """Turn outputs of the network (B, K) into scores (B, K): probabilities, or numbers."""
+    scores = _SCORES[task](outputs.double() if outputs.device.type != "mps" else outputs)
+    return calibrated(scores.cpu().numpy().astype(np.float64), temperature)
 
 
 def score_videos(
@@ -46,6 +77,8 @@ def score_videos(
     *,
     device: torch.device,
     task: Task = "single",
+    temperature: float = 1.0,
+    probe: Probe | None = None,
 ) -> Iterator[VideoScores]:
     """Score each sample of the batches once, in their order.
 
@@ -54,31 +87,56 @@ def score_videos(
         batches: From `datasets.loaders`; all views of a video lie in one batch.
         device: Where the network is.
         task: What its outputs mean.
+        temperature: For a single label, see `calibrated`.
+        probe: What else to try.
 
     Raises:
         CliptideError: A score is not a number: the network itself is broken, not a video.
     """
     for batch in batches:
-        means: dict[int, NDArray[np.float64]] = {}
+        means: dict[str, dict[int, NDArray[np.float64]]] = {}
         if len(batch.clips):
             with torch.inference_mode():
                 moved = batch.to(device)
-                logits = network(moved.clips, moved.lengths)
-                scores = _SCORES[task](logits.double() if device.type != "mps" else logits)
-            rows = scores.cpu().numpy().astype(np.float64)
-            if not np.isfinite(rows).all():
-                raise CliptideError(
-                    "The model's scores are not numbers (NaN): its training diverged. Train "
-                    "again with a smaller --train.lr or --train.clip_grad, or --train.precision "
-                    "fp32."
-                )
-            owners = batch.indices.numpy()
-            means = {int(index): rows[owners == index].mean(axis=0) for index in np.unique(owners)}
+                tried: dict[str, Tensor] = {}
+                if probe is None:
+                    outputs = network(moved.clips, moved.lengths)
+                else:
+                    outputs, tried = probe.outputs(network, moved)
+            means = {
+                name: _means(logits, batch.indices, task=task)
+                for name, logits in ({_AS_IT_IS: outputs} | tried).items()
+            }
         for sample in batch.samples:
             yield VideoScores(
                 index=sample.index,
-                scores=means.get(sample.index),
+                scores=_final(means.get(_AS_IT_IS, {}).get(sample.index), temperature),
                 frames_used=sample.frames_used,
                 duration_s=sample.duration_s,
                 error=sample.error,
+                looks=sample.looks,
+                tried={
+                    name: of_video[sample.index]
+                    for name, of_video in means.items()
+                    if name != _AS_IT_IS and sample.index in of_video
+                },
             )
+
+
+_AS_IT_IS = ""
+
+
+def _means(logits: Tensor, indices: Tensor, *, task: Task) -> dict[int, NDArray[np.float64]]:
+    """The mean of the scores over each video's clips."""
+    rows = scores_of(logits, task=task)
+    if not np.isfinite(rows).all():
+        raise CliptideError(
+            "The model's scores are not numbers (NaN): its training diverged. Train again with a "
+            "smaller --train.lr or --train.clip_grad, or --train.precision fp32."
+        )
+    owners = indices.numpy()
+    return {int(index): rows[owners == index].mean(axis=0) for index in np.unique(owners)}
+
+
+def _final(scores: NDArray[np.float64] | None, temperature: float) -> NDArray[np.float64] | None:
+    return None if scores is None else calibrated(scores, temperature)

@@ -17,12 +17,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from cliptide.app.evaluation.evaluate import write_evaluation
+from cliptide.app.evaluation.clip_facts import ClipFacts, read_clip_facts
 from cliptide.app.evaluation.figures.metrics import compute_metrics
+from cliptide.app.evaluation.mistakes import pooled_strips
 from cliptide.app.evaluation.predictions import VideoPrediction, read_predictions
+from cliptide.app.evaluation.report.stored import StoredReport, read_stored
 from cliptide.app.evaluation.run_folder import claim_run_folder, data_name
+from cliptide.app.evaluation.scored import Scored
+from cliptide.app.evaluation.writing import write_evaluation
 from cliptide.app.inference.device import resolve_device
-from cliptide.app.inference.recognise import load
 from cliptide.app.inference.terminal import log
 from cliptide.app.training.config_file import (
     read_config_file,
@@ -38,6 +41,7 @@ from cliptide.configs.schema import RunConfig
 from cliptide.datasets.catalog import Catalog
 from cliptide.datasets.folds import read_folds
 from cliptide.datasets.splits import SplitPlan
+from cliptide.models.bundle import read_info
 
 _COLUMNS = ("num_scored", "num_failed", "best_epoch", "split_fingerprint")
 
@@ -51,12 +55,16 @@ class FoldResult:
         out: Its run folder.
         metrics: What its metrics.json holds.
         predictions: One row a video of the fold.
+        facts: What each readable video is like.
+        stored: What else its report shows.
     """
 
     number: int
     out: Path
     metrics: Mapping[str, Any]
     predictions: tuple[VideoPrediction, ...]
+    facts: tuple[ClipFacts, ...]
+    stored: StoredReport
 
 
 @dataclass(frozen=True)
@@ -235,7 +243,9 @@ def _read_fold(out: Path, *, number: int) -> FoldResult:
     # From the files also where it was trained just now: a resumed run gives the same figures.
     metrics = json.loads((out / "metrics.json").read_text("utf-8"))
     rows, _ = read_predictions(out / "predictions.csv", task=metrics["task"])
-    return FoldResult(number, out, metrics, tuple(rows))
+    facts = read_clip_facts(out / "clips.csv")
+    stored = read_stored(out / "report.json")
+    return FoldResult(number, out, metrics, tuple(rows), tuple(facts), stored)
 
 
 def summary(metrics: Sequence[Mapping[str, Any]], figure: str) -> dict[str, Any]:
@@ -260,14 +270,16 @@ def _pool(
 ) -> FoldsResult:
     catalog, plan = splits[0]
     shown = _number if catalog.task == "regression" else _percent
-    recognizers = [load(one.out / "model.safetensors", device=device) for one in results]
+    infos = [read_info(one.out / "model.safetensors") for one in results]
     # Each fold has thresholds of its own; those of all together are judged by their mean.
     thresholds = [
-        statistics.fmean(each)
-        for each in zip(*(one.info.thresholds for one in recognizers), strict=True)
+        statistics.fmean(each) for each in zip(*(info.thresholds for info in infos), strict=True)
     ]
     names = FOLD_FIGURES[catalog.task]
-    rows = [row for result in results for row in result.predictions]
+    scored = Scored(
+        tuple(row for result in results for row in result.predictions),
+        tuple(clip for result in results for clip in result.facts),
+    )
     by_name = {r.name: r for _, one in splits for r in one.records if r.split == "test"}
     torn = sorted({group for _, one in splits for group in one.torn_groups})
     summaries = {
@@ -275,14 +287,16 @@ def _pool(
     }
     metrics = {
         **compute_metrics(
-            rows,
+            scored.rows,
             catalog.class_names,
             split="test",
             seed=config.seed,
             task=catalog.task,
             thresholds=thresholds,
+            clips=scored.facts,
         ),
         "torn_groups": len(torn),
+        "views": config.eval.clips,
         "folds": {
             "count": len(results),
             "official": plan.origin == "official",
@@ -292,7 +306,10 @@ def _pool(
     }
     write_evaluation(
         folder,
-        recognizer=recognizers[0],
+        scored=scored,
+        class_names=catalog.class_names,
+        task=catalog.task,
+        device=resolve_device(device),
         catalog=catalog,
         plan=replace(
             plan,
@@ -300,11 +317,14 @@ def _pool(
             torn_groups=tuple(torn),
             fingerprint="",
         ),
-        split="test",
-        rows=rows,
         metrics=metrics,
         title=f"{folder.resolve().name}: {len(results)} folds",
-        config_yaml=(folder / "config.yaml").read_text(encoding="utf-8"),
+        mistakes=pooled_strips(
+            scored.rows,
+            [strip for result in results for strip in result.stored.mistakes],
+            class_names=catalog.class_names,
+            task=catalog.task,
+        ),
         facts={
             **{
                 f"{name}, mean of {len(results)} folds": f"{shown(figures['mean'])} "

@@ -2,8 +2,7 @@
 
 import signal
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,34 +10,28 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
-from torch.utils.data import DataLoader
 
-from cliptide.app.evaluation.evaluate import (
-    Evaluation,
-    library_versions,
-    predict_records,
-    write_evaluation,
-)
+from cliptide.app.evaluation.evaluate import Evaluation, timings
 from cliptide.app.evaluation.figures.metrics import HEADLINES, compute_metrics
+from cliptide.app.evaluation.mistakes import confused_pairs, mistake_strips
+from cliptide.app.evaluation.scored import score_all
+from cliptide.app.evaluation.writing import library_versions, write_evaluation
 from cliptide.app.inference.device import describe_device
-from cliptide.app.inference.recognise import ActionRecognizer, load
-from cliptide.app.inference.terminal import format_seconds, log, track
+from cliptide.app.inference.probing import Probe
+from cliptide.app.inference.recognise import load
+from cliptide.app.inference.terminal import format_seconds, log
 from cliptide.app.training.callbacks import DataWatch, EpochKeeper, Quarantine
-from cliptide.app.training.encoding import EncodedStore, encode_clips, encoder_stays
+from cliptide.app.training.encoding import EncodedStore
 from cliptide.app.training.figures import FIGURES
+from cliptide.app.training.judging import calibrate, learn_baselines
 from cliptide.app.training.loss import check_fits_task, training_loss, validation_loss
 from cliptide.app.training.module import ClassifierModule
 from cliptide.app.training.progress import TrainingProgress
 from cliptide.app.training.quiet import quiet_lightning
-from cliptide.configs.schema import RunConfig, parse_size
+from cliptide.app.training.run_data import RunData
+from cliptide.configs.schema import RunConfig
 from cliptide.datasets.catalog import Catalog
-from cliptide.datasets.clips import ClipDataset, Sample
-from cliptide.datasets.encoded import EncodedClip, EncodedDataset
-from cliptide.datasets.kept import SHARE_OF_FREE_MEMORY, KeptClips, free_memory_bytes
-from cliptide.datasets.lengths import clip_lengths
-from cliptide.datasets.loaders import make_loader, worker_context, worker_count
-from cliptide.datasets.sampling import SamplingRule
-from cliptide.datasets.splits import SplitPlan, require_split
+from cliptide.datasets.splits import SplitPlan
 from cliptide.models.bundle import ModelInfo, save_model
 from cliptide.models.recognizer import Recognizer
 
@@ -120,23 +113,19 @@ class Run:
             precision,
             resumed,
         )
-        self.size = parse_size(config.data.size)
-        self.rule = SamplingRule(
-            config.data.sampling,
-            config.data.frames,
-            config.data.rate_fps,
-            config.data.stride,
+        self.data = RunData(
+            config,
+            catalog,
+            plan,
+            device=device,
+            precision=precision,
+            store=store or EncodedStore(),
         )
-        where = str(catalog.root)
-        self.train_records = require_split(plan.records, "train", where=where)
-        self.val_records = require_split(plan.records, "val", where=where)
-        self.test_records = require_split(plan.records, "test", where=where)
-        self.workers = worker_count(config.data.workers, num_samples=len(self.train_records))
         self.quarantine = Quarantine(out / "quarantine.csv")
         self.watch = DataWatch(
             self.quarantine,
-            train_records=self.train_records,
-            val_records=self.val_records,
+            train_records=self.data.train_records,
+            val_records=self.data.val_records,
             clock=time.perf_counter,
         )
         self.figure = FIGURES[catalog.task]
@@ -149,8 +138,6 @@ class Run:
             choose=config.train.choose,
         )
         self.progress = progress or TrainingProgress(self.watch, self.figure)
-        self.store = store or EncodedStore()
-        self.encoded_s = 0.0
         self.module: ClassifierModule
 
     def fit_and_evaluate(self) -> TrainingResult:
@@ -160,7 +147,7 @@ class Run:
         total = sum(p.numel() for p in self.network.parameters())
         log(
             f"Training on {describe_device(self.device)}, {self.precision}, "
-            f"{learning:,} of {total:,} parameters learn, {self.workers} loader processes, "
+            f"{learning:,} of {total:,} parameters learn, {self.data.workers} loader processes, "
             f"into {self.out}"
         )
         try:
@@ -179,7 +166,7 @@ class Run:
             KeyboardInterrupt: Ctrl-C was pressed.
         """
         self.quarantine.write()
-        with self._loaders() as (train_loader, val_loader):
+        with self.data.loaders(self.network) as (train_loader, val_loader):
             self.module = ClassifierModule(
                 self.network,
                 config=self.config.train,
@@ -190,7 +177,7 @@ class Run:
                     self.config.train,
                     self.catalog,
                     network=self.network,
-                    train_records=self.train_records,
+                    train_records=self.data.train_records,
                 ),
                 validation_loss=validation_loss(
                     self.config.train, self.catalog, network=self.network
@@ -213,49 +200,66 @@ class Run:
         began = time.perf_counter()
         recognizer = load(self.out / "model.safetensors", device=str(self.device))
         config, class_names = self.config, self.catalog.class_names
-        rows = predict_records(
-            recognizer, self.test_records, clips=config.eval.clips, workers=config.data.workers
+        clips, workers = config.eval.clips, config.data.workers
+        recognizer = calibrate(recognizer, self.data.val_records, clips=clips, workers=workers)
+        baselines = (
+            learn_baselines(recognizer, self.data.plain_loaders) if config.eval.probes else None
         )
-        for record, row in zip(self.test_records, rows, strict=True):
+        probe = Probe(config.seed, baselines) if config.eval.probes else None
+        judged_s = time.perf_counter() - began
+        scored = score_all(
+            recognizer, self.data.test_records, clips=clips, workers=workers, probe=probe
+        )
+        scored_s = time.perf_counter() - began - judged_s
+        for record, row in zip(self.data.test_records, scored.rows, strict=True):
             if row.failed:
                 self.quarantine.add(record, row.error)
         metrics = compute_metrics(
-            rows,
+            scored.rows,
             class_names,
             split="test",
             seed=config.seed,
             task=self.catalog.task,
             thresholds=recognizer.info.thresholds,
+            clips=scored.facts,
+            temperature=recognizer.info.temperature,
+            nothing_below=recognizer.info.nothing_below,
         )
+        mistakes = mistake_strips(recognizer, scored.rows, self.data.test_records)
+        confused = confused_pairs(recognizer, scored.rows, self.data.test_records)
         left_out = self.quarantine.count("train") + self.quarantine.count("val")
+        evaluated_s = time.perf_counter() - began
         metrics = {
             **metrics,
             "num_quarantined": left_out,
             "split_fingerprint": self.plan.fingerprint,
             "torn_groups": len(self.plan.torn_groups),
             "best_epoch": self.keeper.best["epoch"],
+            "views": clips,
+            "timings": {
+                "training_s": round(fitted_s, 3),
+                "calibration_and_baselines_s": round(judged_s, 3),
+                **timings(
+                    scored_s,
+                    videos=len(scored.rows),
+                    explained_s=evaluated_s - judged_s - scored_s,
+                ),
+            },
         }
         headline = {key: metrics[key] for key in HEADLINES[self.catalog.task]}
         info = replace(recognizer.info, metrics=recognizer.info.metrics | {"test": headline})
-        save_model(self.out / "model.safetensors", recognizer.network, info)
-        evaluated_s = time.perf_counter() - began
+        save_model(self.out / "model.safetensors", recognizer.network, info, baselines=baselines)
         slowest = self._slowest(fitted_s, evaluated_s)
         write_evaluation(
             self.out,
-            recognizer=ActionRecognizer(recognizer.network, info, device=self.device),
+            scored=scored,
+            metrics=metrics,
+            class_names=class_names,
+            task=self.catalog.task,
             catalog=self.catalog,
             plan=self.plan,
-            split="test",
-            rows=rows,
-            metrics=metrics,
+            device=self.device,
             title=self.out.resolve().name,
-            config_yaml=(self.out / "config.yaml").read_text(encoding="utf-8"),
-            history=self.keeper.history,
-            quarantined=[
-                (name, reason)
-                for name, (split, reason) in sorted(self.quarantine.reasons.items())
-                if split != "test"  # those stand among the predictions, as failed
-            ],
             facts={
                 "encoder": config.model.encoder + (", frozen" if config.model.freeze else ""),
                 "temporal": f"{config.model.temporal}, {config.model.summary}",
@@ -264,105 +268,14 @@ class Run:
                 "time": f"{format_seconds(fitted_s)} training, "
                 f"{format_seconds(evaluated_s)} evaluation",
                 "slowest": slowest,
+                **({"fold": str(self.catalog.fold)} if self.catalog.fold else {}),
             },
+            mistakes=mistakes,
+            confused=confused,
         )
-        evaluation = Evaluation(metrics, tuple(rows), self.out)
+        evaluation = Evaluation(metrics, scored.rows, self.out)
         kept = "the last" if config.train.choose == "last" else "the best on validation"
         return TrainingResult(self.out, evaluation, self.keeper.best, kept, slowest, left_out)
-
-    @contextmanager
-    def _loaders(self) -> Iterator[tuple[DataLoader[Sample], DataLoader[Sample]]]:
-        """What the training and the validation clips are read by, while training lasts."""
-        encoded = self._encoded_clips()
-        if encoded is not None:
-            train, val = self._datasets(EncodedDataset, *({"clips": clips} for clips in encoded))
-            yield self._loader(train, training=True, workers=0), self._loader(val, workers=0)
-            return
-        with self._kept_clips() as kept:
-            train, val = self._datasets(ClipDataset, *({"kept": store} for store in kept))
-            fewer = min(self.workers, worker_count("auto", num_samples=len(self.val_records)))
-            yield (
-                self._loader(train, training=True, workers=self.workers),
-                self._loader(val, workers=fewer),
-            )
-
-    def _encoded_clips(self) -> tuple[list[EncodedClip], list[EncodedClip]] | None:
-        """Features of all training and validation clips, where the encoder stays as it is."""
-        if not encoder_stays(self.config, self.network):
-            return None
-        began, count = time.perf_counter(), len(self.train_records)
-        clips = encode_clips(
-            self.network.to(self.device),
-            [*self.train_records, *self.val_records],
-            num_mirrored=count if self.config.data.flip else 0,
-            config=self.config,
-            precision=self.precision,
-            workers=self.workers,
-            store=self.store,
-        )
-        self.encoded_s = time.perf_counter() - began
-        return None if clips is None else (clips[:count], clips[count:])
-
-    def _datasets(
-        self, kind: type[ClipDataset], of_train: dict[str, Any], of_val: dict[str, Any]
-    ) -> list[ClipDataset]:
-        return [
-            kind(
-                records,
-                class_names=self.catalog.class_names,
-                rule=self.rule,
-                size=self.size,
-                fit=self.config.data.fit,
-                augment=augment,
-                flip=self.config.data.flip,
-                seed=self.config.seed,
-                task=self.catalog.task,
-                **options,
-            )
-            for records, augment, options in (
-                (self.train_records, self.config.data.augment, of_train),
-                (self.val_records, None, of_val),
-            )
-        ]
-
-    def _loader(
-        self, dataset: ClipDataset, *, workers: int, training: bool = False
-    ) -> DataLoader[Sample]:
-        return make_loader(
-            dataset,
-            batch_size=self.config.train.batch_size,
-            workers=workers,
-            shuffle=training,
-            pin_memory=self.device.type == "cuda",
-            lengths=self._lengths() if training and self.config.data.bucket else None,
-        )
-
-    def _lengths(self) -> list[int]:
-        """Frames of each training clip, for bucketing."""
-        lengths = clip_lengths(self.train_records, rule=self.rule, workers=self.workers)
-        total = len(self.train_records)
-        found = list(track(lengths, total=total, what="Measuring lengths", unit="videos"))
-        if len(set(found)) == 1:
-            log("Note: every training clip has as many frames: data.bucket changes nothing.")
-        return found
-
-    @contextmanager
-    def _kept_clips(self) -> Iterator[tuple[KeptClips | None, KeptClips | None]]:
-        """Memory for decoded training and validation clips while training lasts."""
-        if self.config.data.keep == "never":
-            yield None, None
-            return
-        budget = free_memory_bytes() * SHARE_OF_FREE_MEMORY
-        sizes = [len(self.train_records), len(self.val_records)]
-        kept = [
-            KeptClips(size, budget_bytes=int(budget * size / sum(sizes)), context=worker_context())
-            for size in sizes
-        ]
-        try:
-            yield kept[0], kept[1]
-        finally:
-            for store in kept:
-                store.close()
 
     def _trainer(self) -> Trainer:
         config = self.config.train
@@ -382,19 +295,19 @@ class Run:
 
     def _save_best(self, network: Recognizer, row: dict[str, Any]) -> None:
         config, encoder = self.config, network.encoder
-        rate_fps = config.data.rate_fps if self.rule.kind == "rate" else self.watch.rate_fps
+        rate_fps = config.data.rate_fps if self.data.rule.kind == "rate" else self.watch.rate_fps
         info = ModelInfo(
             model=asdict(config.model),
             class_names=self.catalog.class_names,
-            size=self.size,
+            size=self.data.size,
             mean=encoder.mean,
             std=encoder.std,
-            sampling=self.rule.kind,
-            frames=self.rule.frames,
+            sampling=self.data.rule.kind,
+            frames=self.data.rule.frames,
             rate_fps=rate_fps,
-            context_s=self.rule.frames / rate_fps,
+            context_s=self.data.rule.frames / rate_fps,
             split_fingerprint=self.plan.fingerprint,
-            stride=self.rule.stride,
+            stride=self.data.rule.stride,
             fit=config.data.fit,
             run={"data": asdict(config.data), "eval": asdict(config.eval), "seed": config.seed},
             metrics={
@@ -415,16 +328,16 @@ class Run:
         waited = self.watch.total_waited_s
         computed = self.watch.total_s - waited
         help_reading = (
-            f": more --data.workers (now {self.workers}), a smaller --data.size or fewer "
+            f": more --data.workers (now {self.data.workers}), a smaller --data.size or fewer "
             "--data.frames would help"
         )
         parts = {
-            "waiting for data" + ("" if self.encoded_s else help_reading): waited,
+            "waiting for data" + ("" if self.data.encoded_s else help_reading): waited,
             f"the network on the {self.device.type}": computed,
-            "encoding every frame once": self.encoded_s,
+            "encoding every frame once": self.data.encoded_s,
             "validation and bookkeeping between the epochs": fitted_s
             - self.watch.total_s
-            - self.encoded_s,
+            - self.data.encoded_s,
             "evaluating the test split": evaluated_s,
         }
         name = max(parts, key=parts.__getitem__)

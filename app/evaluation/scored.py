@@ -1,0 +1,91 @@
+"""Videos through a model: each exactly once, with what it is like and what else was tried."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cliptide.app.evaluation.clip_facts import ClipFacts
+from cliptide.app.evaluation.predictions import VideoPrediction
+from cliptide.app.inference.probing import Probe
+from cliptide.app.inference.recognise import ActionRecognizer
+from cliptide.app.inference.scoring import VideoScores
+from cliptide.app.inference.terminal import track
+from cliptide.datasets.labels import SEPARATOR, joined_names
+from cliptide.datasets.loaders import worker_count
+from cliptide.datasets.records import SampleRecord
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What a model said.
+
+    Attributes:
+        rows: One prediction a record, in their order, failed ones included.
+        facts: What each readable one is like, and what was answered under other conditions.
+    """
+
+    rows: tuple[VideoPrediction, ...]
+    facts: tuple[ClipFacts, ...]
+
+
+def score_all(
+    recognizer: ActionRecognizer,
+    records: Sequence[SampleRecord],
+    *,
+    clips: int,
+    workers: int | str = "auto",
+    probe: Probe | None = None,
+    what: str = "Evaluating",
+) -> Scored:
+    """Score each record exactly once; one that cannot be read becomes a failed row.
+
+    Args:
+        recognizer: The model.
+        records: What to score.
+        clips: Clips taken from each video.
+        workers: Processes that decode, or `auto`.
+        probe: What to try beside the clips as they are.
+        what: What the progress says.
+    """
+    count = worker_count(workers, num_samples=len(records))
+    rows, facts = [], []
+    results = recognizer.score_records(records, clips=clips, workers=count, probe=probe)
+    for result in track(results, total=len(records), what=what, unit="videos"):
+        record = records[result.index]
+        scores = () if result.scores is None else tuple(result.scores.tolist())
+        rows.append(
+            VideoPrediction(
+                video=record.name,
+                true=record.label,
+                predicted=answer_text(recognizer, scores) if scores else None,
+                scores=scores,
+                frames_used=result.frames_used,
+                group=record.group,
+                error=result.error,
+            )
+        )
+        if scores:
+            facts.append(_facts(recognizer, record, result))
+    return Scored(tuple(rows), tuple(facts))
+
+
+def _facts(recognizer: ActionRecognizer, record: SampleRecord, result: VideoScores) -> ClipFacts:
+    looks = result.looks
+    assert looks is not None, "a clip that was scored has been looked at"
+    return ClipFacts(
+        video=record.name,
+        duration_s=result.duration_s,
+        width=looks.width,
+        height=looks.height,
+        brightness=looks.brightness,
+        motion=looks.motion,
+        answers={
+            name: answer_text(recognizer, scores.tolist()) for name, scores in result.tried.items()
+        },
+    )
+
+
+def answer_text(recognizer: ActionRecognizer, scores: Sequence[float]) -> str:
+    """What scores stand for, as predictions.csv writes it."""
+    if recognizer.task == "regression":
+        return SEPARATOR.join(f"{number:.9g}" for number in scores)
+    return joined_names(recognizer.labels_for(scores))

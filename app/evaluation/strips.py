@@ -1,0 +1,144 @@
+"""Film strips: a few frames of a video as one picture, and what drove the answer to it."""
+
+import base64
+from collections.abc import Callable, Sequence
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from cliptide.app.evaluation.report.stored import Explanation, Strip
+from cliptide.app.inference.explain import explain
+from cliptide.app.inference.recognise import ActionRecognizer, picture_fit, sampling_rule
+from cliptide.app.inference.terminal import warn
+from cliptide.configs.errors import VideoError
+from cliptide.datasets.clips import read_fitted, times_in
+from cliptide.datasets.records import SampleRecord
+from cliptide.datasets.sampling import choose_indices
+from cliptide.datasets.video import open_video
+
+STRIP_HEIGHT = 120
+STRIP_FRAMES = 12
+# Wider pictures than this make a strip too large.
+_MAX_WIDTH = 240
+_CAM_HEIGHT = 40
+# Red, green, blue of what drove the answer.
+_CAM_COLOUR = (255, 96, 32)
+
+# From scores (T, K) over time to those of the answer and of the truth, each (T).
+Curves = Callable[[NDArray[np.float64]], tuple[NDArray[np.float64], NDArray[np.float64]]]
+
+
+def film_strip(
+    recognizer: ActionRecognizer,
+    record: SampleRecord,
+    *,
+    explain_output: int | None = None,
+    curves: Curves | None = None,
+) -> Strip | None:
+    """Read the frames that the network is given of a video.
+
+    Args:
+        recognizer: Says which frames, and explains.
+        record: The clip.
+        explain_output: The output whose drivers are wanted; None explains nothing.
+        curves: Picks what is shown of the scores over time; wanted with `explain_output`.
+
+    Returns:
+        The strip; None, with a warning, where the video could not be read this time.
+    """
+    info = recognizer.info
+    fit = picture_fit(info)
+    explanation = None
+    try:
+        with open_video(record.source) as video:
+            first, pts_s, _ = times_in(video, record)
+            indices = choose_indices(pts_s, sampling_rule(info))
+            spread = np.linspace(0, len(indices) - 1, min(STRIP_FRAMES, len(indices)))
+            shown = [int(place) for place in np.round(spread)]
+            # `resize` alone shows the whole picture: it is shown in its own shape.
+            shape = (video.height, video.width) if fit == "resize" else info.size
+            width = min(_MAX_WIDTH, max(2, round(STRIP_HEIGHT * shape[1] / shape[0])))
+            frames = read_fitted(
+                video,
+                [first + indices[place] for place in shown],
+                size=(STRIP_HEIGHT, width),
+                fit=fit,
+            )
+            if explain_output is not None and curves is not None:
+                clip = read_fitted(video, [first + i for i in indices], size=info.size, fit=fit)
+                explanation = _explanation(
+                    recognizer,
+                    clip,
+                    output=explain_output,
+                    curves=curves,
+                    times_s=pts_s[indices] - pts_s[0],
+                    shown=shown,
+                )
+    except VideoError as error:  # it could be read a moment ago
+        warn(f"No film strip of {record.name}: {error}")
+        return None
+    return Strip(
+        video=record.name,
+        frames=jpeg_url(frames),
+        count=len(frames),
+        width=width,
+        height=STRIP_HEIGHT,
+        times_s=tuple(round(float(pts_s[indices[place]] - pts_s[0]), 3) for place in shown),
+        explanation=explanation,
+    )
+
+
+def _explanation(
+    recognizer: ActionRecognizer,
+    clip: NDArray[np.uint8],
+    *,
+    output: int,
+    curves: Curves,
+    times_s: NDArray[np.float64],
+    shown: Sequence[int],
+) -> Explanation:
+    tensor = torch.from_numpy(np.ascontiguousarray(clip.transpose(0, 3, 1, 2)))
+    drivers = explain(
+        recognizer.network,
+        tensor.to(recognizer.device),
+        output=output,
+        task=recognizer.task,
+        temperature=recognizer.info.temperature,
+    )
+    predicted, true = curves(drivers.over_time)
+    return Explanation(
+        times_s=_rounded(times_s, 3),
+        predicted=_rounded(predicted, 4),
+        true=_rounded(true, 4),
+        occlusion=_rounded(drivers.occlusion, 4),
+        cam=None if drivers.cam is None else _cam_url(drivers.cam[list(shown)]),
+    )
+
+
+def _rounded(values: NDArray[np.float64], digits: int) -> tuple[float, ...]:
+    return tuple(round(float(value), digits) for value in values)
+
+
+def jpeg_url(frames: NDArray[np.uint8]) -> str:
+    """Frames (N, H, W, 3) uint8 RGB side by side, as the data URL of a JPEG."""
+    side_by_side = np.concatenate(list(frames), axis=1)
+    bgr = cv2.cvtColor(side_by_side, cv2.COLOR_RGB2BGR)
+    return _url("jpeg", cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, 78])[1])
+
+
+def _cam_url(cam: NDArray[np.float64]) -> str:
+    """Maps (N, h, w) 0..1 side by side as the data URL of a PNG, opaque where they are high."""
+    size = (max(1, round(_CAM_HEIGHT * cam.shape[2] / cam.shape[1])), _CAM_HEIGHT)
+    # Enlarged one by one, or a browser would blend the edges of neighbours.
+    tiles = [cv2.resize(tile, size, interpolation=cv2.INTER_CUBIC) for tile in cam]
+    alpha = np.clip(np.concatenate(tiles, axis=1), 0, 1)
+    bgra = np.empty((*alpha.shape, 4), dtype=np.uint8)
+    bgra[..., :3] = _CAM_COLOUR[::-1]
+    bgra[..., 3] = np.round(alpha * 190)
+    return _url("png", cv2.imencode(".png", bgra)[1])
+
+
+def _url(kind: str, data: NDArray[np.uint8]) -> str:
+    return f"data:image/{kind};base64," + base64.b64encode(data.tobytes()).decode("ascii")

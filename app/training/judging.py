@@ -1,0 +1,89 @@
+"""What a model file is given when its training ends: calibration and baselines, by validation."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+from torch.utils.data import DataLoader
+
+from cliptide.app.evaluation.baselines import fit_baselines, gather_vectors
+from cliptide.app.evaluation.figures.calibration import fit_temperature, suggest_threshold
+from cliptide.app.evaluation.scored import score_all
+from cliptide.app.inference.recognise import ActionRecognizer
+from cliptide.app.inference.scoring import calibrated
+from cliptide.app.inference.terminal import log, track
+from cliptide.datasets.clips import Sample
+from cliptide.datasets.records import SampleRecord
+from cliptide.models.baselines import FrameBaselines
+
+# With fewer validation videos, a temperature would be more noise than knowledge.
+LEAST_TO_CALIBRATE = 20
+
+
+def calibrate(
+    recognizer: ActionRecognizer,
+    val_records: Sequence[SampleRecord],
+    *,
+    clips: int,
+    workers: int | str,
+) -> ActionRecognizer:
+    """Fit the temperature and the threshold for "nothing of these" on validation.
+
+    Args:
+        recognizer: A model that is not calibrated yet.
+        val_records: The validation clips.
+        clips: Clips taken from each video, as in the evaluation.
+        workers: Processes that decode, or `auto`.
+
+    Returns:
+        The model with both in its description; as it was for other tasks than single, and where
+        there are too few videos.
+    """
+    if recognizer.task != "single":
+        return recognizer
+    if len(val_records) < LEAST_TO_CALIBRATE:
+        log(
+            f"Note: {len(val_records)} validation videos are too few to calibrate the scores "
+            f"({LEAST_TO_CALIBRATE} are needed)."
+        )
+        return recognizer
+    scored = score_all(recognizer, val_records, clips=clips, workers=workers, what="Calibrating")
+    rows = [row for row in scored.rows if not row.failed]
+    index = {name: place for place, name in enumerate(recognizer.class_names)}
+    scores = np.array([row.scores for row in rows], dtype=np.float64)
+    labels = np.array([index[str(row.true)] for row in rows], dtype=np.int64)
+    temperature = fit_temperature(scores, labels)
+    info = replace(
+        recognizer.info,
+        temperature=temperature,
+        nothing_below=suggest_threshold(calibrated(scores, temperature), labels),
+    )
+    return ActionRecognizer(recognizer.network, info, device=recognizer.device)
+
+
+def learn_baselines(
+    recognizer: ActionRecognizer,
+    loaders: Callable[[], tuple[DataLoader[Sample], DataLoader[Sample]]],
+) -> FrameBaselines | None:
+    """Fit the baselines on what the model's encoder makes of training and validation clips.
+
+    Args:
+        recognizer: The trained model.
+        loaders: Makes the loaders of both, in order and without augmentation.
+
+    Returns:
+        The baselines; None where no clip could be read, or all are of one class.
+    """
+    vectors = []
+    for loader, what in zip(loaders(), ("Baselines", "Baselines, validation"), strict=True):
+        total = len(loader.dataset)  # type: ignore[arg-type]
+        batches = track(
+            loader, total=total, what=what, unit="videos", weigh=lambda b: len(b.samples)
+        )
+        vectors.append(
+            gather_vectors(recognizer.network, batches, device=recognizer.device)  # type: ignore[arg-type]
+        )
+    train, val = vectors
+    if train is None or val is None:
+        return None
+    return fit_baselines(train, val, task=recognizer.task, num_outputs=len(recognizer.class_names))
