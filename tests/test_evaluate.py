@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from cliptide.app import evaluate
-from cliptide.app.evaluation.evaluate import repeat_command
+from cliptide.app.evaluation.command_line import repeat_command
 from cliptide.app.evaluation.predictions import read_predictions
 from cliptide.configs.errors import CliptideError, DataError, InputError, SplitError
 from cliptide.datasets.synthetic import CLASS_NAMES, write_dataset

@@ -3,8 +3,6 @@
 import json
 import os
 import platform
-import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -14,6 +12,7 @@ from typing import Any
 
 import torch
 
+from cliptide.app.evaluation.command_line import repeat_command
 from cliptide.app.evaluation.figures.metrics import compute_metrics
 from cliptide.app.evaluation.mistakes import film_strips
 from cliptide.app.evaluation.predictions import VideoPrediction, write_predictions
@@ -86,16 +85,6 @@ def environment(device: torch.device) -> dict[str, str]:
         "device": describe_device(device),
         **library_versions(),
     }
-
-
-def repeat_command() -> str:
-    """The command line that is running, to be typed again."""
-    program = Path(sys.argv[0])
-    if program.name == "__main__.py" and program.parent.name == "app":
-        return f"python -m cliptide.app {shlex.join(sys.argv[1:])}"
-    if program.stem == "cliptide":
-        return f"cliptide {shlex.join(sys.argv[1:])}"
-    return "(called from Python)"
 
 
 def predict_records(
