@@ -1,6 +1,6 @@
-"""What a person does with cliptide: train, evaluate, predict, search for the best config.
+"""What a person does with cliptide: train, evaluate, compare, predict, search for the best config.
 
-    from cliptide.app import evaluate, load, train, tune
+    from cliptide.app import compare, evaluate, load, train, tune
 
 The names are resolved on first use: importing this package imports nothing heavy.
 """
@@ -8,14 +8,16 @@ The names are resolved on first use: importing this package imports nothing heav
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from cliptide.app.evaluation.compare_folders import compare
     from cliptide.app.evaluation.evaluate import evaluate
     from cliptide.app.inference.recognise import load
     from cliptide.app.training.train import train
     from cliptide.app.tuning.tune import tune
 
-__all__ = ["evaluate", "load", "train", "tune"]
+__all__ = ["compare", "evaluate", "load", "train", "tune"]
 
 _HOMES = {
+    "compare": "cliptide.app.evaluation.compare_folders",
     "evaluate": "cliptide.app.evaluation.evaluate",
     "load": "cliptide.app.inference.recognise",
     "train": "cliptide.app.training.train",

@@ -83,6 +83,7 @@ def test_version_is_told(cliptide):
         (["evaluate", "x", "y", "--splt", "z"], ["no flag '--splt'", "Nearest: --split."]),
         (["predict"], ["Missing: MODEL, SOURCE", "cliptide predict --help"]),
         (["predict", "x", "y", "--config", "z"], ["no flag '--config'"]),
+        (["compare", "x", "--sed", "3"], ["no flag '--sed'", "Nearest: --seed."]),
         (["demo", "--seed", "x"], ["seed is 'x'", "Use a whole number"]),
     ],
 )

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from cliptide.app import evaluate
+from cliptide.app.evaluation.command_line import repeat_command
 from cliptide.app.evaluation.predictions import read_predictions
-from cliptide.app.evaluation.writing import repeat_command
 from cliptide.configs.errors import CliptideError, DataError, InputError, SplitError
 from cliptide.datasets.synthetic import CLASS_NAMES, write_dataset
 from cliptide.models.bundle import load_model, save_model

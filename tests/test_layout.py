@@ -23,6 +23,7 @@ FOLDERS = sorted(SETUPTOOLS["package-dir"].values())
         ("cliptide.configs", "fusionnet.yaml"),
         ("cliptide.configs", "phrases.yaml"),
         ("cliptide.app.evaluation.report", "page.html.jinja"),
+        ("cliptide.app.evaluation.report", "compare.html.jinja"),
         ("cliptide.app.tuning", "study.html.jinja"),
         ("cliptide.models", "py.typed"),
     ],

@@ -342,4 +342,7 @@ def test_templates_are_found_beside_the_module() -> None:
         "page.css.jinja",
         "page.js.jinja",
         "plots.js.jinja",
+        "sortable.js.jinja",
+        "compare.html.jinja",
+        "compare.js.jinja",
     }

@@ -1,12 +1,13 @@
 """Every command: what it takes, and what it runs, which is imported only then."""
 
-from cliptide.app.commands import check, demo, evaluate, predict, report, train, tune
+from cliptide.app.commands import check, compare, demo, evaluate, predict, report, train, tune
 
 COMMANDS = {
     "demo": demo.COMMAND,
     "train": train.COMMAND,
     "tune": tune.COMMAND,
     "evaluate": evaluate.COMMAND,
+    "compare": compare.COMMAND,
     "report": report.COMMAND,
     "predict": predict.COMMAND,
     "check": check.COMMAND,

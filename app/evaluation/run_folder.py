@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from cliptide.configs.errors import InputError
@@ -14,6 +15,7 @@ EVALUATION_FILES = (
     "report.json",
     "report.html",
 )
+COMPARISON_FILES = ("compare.html", "differences.csv")
 TRAINING_FILES = (
     "config.yaml",
     "model.safetensors",
@@ -36,7 +38,12 @@ def data_name(data: Path) -> str:
 
 
 def claim_run_folder(
-    name: str, *, out: Path | None = None, overwrite: bool = False, training: bool = True
+    name: str,
+    *,
+    out: Path | None = None,
+    overwrite: bool = False,
+    training: bool = True,
+    replaces: Sequence[str] = (),
 ) -> Path:
     """Make the folder of a new run.
 
@@ -45,6 +52,8 @@ def claim_run_folder(
         out: Where to write instead.
         overwrite: Whether the files of an earlier run in `out` may be replaced.
         training: Whether the new run trains; one that evaluates never replaces a trained model.
+        replaces: What the new run replaces in `out`, and nothing else; by default whatever a
+            training or an evaluation writes.
 
     Raises:
         InputError: `out` is not empty, holds a model that would go, or cannot be made.
@@ -71,9 +80,10 @@ def claim_run_folder(
     if out.exists() and not out.is_dir():
         raise InputError(f"--out {out} is a file. Give the name of a folder.")
     if not training and any((out / file).exists() for file in TRAINING_FILES):
+        what = "a comparison" if replaces else "an evaluation"
         raise InputError(
-            f"The folder {out} holds a training run, which an evaluation does not replace. Give "
-            "another --out."
+            f"The folder {out} holds a training run, which {what} does not replace. Give another "
+            "--out."
         )
     if out.is_dir() and any(out.iterdir()) and not overwrite:
         raise InputError(
@@ -88,6 +98,10 @@ def claim_run_folder(
         ) from error
     if not os.access(out, os.W_OK):
         raise InputError(f"The folder {out} may not be written to. Give another --out.")
+    if replaces:
+        for known in replaces:
+            (out / known).unlink(missing_ok=True)
+        return out
     for folder in (out, *out.glob("fold-*")):
         files = [folder / file for file in (*TRAINING_FILES, *EVALUATION_FILES)]
         for file in [*files, *folder.glob("events.out.tfevents.*")]:

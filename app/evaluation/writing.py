@@ -3,8 +3,6 @@
 import hashlib
 import json
 import platform
-import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from importlib.metadata import version
@@ -14,6 +12,7 @@ from typing import Any
 import torch
 
 from cliptide.app.evaluation.clip_facts import write_clip_facts
+from cliptide.app.evaluation.command_line import repeat_command
 from cliptide.app.evaluation.predictions import write_predictions
 from cliptide.app.evaluation.report.folder import write_page
 from cliptide.app.evaluation.report.stored import ConfusedPair, StoredReport, Strip, write_stored
@@ -52,16 +51,6 @@ def environment(device: torch.device) -> dict[str, str]:
         "device": describe_device(device),
         **library_versions(),
     }
-
-
-def repeat_command() -> str:
-    """The command line that is running, to be typed again."""
-    program = Path(sys.argv[0])
-    if program.name == "__main__.py" and program.parent.name == "app":
-        return f"python -m cliptide.app {shlex.join(sys.argv[1:])}"
-    if program.stem == "cliptide":
-        return f"cliptide {shlex.join(sys.argv[1:])}"
-    return "(called from Python)"
 
 
 def write_evaluation(

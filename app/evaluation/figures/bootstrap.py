@@ -66,24 +66,62 @@ def interval_of_map(
     """
     if not true.any():
         return None
+    return _interval(_drawn_maps(true, [scores], units, seed=seed)[0])
+
+
+def interval_of_map_difference(
+    true: npt.NDArray[np.bool_],
+    first: npt.NDArray[np.float64],
+    second: npt.NDArray[np.float64],
+    units: Sequence[Unit],
+    *,
+    seed: int,
+) -> list[float] | None:
+    """95 % percentile interval of the mAP of `second` minus that of `first` on the same draws.
+
+    Args:
+        true: (N, K), whether a clip has a label.
+        first: (N, K) scores of one model.
+        second: (N, K) scores of another.
+        units: What is drawn as a whole.
+        seed: Of the draws.
+
+    Returns:
+        None where no clip has a label.
+    """
+    if not true.any():
+        return None
+    maps = _drawn_maps(true, [first, second], units, seed=seed)
+    return _interval(maps[1] - maps[0])
+
+
+def _drawn_maps(
+    true: npt.NDArray[np.bool_],
+    scores: Sequence[npt.NDArray[np.float64]],
+    units: Sequence[Unit],
+    *,
+    seed: int,
+) -> list[npt.NDArray[np.float64]]:
+    """For each model the mAP in every resample, the same ones for all, in which a label occurs."""
     unit_of_clip = _numbered(units)
     size = int(unit_of_clip.max()) + 1
     draws = list(_draws(size, seed=seed))
-    figures = []
+    figures: list[list[npt.NDArray[np.float64]]] = [[] for _ in scores]
     for first in range(0, RESAMPLES, _AT_ONCE):
         counts = np.stack([np.bincount(d, minlength=size) for d in draws[first : first + _AT_ONCE]])
         weights = counts[:, unit_of_clip].astype(np.float64)
-        each = [
-            weighted_average_precisions(true[:, label], scores[:, label], weights)
-            for label in range(true.shape[1])
-            if true[:, label].any()
-        ]
-        precisions = np.stack(each)
-        known = ~np.isnan(precisions)
-        total = np.where(known, precisions, 0.0).sum(axis=0)
-        # A resample in which no label occurs has no figure.
-        figures.append((total / np.maximum(known.sum(axis=0), 1))[known.any(axis=0)])
-    return _interval(np.concatenate(figures))
+        for model, found in zip(scores, figures, strict=True):
+            each = [
+                weighted_average_precisions(true[:, label], model[:, label], weights)
+                for label in range(true.shape[1])
+                if true[:, label].any()
+            ]
+            precisions = np.stack(each)
+            known = ~np.isnan(precisions)
+            total = np.where(known, precisions, 0.0).sum(axis=0)
+            # A resample in which no label occurs has no figure.
+            found.append((total / np.maximum(known.sum(axis=0), 1))[known.any(axis=0)])
+    return [np.concatenate(found) for found in figures]
 
 
 def weighted_average_precisions(
