@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
+from cliptide.app.evaluation.clip_facts import CONDITIONS, ClipFacts
 from cliptide.app.evaluation.figures.metrics import compute_metrics
 from cliptide.app.evaluation.predictions import (
     VideoPrediction,
@@ -224,8 +225,15 @@ def test_every_figure_equals_scikit_learn_on_predictions_csv(tmp_path: Path) -> 
         assert entry["recall"] == pytest.approx(report[name]["recall"])
         assert entry["f1"] == pytest.approx(report[name]["f1-score"])
         assert entry["support"] == report[name]["support"]
+        ap = sk.average_precision_score(np.array(true) == name, scores[:, names.index(name)])
+        assert entry["ap"] == pytest.approx(ap)
     most = max(set(true), key=true.count)
     assert figures["baselines"]["majority"] == sk.accuracy_score(true, [most] * len(true))
+    assert figures["quality"] == "top1"
+    assert figures["above"]["majority"]["by"] == pytest.approx(
+        figures["top1"] - figures["baselines"]["majority"]
+    )
+    assert (figures["order"], figures["swaps"]) == (None, [])
     json.dumps(figures, allow_nan=False)
 
 
@@ -278,7 +286,8 @@ def test_the_interval_depends_on_the_seed_alone() -> None:
 def test_all_failed_gives_counts_and_no_figures() -> None:
     figures = compute_metrics([failed(), failed()], EIGHT, split="test")
     assert (figures["num_videos"], figures["num_failed"], figures["num_scored"]) == (2, 2, 0)
-    for key in ("top1", "top5", "macro_f1", "balanced_accuracy", "ci95"):
+    nothing = ("top1", "top5", "macro_f1", "balanced_accuracy", "ci95")
+    for key in (*nothing, "calibration", "groups", "order"):
         assert figures[key] is None
     assert figures["baselines"] == {"majority": None}
     assert figures["confusion"] == [[0] * 8 for _ in EIGHT]
@@ -309,6 +318,11 @@ def test_a_class_that_is_not_there_is_undefined_and_not_zero() -> None:
     pairs = [("seen", "seen"), ("seen", "wrongly said"), ("missed", "seen")]
     rows = [certain(true, predicted, names) for true, predicted in pairs]
     figures = compute_metrics(rows, names, split="test")
+    ap = {name: entry.pop("ap") for name, entry in figures["per_class"].items()}
+    # Two of three are scored 1 for `seen`, one of them wrongly; `missed` is never scored above 0.
+    assert ap == {"seen": pytest.approx(7 / 12), "missed": pytest.approx(1 / 3)} | dict.fromkeys(
+        ("absent", "wrongly said")
+    )
     assert figures["per_class"] == {
         "seen": {"precision": 0.5, "recall": 0.5, "f1": 0.5, "support": 2},
         "missed": {"precision": None, "recall": 0.0, "f1": 0.0, "support": 1},
@@ -322,11 +336,52 @@ def test_a_class_that_is_not_there_is_undefined_and_not_zero() -> None:
     assert figures["balanced_accuracy"] == pytest.approx(0.25)
 
 
+EDGE_SCORES = st.sampled_from([(1.0, 0.0), (0.0, 1.0), (0.5, 0.5), (float(np.float32(0.1)), 0.9)])
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    videos=st.lists(
+        st.tuples(EDGE_SCORES, st.sampled_from("ab"), st.sampled_from(["", "g", "h"])), max_size=12
+    ),
+    num_clips=st.integers(0, 12),
+    temperature=st.sampled_from([None, 0.05, 1.0, 20.0]),
+    nothing_below=st.sampled_from([None, 0.0, 1.0]),
+)
+def test_no_handful_of_videos_makes_a_figure_that_is_no_number(
+    videos: list[tuple[tuple[float, float], str, str]],
+    num_clips: int,
+    temperature: float | None,
+    nothing_below: float | None,
+) -> None:
+    rows = [
+        VideoPrediction(str(number), true, "ab"[int(np.argmax(scores))], scores, 8, group=group)
+        for number, (scores, true, group) in enumerate(videos)
+    ]
+    # Of some videos nothing is known.
+    clips = [
+        ClipFacts(str(number), 1.0, 64, 64, 0.5, 0.0, dict.fromkeys(CONDITIONS, "a"))
+        for number in range(num_clips)
+    ]
+    figures = compute_metrics(
+        rows,
+        ["a", "b"],
+        split="x",
+        clips=clips,
+        temperature=temperature,
+        nothing_below=nothing_below,
+    )
+    json.dumps(figures, allow_nan=False)
+    assert figures["num_scored"] == len(videos)
+    assert (figures["calibration"] is None) == (not videos)
+
+
 def test_importing_the_evaluation_loads_no_framework() -> None:
     code = (
         "import sys; import cliptide.app.evaluation.report.page; "
         "import cliptide.app.evaluation.figures.metrics; "
-        "print(*{'torch', 'lightning', 'torchmetrics', 'sklearn', 'plotly'} & set(sys.modules))"
+        "print(*{'torch', 'lightning', 'torchmetrics', 'scipy', 'sklearn', 'plotly'} "
+        "& set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""

@@ -43,7 +43,7 @@ def explain(
         clip: (T, 3, H, W) uint8 RGB, on the network's device.
         output: Which output, 0..K-1.
         task: What the outputs mean.
-        temperature: Of the scores; see `calibrated`.
+        temperature: Of the scores; see `scaled`.
     """
     count = len(clip)
     steps = torch.arange(count)

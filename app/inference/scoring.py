@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cliptide.app.inference.probing import Probe
+from cliptide.app.inference.temperature import scaled
 from cliptide.configs.errors import CliptideError
 from cliptide.configs.tasks import Task
 from cliptide.datasets.loaders import Batch
@@ -46,29 +47,10 @@ class VideoScores:
     tried: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
 
-def calibrated(scores: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:
-    """Make scores as sure as they are right: p ** (1 / temperature), summing to 1 again.
-
-    The order of the classes stays as it is, and 1 / temperature takes it back.
-
-    Args:
-        scores: (..., K) probabilities, summing to 1.
-        temperature: Above 1 for a model that is too sure, below 1 for one that is not sure
-            enough (Guo et al., "On Calibration of Modern Neural Networks", 2017; here on the mean
-            over a video's clips).
-    """
-    if temperature == 1.0:
-        return scores
-    with np.errstate(divide="ignore"):  # the logarithm of 0 becomes a score of 0 again
-        powers = np.log(scores) / temperature
-    raised = np.exp(powers - powers.max(axis=-1, keepdims=True))
-    return np.asarray(raised / raised.sum(axis=-1, keepdims=True))
-
-
 def scores_of(outputs: Tensor, *, task: Task, temperature: float = 1.0) -> NDArray[np.float64]:
     """Turn outputs of the network (B, K) into scores (B, K): probabilities, or numbers."""
     scores = _SCORES[task](outputs.double() if outputs.device.type != "mps" else outputs)
-    return calibrated(scores.cpu().numpy().astype(np.float64), temperature)
+    return scaled(scores.cpu().numpy().astype(np.float64), temperature)
 
 
 def score_videos(
@@ -87,7 +69,7 @@ def score_videos(
         batches: From `datasets.loaders`; all views of a video lie in one batch.
         device: Where the network is.
         task: What its outputs mean.
-        temperature: For a single label, see `calibrated`.
+        temperature: For a single label, see `scaled`.
         probe: What else to try.
 
     Raises:
@@ -139,4 +121,4 @@ def _means(logits: Tensor, indices: Tensor, *, task: Task) -> dict[int, NDArray[
 
 
 def _final(scores: NDArray[np.float64] | None, temperature: float) -> NDArray[np.float64] | None:
-    return None if scores is None else calibrated(scores, temperature)
+    return None if scores is None else scaled(scores, temperature)

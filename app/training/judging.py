@@ -10,7 +10,7 @@ from cliptide.app.evaluation.baselines import fit_baselines, gather_vectors
 from cliptide.app.evaluation.figures.calibration import fit_temperature, suggest_threshold
 from cliptide.app.evaluation.scored import score_all
 from cliptide.app.inference.recognise import ActionRecognizer
-from cliptide.app.inference.scoring import calibrated
+from cliptide.app.inference.temperature import scaled
 from cliptide.app.inference.terminal import log, track
 from cliptide.datasets.clips import Sample
 from cliptide.datasets.records import SampleRecord
@@ -56,7 +56,7 @@ def calibrate(
     info = replace(
         recognizer.info,
         temperature=temperature,
-        nothing_below=suggest_threshold(calibrated(scores, temperature), labels),
+        nothing_below=suggest_threshold(scaled(scores, temperature), labels),
     )
     return ActionRecognizer(recognizer.network, info, device=recognizer.device)
 

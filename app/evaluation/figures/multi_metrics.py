@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from cliptide.app.evaluation.figures.bootstrap import Unit, interval_of_map
+from cliptide.app.evaluation.figures.calibration import multi_calibration
 from cliptide.app.evaluation.figures.ranking import average_precisions, mean_average_precision
 from cliptide.app.evaluation.predictions import VideoPrediction
 from cliptide.configs.tasks import DEFAULT_THRESHOLD
@@ -35,6 +36,7 @@ def multi_metrics(
           or predicted at least once), `subset_accuracy` (every label of a video right).
         - `ci95`: interval of mAP.
         - `per_class`: {label: {ap, precision, recall, f1, support, threshold}}.
+        - `calibration`: see `multi_calibration`.
         - `baselines`: `constant`, the mAP of giving every video the same scores: the mean share
           of videos that have a label.
 
@@ -57,6 +59,7 @@ def multi_metrics(
         "subset_accuracy": float((true == said).all(axis=1).mean()) if scored else None,
         "ci95": interval_of_map(true, scores, units, seed=seed),
         "per_class": per_class,
+        "calibration": multi_calibration(scores, true, units=units, seed=seed),
         "baselines": {"constant": float(np.mean(prevalence)) if prevalence else None},
     }
 

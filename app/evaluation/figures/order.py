@@ -1,0 +1,154 @@
+"""Whether the order of the frames matters to a model, and whether it is worth its network.
+
+A model that answers the same with the frames shuffled recognises the scene and not the action
+(Huang et al., "What Makes a Video a Video", CVPR 2018; Sevilla-Lara et al., "Only Time Can
+Tell", WACV 2021). One that is no better than a linear classifier on the mean of its frames'
+features has learnt nothing over time that pays.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from cliptide.app.evaluation.clip_facts import BASELINES, CONDITIONS, ORDERS, ClipFacts
+from cliptide.app.evaluation.figures.bootstrap import Unit, interval_of_mean
+from cliptide.app.evaluation.figures.quality import Floats, advantage, qualities
+from cliptide.app.evaluation.predictions import VideoPrediction
+from cliptide.configs.tasks import Task
+from cliptide.datasets.labels import classes_of, numbers_in
+
+# What order may be worth, as a share of all there is to gain, and still count as nothing.
+NEGLIGIBLE = 0.02
+# Two numbers of a regression that differ by less of the target's spread are the same answer.
+SAME_NUMBER = 1e-3
+# With fewer videos the bootstrap has too few units to say anything.
+MIN_VIDEOS = 10
+
+
+def compare_conditions(
+    scored: Sequence[VideoPrediction],
+    clips: Sequence[ClipFacts],
+    *,
+    task: Task,
+    units: Sequence[Unit],
+    seed: int,
+) -> dict[str, Any]:
+    """Compare the model with itself on frames in another order, and with simpler models.
+
+    Every figure is over the same videos: those with an answer under each condition that was
+    tried, so that all differences are paired.
+
+    Args:
+        scored: Predictions with a true label, of videos that could be read.
+        clips: What was answered under other conditions, found by the video's name.
+        task: What was predicted.
+        units: What the bootstrap draws as a whole, one for each of `scored`.
+        seed: Of the bootstrap.
+
+    Returns:
+        - `order`: None where no order was tried, else the mean quality `in_order` and under each
+          order tried; `worth` of it, {condition: {by, ci95}}, positive where order helps;
+          `same_answers`, the share of videos answered alike when shuffled and when reversed;
+          and the `verdict`, see below.
+        - `baselines`: the mean quality of each simpler model tried.
+        - `above`: {baseline: {by, ci95}}, positive where the model is better.
+
+        The verdict is one of
+
+        - `ignores`: every answer stays the same, shuffled and reversed; or what either order is
+          worth lies within 2 % (of a regression: of the error of always saying the mean).
+        - `uses`: order helps, and the model is above `mean_pool`, where that was tried.
+        - `not_above_baseline`: order helps, but it may be no better than `mean_pool`.
+        - `worse`: shuffled frames are answered better.
+        - `unclear`: anything else, and fewer than ten videos.
+    """
+    facts = {clip.video: clip.answers for clip in clips}
+    tried = [name for name in CONDITIONS if any(name in answers for answers in facts.values())]
+    paired = [
+        place
+        for place, row in enumerate(scored)
+        if all(name in facts.get(row.video, {}) for name in tried)
+    ]
+    if not (tried and paired):
+        return {"order": None, "baselines": {}, "above": {}}
+    rows = [scored[place] for place in paired]
+    drawn = [units[place] for place in paired]
+    true = [str(row.true) for row in rows]
+    said = {name: [facts[row.video][name] for row in rows] for name in tried}
+    said["in_order"] = [str(row.predicted) for row in rows]
+    found = {name: qualities(true, answers, task) for name, answers in said.items()}
+    means = {name: float(quality.mean()) for name, quality in found.items()}
+    over = {
+        name: difference(advantage(found["in_order"], found[name], task), drawn, seed=seed)
+        for name in tried
+    }
+    above = {name: over[name] for name in BASELINES if name in over}
+    order = None
+    orders = [name for name in ORDERS if name in tried]
+    if orders:
+        same: dict[str, float] = {
+            name: float(_same_answers(said["in_order"], said[name], true, task).mean())
+            for name in ("shuffled", "reversed")
+            if name in tried
+        }
+        worth = {name: over[name] for name in orders}
+        order = {
+            **{name: means[name] for name in ("in_order", *orders)},
+            "worth": worth,
+            "same_answers": same,
+            "verdict": "unclear"
+            if len(rows) < MIN_VIDEOS
+            else _verdict(worth, same, above, range_=_range(true, task)),
+        }
+    return {"order": order, "baselines": {name: means[name] for name in above}, "above": above}
+
+
+def difference(gains: Floats, units: Sequence[Unit], *, seed: int) -> dict[str, Any]:
+    """Mean and 95 % interval of what each video gains, (N,) with N at least 1."""
+    return {"by": float(gains.mean()), "ci95": interval_of_mean(gains, units, seed=seed)}
+
+
+def _verdict(
+    worth: Mapping[str, Any],
+    same_answers: Mapping[str, float],
+    above: Mapping[str, Any],
+    *,
+    range_: float,
+) -> str:
+    intervals = [worth[name]["ci95"] for name in same_answers]
+    # Either order alone leaves a doubt: a model may need no more than the direction.
+    if len(same_answers) == 2:
+        bound = NEGLIGIBLE * range_
+        within = all(-bound <= low and high <= bound for low, high in intervals)
+        if within or all(share == 1 for share in same_answers.values()):
+            return "ignores"
+    if any(low > 0 for low, _ in intervals):
+        mean_pool = above.get("mean_pool")
+        return "uses" if mean_pool is None or mean_pool["ci95"][0] > 0 else "not_above_baseline"
+    if "shuffled" in worth and worth["shuffled"]["ci95"][1] < 0:
+        return "worse"
+    return "unclear"
+
+
+def _range(true: Sequence[str], task: Task) -> float:
+    if task != "regression":
+        return 1.0
+    targets = _numbers(true)
+    return float(np.abs(targets - targets.mean(axis=0)).mean())
+
+
+def _same_answers(
+    said: Sequence[str], other: Sequence[str], true: Sequence[str], task: Task
+) -> Any:
+    if task != "regression":
+        pairs = zip(said, other, strict=True)
+        same = [set(classes_of(one, task)) == set(classes_of(two, task)) for one, two in pairs]
+        return np.array(same)
+    # Adding up frames in another order alone moves the last digits.
+    slack = SAME_NUMBER * _numbers(true).std(axis=0)
+    return np.isclose(_numbers(said), _numbers(other), rtol=1e-6, atol=slack).all(axis=1)
+
+
+def _numbers(texts: Sequence[str]) -> Floats:
+    return np.array([numbers_in(text) for text in texts], dtype=np.float64)
