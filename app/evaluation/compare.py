@@ -23,7 +23,6 @@ from cliptide.app.evaluation.figures.bootstrap import (
 from cliptide.app.evaluation.figures.metrics import compute_metrics
 from cliptide.app.evaluation.figures.paired import (
     PairedTest,
-    expected_calibration_error,
     holm,
     mcnemar,
     wilcoxon,
@@ -233,8 +232,7 @@ def _figures(
 ) -> RunFigures:
     values = {key: metrics[key] for key in FIGURES[run.task] if key != "ece"}
     if run.task == "single":
-        scores = np.array([row.score for row in rows], dtype=np.float64)
-        values["ece"] = expected_calibration_error(scores, _right(rows, "single"))
+        values["ece"] = (metrics["calibration"] or {}).get("ece")
     interval = metrics["ci95"]
     ci95 = None if interval is None else (interval[0], interval[1])
     return RunFigures(run.name, values, ci95, len(run.rows), num_beyond)

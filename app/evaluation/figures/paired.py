@@ -82,21 +82,3 @@ def holm(ps: Sequence[float]) -> list[float]:
         least = max(least, min(1.0, ps[place] * (len(ps) - rank)))
         raised[place] = least
     return raised
-
-
-def expected_calibration_error(scores: Floats, right: Bools) -> float | None:
-    """How far the answers' scores are from how often they are right (Guo et al., ICML 2017).
-
-    Args:
-        scores: (N), the score of each answer, 0..1.
-        right: (N), whether the answer is right.
-
-    Returns:
-        The mean over 15 equal bins of |mean score - share right|, weighted by their videos;
-        None without videos.
-    """
-    if not len(scores):
-        return None
-    bins = np.clip((scores * CALIBRATION_BINS).astype(np.int64), 0, CALIBRATION_BINS - 1)
-    gaps = np.bincount(bins, weights=scores - right, minlength=CALIBRATION_BINS)
-    return float(np.abs(gaps).sum() / len(scores))
