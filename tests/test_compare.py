@@ -14,7 +14,6 @@ from scipy import stats
 
 from cliptide.app.evaluation.compare import compare_runs
 from cliptide.app.evaluation.figures.paired import (
-    expected_calibration_error,
     holm,
     mcnemar,
     wilcoxon,
@@ -65,13 +64,6 @@ def test_holm_by_hand():
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert holm([0.5, 0.9]) == pytest.approx([1.0, 1.0])
     assert holm([0.2]) == [0.2]
-
-
-def test_calibration_error_by_hand():
-    # Two bins: 0.9, 0.9 (half right) and 0.5 (right).
-    scores, right = np.array([0.9, 0.9, 0.5, 1.0]), np.array([True, False, True, True])
-    assert expected_calibration_error(scores, right) == pytest.approx((0.8 + 0.5 + 0) / 4)
-    assert expected_calibration_error(np.array([]), np.array([], dtype=bool)) is None
 
 
 def test_figures_of_single_are_those_of_scikit_learn():

@@ -127,6 +127,7 @@ def evaluate(
         "split_fingerprint": found.plan.fingerprint,
         "torn_groups": len(found.plan.torn_groups),
         "views": clips,
+        "seed": seed,
         "timings": timings(scored_s, videos=len(scored.rows), explained_s=explained_s),
     }
     write_evaluation(

@@ -99,6 +99,22 @@ def mistake_strips(
     return tuple(strips)
 
 
+def pooled_strips(
+    rows: Sequence[VideoPrediction],
+    strips: Sequence[Strip],
+    *,
+    class_names: Sequence[str],
+    task: Task,
+) -> tuple[Strip, ...]:
+    """Choose among the strips of several evaluations those of the worst mistakes of all.
+
+    The worst of all are among the worst of each.
+    """
+    by_name = {strip.video: strip for strip in strips}
+    shown = worst(rows, class_names=class_names, task=task, limit=SHOWN_MISTAKES)
+    return tuple(by_name[row.video] for row, _ in shown if row.video in by_name)
+
+
 def _curves(row: VideoPrediction, output: int, *, class_names: Sequence[str], task: Task) -> Curves:
     if task == "single" and row.true in class_names:
         true = list(class_names).index(str(row.true))

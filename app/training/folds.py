@@ -297,6 +297,7 @@ def _pool(
         ),
         "torn_groups": len(torn),
         "views": config.eval.clips,
+        "seed": config.seed,
         "folds": {
             "count": len(results),
             "official": plan.origin == "official",

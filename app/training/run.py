@@ -236,6 +236,7 @@ class Run:
             "torn_groups": len(self.plan.torn_groups),
             "best_epoch": self.keeper.best["epoch"],
             "views": clips,
+            "seed": config.seed,
             "timings": {
                 "training_s": round(fitted_s, 3),
                 "calibration_and_baselines_s": round(judged_s, 3),

@@ -9,8 +9,6 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
-CALIBRATION_BINS = 15
-
 
 @dataclass(frozen=True)
 class PairedTest:

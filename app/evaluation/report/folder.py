@@ -96,6 +96,7 @@ def _computed(
         rows,
         class_names,
         split=metrics["split"],
+        seed=metrics.get("seed", 0),
         task=task,
         thresholds=[per_class[name]["threshold"] for name in class_names]
         if task == "multi"
