@@ -9,6 +9,7 @@ from cliptide.app.inference.terminal import result_console
 
 if TYPE_CHECKING:
     from cliptide.app.evaluation.evaluate import Evaluation
+    from cliptide.app.evaluation.report.words import Verdict
     from cliptide.app.training.folds import FoldsResult
     from cliptide.app.training.run import TrainingResult
     from cliptide.app.tuning.loop import TuningResult
@@ -26,6 +27,12 @@ def number(value: float | None) -> str:
     return "-" if value is None else f"{value:.4g}"
 
 
+_BASELINES = {
+    "mean_pool": "mean over frames, no order",
+    "single_frame": "a single frame",
+    "majority": "always the most frequent class",
+}
+
 # Of each task: the figure above all, and the others.
 _Rows = list[tuple[str, str]]
 
@@ -36,7 +43,11 @@ def _single_rows(metrics: Mapping[str, Any]) -> _Rows:
         ("top-1", percent(metrics["top1"])),
         *top5,
         ("macro F1", percent(metrics["macro_f1"])),
-        ("always the most frequent class", percent(metrics["baselines"]["majority"])),
+        *(
+            (name, percent(metrics["baselines"][key]))
+            for key, name in _BASELINES.items()
+            if metrics["baselines"].get(key) is not None
+        ),
     ]
 
 
@@ -193,6 +204,27 @@ def _show_metrics(metrics: Mapping[str, Any], *, on: str) -> None:
     console.print(_figures_table(metrics))
     regression = metrics["task"] == "regression"
     console.print(_targets_table(metrics) if regression else _classes_table(metrics))
+    for verdict in _verdicts(metrics):
+        console.print(verdict.text, style=_TONES[verdict.tone])
+
+
+# What is good or plain needs no colour.
+_TONES = {"good": "", "plain": "", "care": "yellow", "bad": "bold red"}
+
+
+def _verdicts(metrics: Mapping[str, Any]) -> "list[Verdict]":
+    """What the figures mean, in the report's own words."""
+    from cliptide.app.evaluation.report import words
+
+    class_names = list(metrics.get("per_class", {}))
+    weak = words.slice_verdict(metrics)
+    found = [
+        *words.swap_verdicts(metrics, class_names),
+        words.order_verdict(metrics),
+        words.calibration_verdict(metrics),
+        weak if weak is not None and weak.tone != "good" else None,
+    ]
+    return [verdict for verdict in found if verdict is not None]
 
 
 def _show_paths(paths: Mapping[str, Any]) -> None:

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from reproducible import reproducible
 from video_files import numbered_frames, write_video
 
 from cliptide.app.training import encoding
@@ -119,7 +120,7 @@ def test_the_features_are_those_of_the_frames_that_would_be_drawn(augment, kind,
             one, other = frames[epoch, index], features[epoch, index]
             expected, _ = network.encode(one.clips[0][None], torch.tensor([len(one.clips[0])]))
             torch.testing.assert_close(other.clips[0], expected, rtol=1e-4, atol=1e-5)
-            assert replace(one, clips=()) == replace(other, clips=())
+            assert replace(one, clips=(), looks=None) == replace(other, clips=(), looks=None)
             mirrored += not torch.isin(other.clips[0], clip.plain).all()
     drawn = 3 * len(records)
     assert mirrored == 0 if augment is None else drawn / 5 < mirrored < drawn * 4 / 5
@@ -173,7 +174,7 @@ def test_a_killed_run_resumes_to_the_bit(data, learnt, tmp_path, capsys):
     resumed = train(resume=out)
     assert ONCE in capsys.readouterr().err
     assert history_of(resumed.out) == history_of(unbroken.out)
-    assert resumed.metrics == unbroken.metrics
+    assert reproducible(resumed.metrics) == reproducible(unbroken.metrics)
 
 
 def test_an_unreadable_clip_is_quarantined_and_costs_only_itself(data, learnt, tmp_path):

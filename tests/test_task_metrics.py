@@ -218,7 +218,10 @@ def test_the_worst_predictions_come_first():
         FAILED,
     ]
     found = worst(multi, class_names=LABELS, task="multi", limit=9)
-    assert [row.video for row in found] == ["far", "near"]
+    assert [(row.video, LABELS[output]) for row, output in found] == [
+        ("far", LABELS[2]),
+        ("near", LABELS[0]),
+    ]
     numbers = [
         VideoPrediction("a", "1|100", "1|160", (1.0, 160.0), 8),
         VideoPrediction("b", "2|900", "4|900", (4.0, 900.0), 8),
@@ -226,7 +229,7 @@ def test_the_worst_predictions_come_first():
     ]
     found = worst(numbers, class_names=["x", "y"], task="regression", limit=2)
     # 2 of x is a lot, 60 of y is little.
-    assert [row.video for row in found] == ["b", "a"]
+    assert [(row.video, output) for row, output in found] == [("b", 0), ("a", 1)]
 
 
 def test_map_without_any_label_is_none():

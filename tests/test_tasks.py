@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from reproducible import reproducible
 
 from cliptide.app import load, train
 from cliptide.app.evaluation.predictions import read_predictions
@@ -169,7 +170,7 @@ def test_the_report_has_a_section_for_the_task(name, request):
     run = request.getfixturevalue(name)
     page = run.report.read_text()
     shown = page.partition("<body>")[2].partition("<script")[0]
-    assert "Confusion" not in shown and "chance" not in shown
+    assert "Confusion" not in shown and ">chance" not in shown
     words = {
         "events_run": ["Mean average precision", "Threshold", *EVENTS],
         "two_run": ["Mean absolute error", "Predicted against true", "scatter-1", "Spread"],
@@ -272,7 +273,7 @@ def test_evaluate_scores_the_split_of_the_training(cliptide, run, data, request,
     result = cliptide("evaluate", run.model, data, "--out", tmp_path / "out")
     assert (result.code, result.err) == (0, "")
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
-    for key in set(metrics) - {"num_quarantined"}:
+    for key in set(metrics) - {"num_quarantined", "timings"}:
         assert metrics[key] == run.metrics[key], key
     headline = {"multi": "mAP", "regression": "mean absolute error"}[metrics["task"]]
     assert headline in result.out
@@ -285,7 +286,7 @@ def test_evaluate_refuses_labels_and_targets_that_the_model_does_not_know(
 
     strange = events.parent / "strange.csv"
     strange.write_text(events.read_text().replace("flash", "flush"))
-    with pytest.raises(DataError, match=r"'flush', nearest: flash.*Rename"):
+    with pytest.raises(DataError, match=r"'flush', nearest: flash.*--map flush=flash"):
         evaluate(events_run.model, strange, split="all", out=tmp_path / "a", device="cpu")
     with pytest.raises(DataError, match=r"2 targets in each row, but the model predicts 1\. Give"):
         evaluate(speed_run.model, two_targets, split="all", out=tmp_path / "b", device="cpu")
@@ -347,7 +348,7 @@ def test_a_resumed_run_of_any_task_equals_an_unbroken_one(data, config, request,
         with pytest.raises(Killed):
             train(data, config=with_train(config, epochs=3), out=broken)
     resumed = train(resume=broken)
-    assert resumed.metrics == whole.metrics
+    assert reproducible(resumed.metrics) == reproducible(whole.metrics)
     ours, theirs = read_tensors(resumed.model), read_tensors(whole.model)
     assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
     assert read_info(resumed.model).thresholds == read_info(whole.model).thresholds

@@ -130,7 +130,7 @@ def evaluate(
         "seed": seed,
         "timings": timings(scored_s, videos=len(scored.rows), explained_s=explained_s),
     }
-    write_evaluation(
+    written = write_evaluation(
         folder,
         scored=scored,
         metrics=metrics,
@@ -149,7 +149,7 @@ def evaluate(
         confused=confused,
         leaks_known=found.same_split,
     )
-    return Evaluation(metrics, scored.rows, folder)
+    return Evaluation(written, scored.rows, folder)
 
 
 def timings(scored_s: float, *, videos: int, explained_s: float) -> dict[str, float]:

@@ -68,7 +68,7 @@ def write_evaluation(
     mistakes: Sequence[Strip] = (),
     confused: Sequence[ConfusedPair] = (),
     leaks_known: bool = True,
-) -> None:
+) -> dict[str, Any]:
     """Write all files of an evaluation into a folder; the page is built from them.
 
     Args:
@@ -86,6 +86,9 @@ def write_evaluation(
         mistakes: Film strips of the worst mistakes.
         confused: Pairs of classes most often confused.
         leaks_known: Whether the training clips of the plan are those that the model learnt from.
+
+    Returns:
+        What metrics.json holds.
     """
     write_predictions(out / "predictions.csv", scored.rows, class_names, task=task)
     write_clip_facts(out / "clips.csv", scored.facts)
@@ -124,3 +127,4 @@ def write_evaluation(
         ),
     )
     write_page(out)
+    return whole

@@ -305,7 +305,7 @@ def _pool(
             **summaries,
         },
     }
-    write_evaluation(
+    written = write_evaluation(
         folder,
         scored=scored,
         class_names=catalog.class_names,
@@ -342,7 +342,7 @@ def _pool(
             "these figures": f"pooled: the tested clips of all {len(results)} folds together",
         },
     )
-    return FoldsResult(folder, results, metrics)
+    return FoldsResult(folder, results, written)
 
 
 def _number(value: float | None) -> str:

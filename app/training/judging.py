@@ -80,9 +80,7 @@ def learn_baselines(
         batches = track(
             loader, total=total, what=what, unit="videos", weigh=lambda b: len(b.samples)
         )
-        vectors.append(
-            gather_vectors(recognizer.network, batches, device=recognizer.device)  # type: ignore[arg-type]
-        )
+        vectors.append(gather_vectors(recognizer.network, batches, device=recognizer.device))
     train, val = vectors
     if train is None or val is None:
         return None

@@ -251,7 +251,7 @@ class Run:
         info = replace(recognizer.info, metrics=recognizer.info.metrics | {"test": headline})
         save_model(self.out / "model.safetensors", recognizer.network, info, baselines=baselines)
         slowest = self._slowest(fitted_s, evaluated_s)
-        write_evaluation(
+        written = write_evaluation(
             self.out,
             scored=scored,
             metrics=metrics,
@@ -274,7 +274,7 @@ class Run:
             mistakes=mistakes,
             confused=confused,
         )
-        evaluation = Evaluation(metrics, scored.rows, self.out)
+        evaluation = Evaluation(written, scored.rows, self.out)
         kept = "the last" if config.train.choose == "last" else "the best on validation"
         return TrainingResult(self.out, evaluation, self.keeper.best, kept, slowest, left_out)
 

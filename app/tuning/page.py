@@ -9,8 +9,8 @@ from typing import Any
 from markupsafe import Markup
 
 from cliptide.app.evaluation.command_line import repeat_command
-from cliptide.app.evaluation.evaluate import library_versions
 from cliptide.app.evaluation.report.page import page_environment, plotly_text
+from cliptide.app.evaluation.writing import library_versions
 from cliptide.app.inference.terminal import format_seconds
 from cliptide.app.tuning.leaderboard import figure_text, short, short_names, state_counts
 from cliptide.app.tuning.storage import without_password
