@@ -21,7 +21,7 @@ from cliptide.app.evaluation.clip_facts import ClipFacts, read_clip_facts
 from cliptide.app.evaluation.figures.metrics import compute_metrics
 from cliptide.app.evaluation.mistakes import pooled_strips
 from cliptide.app.evaluation.predictions import VideoPrediction, read_predictions
-from cliptide.app.evaluation.report.stored import StoredReport, read_stored
+from cliptide.app.evaluation.report.stored import Strip, read_stored
 from cliptide.app.evaluation.run_folder import claim_run_folder, data_name
 from cliptide.app.evaluation.scored import Scored
 from cliptide.app.evaluation.writing import write_evaluation
@@ -56,7 +56,7 @@ class FoldResult:
         metrics: What its metrics.json holds.
         predictions: One row a video of the fold.
         facts: What each readable video is like.
-        stored: What else its report shows.
+        strips: Film strips of its worst mistakes.
     """
 
     number: int
@@ -64,7 +64,7 @@ class FoldResult:
     metrics: Mapping[str, Any]
     predictions: tuple[VideoPrediction, ...]
     facts: tuple[ClipFacts, ...]
-    stored: StoredReport
+    strips: tuple[Strip, ...]
 
 
 @dataclass(frozen=True)
@@ -243,9 +243,10 @@ def _read_fold(out: Path, *, number: int) -> FoldResult:
     # From the files also where it was trained just now: a resumed run gives the same figures.
     metrics = json.loads((out / "metrics.json").read_text("utf-8"))
     rows, _ = read_predictions(out / "predictions.csv", task=metrics["task"])
-    facts = read_clip_facts(out / "clips.csv")
-    stored = read_stored(out / "report.json")
-    return FoldResult(number, out, metrics, tuple(rows), tuple(facts), stored)
+    # A fold that an earlier version finished has neither.
+    facts = read_clip_facts(out / "clips.csv") if (out / "clips.csv").exists() else []
+    strips = read_stored(out / "report.json").mistakes if (out / "report.json").exists() else ()
+    return FoldResult(number, out, metrics, tuple(rows), tuple(facts), strips)
 
 
 def summary(metrics: Sequence[Mapping[str, Any]], figure: str) -> dict[str, Any]:
@@ -322,7 +323,7 @@ def _pool(
         title=f"{folder.resolve().name}: {len(results)} folds",
         mistakes=pooled_strips(
             scored.rows,
-            [strip for result in results for strip in result.stored.mistakes],
+            [strip for result in results for strip in result.strips],
             class_names=catalog.class_names,
             task=catalog.task,
         ),
