@@ -20,6 +20,7 @@ from cliptide.app.evaluation.predictions import (
     write_predictions,
 )
 from cliptide.configs.errors import DataError
+from cliptide.configs.tasks import Task
 
 EIGHT = ["rise", "fall", "grow", "shrink", "open", "close", "left", "right"]
 
@@ -70,7 +71,7 @@ NAME = st.one_of(
 def tables(draw: st.DrawFn) -> tuple[list[VideoPrediction], list[str]]:
     names = draw(st.lists(NAME, min_size=1, max_size=6, unique=True))
     rows = []
-    for _ in range(draw(st.integers(0, 4))):
+    for video in draw(st.lists(TEXT, max_size=4, unique=True)):
         weights = draw(
             st.lists(st.floats(1e-6, 1), min_size=len(names), max_size=len(names))
             # Averages over clips, float32 as a network gives them, and ties.
@@ -80,7 +81,7 @@ def tables(draw: st.DrawFn) -> tuple[list[VideoPrediction], list[str]]:
         scores = np.float32(np.array(weights) / sum(weights)) if works else np.zeros(0)
         rows.append(
             VideoPrediction(
-                video=draw(TEXT),
+                video=video,
                 true=draw(st.none() | NAME),
                 predicted=names[int(scores.argmax())] if works else None,
                 scores=tuple(float(score) for score in scores),
@@ -129,6 +130,51 @@ def test_a_file_name_that_is_no_utf8_survives(tmp_path: Path) -> None:
     row = VideoPrediction("caf\udce9.avi", "x", "x", (1.0, 0.0), 8)
     write_predictions(tmp_path / "p.csv", [row], ["x", "y"])
     assert read_predictions(tmp_path / "p.csv")[0] == [row]
+
+
+def _read(tmp_path: Path, *lines: str, task: Task = "single") -> object:
+    head = "video,true,predicted,score,x,y,frames_used,group,error"
+    (tmp_path / "p.csv").write_text("\n".join([head, *lines]) + "\n", encoding="utf-8")
+    return read_predictions(tmp_path / "p.csv", task=task)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("a.avi,x,x,0.8,0.2,0.8,8,,", "predicts 'x', but 'y' has the highest score"),
+        ("a.avi,x,y,0.7,0.2,0.8,8,,", r"has the score '0.7', but its highest is 0.8 \('y'\)"),
+        ("a.avi,x,y,,0.2,0.8,8,,", "has the score '', but its highest is 0.8"),
+        ("a.avi,x,y,0.8,nan,0.8,8,,", "has 'nan' for 'x', which is no probability from 0 to 1"),
+        ("a.avi,x,y,1.8,0.2,1.8,8,,", "has '1.8' for 'y', which is no probability"),
+        ("a.avi,x,y,0.8,-0.2,0.8,8,,", "has '-0.2' for 'x', which is no probability"),
+        ("a.avi,x,,,0.2,0.8,8,,", "has scores but predicts nothing"),
+    ],
+)
+def test_a_line_that_contradicts_itself_is_named(tmp_path: Path, line: str, said: str) -> None:
+    with pytest.raises(DataError, match=rf"record 3 \(a.avi\) {said}.*Mend the line, or evaluate"):
+        _read(tmp_path, "fine.avi,x,x,0.5,0.5,0.5,8,,", line)
+
+
+def test_a_line_of_several_labels_or_numbers_that_contradicts_itself_is_named(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(DataError, match=r"record 2 .* has the score '0.2', but its highest is 0.8"):
+        _read(tmp_path, "a.avi,x,x|y,0.2,0.8,0.7,8,,", task="multi")
+    with pytest.raises(DataError, match=r"predicts '1\|2', but its targets are 1, 3"):
+        _read(tmp_path, "a.avi,1|2,1|2,,1,3,8,,", task="regression")
+    with pytest.raises(DataError, match="has 'inf' for 'y', which is no finite number"):
+        _read(tmp_path, "a.avi,1|2,1|2,,1,inf,8,,", task="regression")
+
+
+def test_a_video_that_stands_twice_is_named(tmp_path: Path) -> None:
+    line = "a.avi,x,x,0.8,0.8,0.2,8,,"
+    with pytest.raises(DataError, match=r"record 4 is of 'a.avi' once more, which record 2.*take"):
+        _read(tmp_path, line, line.replace("a.avi", "b.avi"), line)
+
+
+def test_fewer_digits_of_a_spreadsheet_are_no_contradiction(tmp_path: Path) -> None:
+    _read(tmp_path, "a.avi,x,x,0.6666667,0.66666667,0.33333333,8,,")
+    _read(tmp_path, "a.avi,1|2,1.0000000|2,,1,2.0000001,8,,", task="regression")
 
 
 @pytest.mark.parametrize(

@@ -9,13 +9,14 @@ classes are the targets, and there is no score.
 """
 
 import csv
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from cliptide.configs.errors import DataError
 from cliptide.configs.tasks import Task
-from cliptide.datasets.labels import classes_of
+from cliptide.datasets.labels import classes_of, numbers_in
 
 _HEAD = ("video", "true", "predicted", "score")
 _TAIL = ("frames_used", "group", "error")
@@ -137,7 +138,8 @@ def read_predictions(
         The predictions in the order of the file, and the class names in the order of the scores.
 
     Raises:
-        DataError: The file cannot be read, has other columns, or holds a value that fits none.
+        DataError: The file cannot be read, has other columns, holds a value that fits none, or a
+            line that contradicts itself or another one.
     """
     try:
         with Path(path).open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
@@ -152,7 +154,8 @@ def read_predictions(
             f"{','.join(_HEAD)},<one column a class>,{','.join(_TAIL)}."
         )
     class_names = header[4:-3]
-    rows = []
+    rows: list[VideoPrediction] = []
+    seen: dict[str, int] = {}
     for number, line in enumerate(lines[1:], start=2):
         if len(line) != width:
             raise DataError(
@@ -161,6 +164,12 @@ def read_predictions(
             )
         where = f"{path}: record {number}"
         rows.append(_row(line, class_names=class_names, task=task, where=where))
+        first = seen.setdefault(line[0], number)
+        if first != number:
+            raise DataError(
+                f"{where} is of {line[0]!r} once more, which record {first} holds already. Each "
+                "video has one line: take one of them out."
+            )
     return rows, class_names
 
 
@@ -188,7 +197,7 @@ def _row(line: list[str], *, class_names: list[str], task: Task, where: str) -> 
     # Of several labels none may be predicted: only a failed video has no scores.
     scored = any(line[4:-3]) if task == "multi" else bool(predicted)
     try:
-        return VideoPrediction(
+        row = VideoPrediction(
             video=video,
             true=true if true or task == "multi" else None,
             predicted=predicted if scored else None,
@@ -201,3 +210,46 @@ def _row(line: list[str], *, class_names: list[str], task: Task, where: str) -> 
         raise DataError(
             f"{where} ({video}) is damaged: {cause}. Evaluate again to write the file anew."
         ) from cause
+    contradiction = _contradiction(line, row, class_names=class_names, task=task)
+    if contradiction:
+        raise DataError(
+            f"{where} ({video}) {contradiction}. Mend the line, or evaluate again to write the "
+            "file anew."
+        )
+    return row
+
+
+def _contradiction(
+    line: list[str], row: VideoPrediction, *, class_names: list[str], task: Task
+) -> str:
+    """What in a line cannot be true together, as the rest of a sentence; empty if all can."""
+    texts = line[4:-3]
+    if row.failed:
+        return "has scores but predicts nothing" if any(texts) else ""
+    # A mean of float32 softmaxes may lie a little beside 0 and 1.
+    low, high = (-math.inf, math.inf) if task == "regression" else (-1e-6, 1 + 1e-6)
+    for name, text, score in zip(class_names, texts, row.scores, strict=True):
+        if not math.isfinite(score) or not low <= score <= high:
+            kind = "finite number" if task == "regression" else "probability from 0 to 1"
+            return f"has {text!r} for {name!r}, which is no {kind}"
+    if task == "regression":
+        said = numbers_in(str(row.predicted))
+        if len(said) != len(row.scores) or not all(map(_same, said, row.scores)):
+            return f"predicts {row.predicted!r}, but its targets are {', '.join(texts)}"
+        return ""
+    highest = _argmax(row.scores)
+    if not _same(float(line[3] or "nan"), row.scores[highest]):
+        return (
+            f"has the score {line[3]!r}, but its highest is {texts[highest]} "
+            f"({class_names[highest]!r})"
+        )
+    if task == "single":
+        own = row.scores[class_names.index(str(row.predicted))]
+        if not _same(own, row.scores[highest]):
+            return f"predicts {row.predicted!r}, but {class_names[highest]!r} has the highest score"
+    return ""
+
+
+def _same(first: float, second: float) -> bool:
+    # Spreadsheets write fewer digits.
+    return math.isclose(first, second, rel_tol=1e-6, abs_tol=1e-9)
