@@ -1,23 +1,34 @@
-"""The report: the figures of metrics.json in words, safe with any name, without a network."""
+"""The report: the figures of a run folder in words, safe with any name, without a network."""
 
-import base64
-import dataclasses
 import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
+from report_folders import (
+    FRAMES,
+    class_names_for,
+    made_clips,
+    made_history,
+    made_rows,
+    made_strip,
+    write_run,
+)
 
 from cliptide.app.evaluation import report as report_module
-from cliptide.app.evaluation.figures.metrics import compute_metrics
-from cliptide.app.evaluation.predictions import VideoPrediction
-from cliptide.app.evaluation.report.page import Mistake, Report, write_report
+from cliptide.app.evaluation.predictions import VideoPrediction, write_predictions
+from cliptide.app.evaluation.report.charts import history_figures
+from cliptide.app.evaluation.report.confusion import alike_order
+from cliptide.app.evaluation.report.folder import write_page
+from cliptide.app.evaluation.report.stored import ConfusedPair
+from cliptide.app.evaluation.report.strips import place_of
+from cliptide.configs.errors import DataError
 
 EVIL = "</script><script>alert('x')</script><b>&"
+NAMES = class_names_for(8)
 
 
 class Page(HTMLParser):
@@ -38,7 +49,7 @@ class Page(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         attributes = dict(attrs)
         self.tags.append((tag, attributes))
-        if tag not in {"meta", "img", "link", "br"}:
+        if tag not in {"meta", "img", "link", "br", "input"}:
             self._open.append((tag, attributes.get("id")))
 
     def handle_endtag(self, tag: str) -> None:
@@ -67,111 +78,167 @@ def small_plotly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("plotly.offline.get_plotlyjs", lambda: "/* plotly */")
 
 
-def made_predictions(class_names: list[str], *, num_videos: int = 60) -> list[VideoPrediction]:
-    rng = np.random.default_rng(0)
-    rows = []
-    for number in range(num_videos):
-        true = number % len(class_names)
-        logits = rng.normal(size=len(class_names))
-        logits[true] += 2
-        scores = np.exp(logits) / np.exp(logits).sum()
-        rows.append(
-            VideoPrediction(
-                f"v{number}.avi",
-                class_names[true],
-                class_names[int(scores.argmax())],
-                tuple(float(score) for score in scores),
-                16,
-                group=f"g{number % 12}",
-            )
-        )
-    return rows
+def page_of(folder: Path) -> Page:
+    write_page(folder)
+    return Page((folder / "report.html").read_text(encoding="utf-8"))
 
 
-def made_report(class_names: list[str], rows: list[VideoPrediction], **changes: Any) -> Report:
-    report = Report(
-        title="runs/demo-1",
-        command="cliptide train videos",
-        created="2026-02-03T14:05:11+00:00",
-        metrics=compute_metrics(rows, class_names, split="test"),
-        class_names=class_names,
-        predictions=rows,
-        groups_known=True,
-        num_groups=41,
-    )
-    return dataclasses.replace(report, **changes)
+def rendered(
+    tmp_path: Path,
+    rows: list[VideoPrediction] | None = None,
+    names: list[str] | None = None,
+    **changes: Any,
+) -> Page:
+    names = names or NAMES
+    rows = rows if rows is not None else made_rows(names, num_videos=60)
+    return page_of(write_run(tmp_path / "run", rows, names, **changes))
 
 
-def rendered(tmp_path: Path, report: Report) -> Page:
-    write_report(tmp_path / "report.html", report)
-    return Page((tmp_path / "report.html").read_text(encoding="utf-8"))
+def metrics_in(tmp_path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((tmp_path / "run" / "metrics.json").read_text("utf-8"))
+    return found
 
 
-NAMES = [f"class {number}" for number in range(8)]
+def percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def plain(text: str) -> str:
+    return " ".join(text.split())
 
 
 def test_figures_on_the_page_are_those_of_the_metrics(tmp_path: Path) -> None:
     broken = VideoPrediction("broken.avi", NAMES[0], None, (), 0, error="no video stream")
-    report = made_report(NAMES, [*made_predictions(NAMES), broken])
-    page, metrics = rendered(tmp_path, report), report.metrics
+    rows = [*made_rows(NAMES, num_videos=96), broken]
+    page, metrics = rendered(tmp_path, rows), metrics_in(tmp_path)
     assert page.json("metrics") == metrics
     for name, key in [("top1", "top1"), ("top5", "top5"), ("macro-f1", "macro_f1")]:
-        assert page.by_id[name] == f"{100 * metrics[key]:.1f}%"
-    assert page.by_id["balanced-accuracy"] == f"{100 * metrics['balanced_accuracy']:.1f}%"
+        assert plain(page.by_id[name]) == percent(metrics[key])
+    assert plain(page.by_id["balanced-accuracy"]) == percent(metrics["balanced_accuracy"])
     low, high = metrics["ci95"]
-    assert page.by_id["ci95"] == f"{100 * low:.1f}% to {100 * high:.1f}%"
+    assert plain(page.by_id["ci95"]) == f"{percent(low)} to {percent(high)}"
     assert "bootstrap over 12 groups" in page.text
-    assert (
-        f"always the most frequent class {100 * metrics['baselines']['majority']:.1f}%" in page.text
-    )
-    assert "chance 12.5%" in page.text
-    assert page.by_id["num-scored"] == "60 of 61"
+    majority = percent(metrics["baselines"]["majority"])
+    assert f"always the most frequent class {majority}" in page.text
+    assert "chance 12.5 %" in page.text
+    assert page.by_id["num-scored"] == "96 of 97"
     assert page.by_id["num-failed"] == "1"
+    assert "views a video up to 1" in page.text
     assert "1 video could not be read and stands in no figure" in page.text
     assert "broken.avi no video stream" in page.text
+    assert "Over 12 groups: from " in page.text
     cells = [float(a["data-value"] or "nan") for _, a in page.tags if "data-value" in a]
-    keys = ("support", "precision", "recall", "f1")
+    keys = ("support", "precision", "recall", "f1", "ap")
     expected = [metrics["per_class"][name][key] for name in NAMES for key in keys]
     assert cells == expected
 
 
 def test_the_drawn_confusion_is_that_of_the_metrics(tmp_path: Path) -> None:
-    report = made_report(NAMES, made_predictions(NAMES))
-    figure = rendered(tmp_path, report).json("figures")["confusion"]
-    counts = np.array(report.metrics["confusion"])
-    assert figure["counts"] == counts.tolist()
-    hits = np.array(figure["hits"], dtype=float)
-    errors = np.array(figure["errors"], dtype=float)
-    both = np.where(np.isnan(hits), np.where(np.isnan(errors), 0, errors), hits)
-    assert both == pytest.approx(counts / counts.sum(axis=1, keepdims=True), abs=1e-4)
-    assert np.isnan(hits[~np.eye(8, dtype=bool)]).all()
-    assert np.isnan(np.diag(errors)).all()
+    page = rendered(tmp_path, made_rows(NAMES, num_videos=160))
+    counts = np.array(metrics_in(tmp_path)["confusion"])
+    figure = page.json("figures")["confusion"]
+    drawn = np.zeros_like(counts)
+    for row, column, count in figure["cells"]:
+        drawn[row, column] = count
+    assert (drawn == counts).all()
+    for order in figure["orders"].values():
+        assert sorted(order) == list(range(8))
+    alphabet = [NAMES[place] for place in figure["orders"]["alphabet"]]
+    assert alphabet == sorted(NAMES)
     wrong = counts - np.diag(np.diag(counts))
     true, predicted = np.unravel_index(wrong.argmax(), wrong.shape)
     text = f"{NAMES[true]} taken for {NAMES[predicted]} {wrong.max()} of {counts[true].sum()}"
-    assert text in rendered(tmp_path, report).text
+    assert text in page.text
+
+
+def test_classes_taken_for_each_other_stand_together() -> None:
+    counts = np.diag([10] * 7)
+    for first, second in [(0, 4), (1, 5), (4, 2)]:
+        counts[first, second] = 6
+    order = alike_order(counts)
+    place = {number: at for at, number in enumerate(order)}
+    assert sorted(order) == list(range(7))
+    assert abs(place[0] - place[4]) == abs(place[1] - place[5]) == abs(place[4] - place[2]) == 1
+    assert order[5:] == [3, 6]  # never confused
+    assert alike_order(np.diag([3, 3])) == [0, 1]
+    assert alike_order(np.zeros((3, 3), dtype=np.int64)) == [0, 1, 2]
+
+
+def test_time_and_confidence_and_slices_stand_with_their_verdicts(tmp_path: Path) -> None:
+    rows = made_rows(NAMES, num_videos=200)
+    clips = made_clips(rows, NAMES)
+    page = rendered(tmp_path, rows, clips=clips, temperature=1.6, nothing_below=0.45)
+    order = plain(page.by_id["order-verdict"])
+    assert re.fullmatch(r"Order is worth \+\d+ points \(\d+ to \d+\): .*", order)
+    assert order in page.text.partition("Does it use time?")[0]
+    for name in ("frames shuffled", "frames reversed", "one frame only", "mean over frames"):
+        assert name in page.by_id["time"]
+    assert plain(page.by_id["calibration-verdict"]).startswith("Over-confident: it says ")
+    assert "before the temperature" in page.by_id["confidence"]
+    assert "45 %" in plain(page.by_id["threshold"])
+    assert "chosen on the validation videos" in page.by_id["threshold"]
+    figure = page.json("figures")["confidence"]
+    assert sum(one["num"] for one in figure["bins"]) == 200
+    assert len(figure["coverage"]) <= 100
+    assert "By length" in page.by_id["slices"]
+    assert "By groups, weakest first" in page.by_id["slices"]
+
+
+@pytest.mark.parametrize("task", ["multi", "regression"])
+def test_other_tasks_have_their_own_page(tmp_path: Path, task: Any) -> None:
+    rng = np.random.default_rng(0)
+    names = ["speed", "height"]
+    rows = []
+    for number in range(80):
+        scores = tuple(float(f"{value:.6g}") for value in rng.random(2))
+        true = "|".join(f"{score + rng.normal() / 9:.6g}" for score in scores)
+        said = "|".join(str(score) for score in scores)
+        if task == "multi":
+            said = "|".join(sorted(n for n, s in zip(names, scores, strict=True) if s >= 0.5))
+            true = said if number % 5 else "speed"
+        group = f"g{number % 16}"
+        rows.append(VideoPrediction(f"{number}.mp4", true, said, scores, 8, group=group))
+    strip = made_strip("0.mp4", seed=0, explained=False)
+    page = rendered(
+        tmp_path,
+        rows,
+        names,
+        task=task,
+        clips=made_clips(rows, names, task=task),
+        mistakes=(strip,),
+        epochs=3,
+    )
+    ids = {a.get("id") for _, a in page.tags}
+    assert {"summary", "time", "classes", "slices", "learning", "mistakes", "data"} <= ids
+    assert ("confidence" in ids) == (task == "multi")
+    assert "confusion" not in ids
+    assert "nan" not in page.text.lower()
+    assert len(page.json("figures").get("targets", [])) == (2 if task == "regression" else 0)
 
 
 def test_a_leaky_split_is_named_with_examples(tmp_path: Path) -> None:
-    torn = [f"subject-{number}" for number in range(9)]
-    page = rendered(tmp_path, made_report(NAMES, made_predictions(NAMES), torn_groups=torn))
+    torn = tuple(f"subject-{number}" for number in range(9))
+    page = rendered(tmp_path, torn_groups=torn, copies=(("train/a.avi", "test/b.avi"),))
     assert ("section", {"class": "alarm", "id": "leak", "role": "alert"}) in page.tags
     assert "This split is leaky" in page.by_id["leak"]
     assert "9 groups stand in both training and test data" in page.text
     assert "subject-4" in page.by_id["leak"]
     assert "and 4 more" in page.by_id["leak"]
+    assert "1 test video is byte-identical to a training video: test/b.avi is train/a.avi" in plain(
+        page.by_id["leak"]
+    )
     assert "score is too good" in page.by_id["leak"]
+    assert "Leakage found (9 torn groups and 1 video byte-identical" in page.text
     assert "proven" not in page.text
 
 
 def test_leakage_is_proven_absent_or_said_to_be_unknown(tmp_path: Path) -> None:
-    rows = made_predictions(NAMES)
-    proven = rendered(tmp_path, made_report(NAMES, rows))
+    proven = rendered(tmp_path)
     assert proven.by_id["leakage"] == (
         "No group stands in both training and test data (41 groups, proven)."
     )
-    unknown = rendered(tmp_path, made_report(NAMES, rows, groups_known=False))
-    assert unknown.by_id["leakage"] == ("Groups are not known, so leakage cannot be excluded.")
+    unknown = rendered(tmp_path, groups_known=False)
+    assert unknown.by_id["leakage"] == "Groups are not known, so leakage cannot be excluded."
     assert "leak" not in proven.by_id
     assert "leak" not in unknown.by_id
 
@@ -183,67 +250,55 @@ def test_leakage_is_proven_absent_or_said_to_be_unknown(tmp_path: Path) -> None:
 def test_a_score_on_other_videos_than_the_test_split_says_so(
     tmp_path: Path, split: str, words: str
 ) -> None:
-    rows = made_predictions(NAMES)
-    metrics = compute_metrics(rows, NAMES, split=split)
-    page = rendered(tmp_path, made_report(NAMES, rows, metrics=metrics))
+    page = rendered(tmp_path, split=split)
     assert words in page.by_id["leakage"]
     assert "proven" not in page.text
 
 
 def test_names_are_text_and_never_markup(tmp_path: Path) -> None:
-    names = [EVIL, "plain"]
-    rows = [
-        VideoPrediction(f"{EVIL}.avi", EVIL, "plain", (0.1, 0.9), 8, group=EVIL),
-        VideoPrediction(f"{EVIL}2.avi", EVIL, None, (), 0, error=EVIL),
-    ]
-    frames = np.zeros((1, 8, 8, 3), np.uint8)
-    harmless = ["plain", "other"]
-    calm_rows = [VideoPrediction("v.avi", "plain", "other", (0.1, 0.9), 8)]
-    calm_rows += [VideoPrediction("w.avi", "plain", None, (), 0, error="x")]
-
-    def everywhere(names: list[str], rows: list[VideoPrediction], text: str) -> Page:
+    def everywhere(text: str, names: list[str]) -> Page:
+        rows = [
+            VideoPrediction(f"{text}.avi", names[0], names[1], (0.1, 0.9), 8, group=text),
+            VideoPrediction(f"{text}1.avi", names[1], names[1], (0.1, 0.9), 8, group=text),
+            VideoPrediction(f"{text}2.avi", names[0], None, (), 0, error=text),
+        ]
+        strips = tuple(made_strip(row.video, seed=0) for row in rows[:2])
         return rendered(
             tmp_path,
-            made_report(
-                names,
-                rows,
-                title=text,
-                command=text,
-                config_yaml=text,
-                environment={text: text},
-                facts={text: text},
-                fingerprint=text,
-                torn_groups=[text],
-                quarantined=[(text, text)],
-                split_table=[(text, 1, 2, 3)],
-                history=[{"epoch": 0, "train_loss": 1.0, text: 2}],
-                mistakes=[Mistake(rows[0], frames)],
-            ),
+            rows,
+            names,
+            config_yaml=text,
+            quarantined=[(text, "train", text)],
+            epochs=1,
+            title=text,
+            command=text,
+            environment={text: text},
+            facts={text: text},
+            fingerprint=text,
+            torn_groups=(text,),
+            copies=((text, text),),
+            split_table=((text, 1, 2, 3),),
+            mistakes=strips[:1],
+            confused=(ConfusedPair(names[0], names[1], strips),),
         )
 
-    page, calm = everywhere(names, rows, EVIL), everywhere(harmless, calm_rows, "plain")
+    page, calm = everywhere(EVIL, [EVIL, "plain"]), everywhere("calm", ["calm", "plain"])
     # The page has the very same elements as one with harmless names.
     assert [tag for tag, _ in page.tags] == [tag for tag, _ in calm.tags]
     assert EVIL in page.text
     assert EVIL in page.json("metrics")["per_class"]
-    # Plotly decodes entities and reads tags: its labels are escaped once more.
-    assert page.json("figures")["confusion"]["names"][0].startswith("&lt;/script&gt;")
+    assert page.json("figures")["confusion"]["names"] == [EVIL, "plain"]
 
 
 def test_the_page_asks_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
-    rows = made_predictions(NAMES)
-    frames = np.zeros((2, 8, 8, 3), np.uint8)
-    history = [{"epoch": 0, "train_loss": 1.0}]
-    page = rendered(
-        tmp_path, made_report(NAMES, rows, history=history, mistakes=[Mistake(rows[0], frames)])
-    )
+    page = rendered(tmp_path, strips=True, epochs=2)
     assert "plotly.js v" in page.source
     links = [a[key] or "" for _, a in page.tags for key in ("src", "href", "srcset") if key in a]
     assert links
     assert all(link.startswith(("data:", "#")) for link in links)
     assert not re.search(r"url\(|@import", "".join(page.styles))
-    assert not [tag for tag, _ in page.tags if tag in {"link", "iframe", "object", "base"}]
+    assert not [tag for tag, _ in page.tags if tag in {"iframe", "object", "base"}]
     policy = next(a["content"] for _, a in page.tags if a.get("http-equiv"))
     assert policy == (
         "default-src 'none'; img-src data: blob:; "
@@ -252,59 +307,74 @@ def test_the_page_asks_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert len(page.source) < 10_000_000
 
 
-def test_film_strips_show_the_frames_in_their_colours(tmp_path: Path) -> None:
+def test_film_strips_show_frames_answers_and_what_drove_them(tmp_path: Path) -> None:
     row = VideoPrediction("v.avi", NAMES[1], NAMES[0], (0.7, 0.2, *[0.1 / 6] * 6), 8)
-    frames = np.zeros((3, 240, 320, 3), np.uint8)
-    frames[:] = (200, 30, 60)
-    page = rendered(tmp_path, made_report(NAMES, [row], mistakes=[Mistake(row, frames)]))
-    images = [a["src"] or "" for tag, a in page.tags if tag == "img"]
-    assert len(images) == 3
-    jpeg = np.frombuffer(base64.b64decode(images[0].split(",")[1]), np.uint8)
-    decoded = cv2.imdecode(jpeg, cv2.IMREAD_COLOR)
-    assert decoded is not None
-    assert decoded.shape == (120, 160, 3)
-    assert decoded[60, 80, ::-1] == pytest.approx((200, 30, 60), abs=6)
-    assert "predicted class 0 70.0%" in page.text
-    assert "true class 1 20.0%" in page.text
+    strip = made_strip("v.avi", seed=3)
+    assert strip.explanation is not None
+    page = rendered(tmp_path, [row], mistakes=(strip,))
+    images = [a["src"] for tag, a in page.tags if tag == "img"]
+    assert images == [strip.frames, strip.explanation.cam]
+    assert "predicted open 70.0 %" in page.text
+    assert "true close 20.0 %" in page.text
+    (film,) = [a for tag, a in page.tags if tag == "article"]
+    assert film["data-count"] == str(FRAMES)
+    explained = json.loads(film["data-explained"] or "")
+    assert explained["occlusion"] == pytest.approx(strip.explanation.occlusion, abs=1e-4)
+    lines = [(a["points"] or "").split() for tag, a in page.tags if tag == "polyline"]
+    assert [len(points) for points in lines] == [16, 16]
 
 
-def test_frames_of_another_shape_are_refused(tmp_path: Path) -> None:
-    rows = made_predictions(NAMES)
-    wrong = Mistake(rows[0], np.zeros((2, 3, 8, 8), np.uint8))
-    with pytest.raises(ValueError, match=r"uint8 \(2, 3, 8, 8\).*Give \(N, H, W, 3\)"):
-        write_report(tmp_path / "r.html", made_report(NAMES, rows, mistakes=[wrong]))
+def test_a_time_lies_under_its_frame_whatever_the_gaps_between_frames() -> None:
+    times = [0.0, 1.0, 4.0, 4.0]
+    middles = [1 / 8, 3 / 8, 5 / 8, 7 / 8]
+    assert [place_of(time, times) for time in (0.0, 1.0, 4.0)] == pytest.approx(middles[:3])
+    assert place_of(2.5, times) == pytest.approx(0.5)
+    assert place_of(-1.0, times) == middles[0]
+    assert place_of(9.0, times) == middles[3]
+    assert place_of(5.0, [2.0]) == 0.5
 
 
 def test_all_failed_says_so_and_shows_no_figure(tmp_path: Path) -> None:
     rows = [VideoPrediction("a.avi", "x", None, (), 0, error="truncated")]
-    page = rendered(tmp_path, made_report(["x", "y"], rows, num_groups=None))
+    page = rendered(tmp_path, rows, ["x", "y"], num_groups=None)
     assert "No video could be scored" in page.text
     assert "a.avi truncated" in page.text
-    assert "nan" not in page.text.lower()
+    assert not re.search(r"\bnan\b", page.text.lower())
     assert "top1" not in page.by_id
+    assert "time" not in page.by_id
 
 
 def test_a_model_evaluated_alone_has_no_training_sections(tmp_path: Path) -> None:
-    page = rendered(tmp_path, made_report(NAMES, made_predictions(NAMES)))
+    page = rendered(tmp_path)
     ids = {a.get("id") for _, a in page.tags}
     assert not {"learning", "mistakes", "num-quarantined"} & ids
     assert "left out of training" not in page.text
 
 
-def test_history_is_drawn_with_gaps_where_nothing_was_measured(tmp_path: Path) -> None:
+def test_files_left_out_of_training_are_listed_but_not_those_of_the_test(tmp_path: Path) -> None:
+    lost = [("x.avi", "train", "truncated"), ("t.avi", "test", "stands in predictions")]
+    page = rendered(tmp_path, quarantined=lost)
+    assert page.by_id["num-quarantined"] == "1"
+    assert "x.avi truncated" in page.text
+    assert "t.avi" not in page.text
+
+
+def test_history_is_drawn_with_gaps_where_nothing_was_measured() -> None:
     history = [
-        {"epoch": 0, "train_loss": 2.0, "val_loss": "", "train_top1": "0.5", "lr": 1e-3},
-        {"epoch": 1, "train_loss": float("nan"), "val_loss": 1.5, "train_top1": "0.7", "lr": 5e-4},
+        {"epoch": "1", "train_loss": "2.0", "val_loss": "", "train_top1": "0.5", "lr": "1e-3"},
+        {"epoch": "2", "train_loss": "nan", "val_loss": "1.5", "train_top1": "0.7", "lr": "5e-5"},
+        {"epoch": "3", "train_loss": "1.0", "val_loss": "1.4", "train_top1": "0.8", "lr": "1e-5"},
     ]
-    page = rendered(tmp_path, made_report(NAMES, made_predictions(NAMES), history=history))
-    loss, top1 = page.json("figures")["history"]
-    assert loss["x"] == [0, 1]
+    loss, top1, rate = history_figures(history)
+    assert loss["x"] == [1, 2, 3]
     assert [(curve["role"], curve["y"]) for curve in loss["curves"]] == [
-        ("train", [2.0, None]),
-        ("val", [None, 1.5]),
+        ("train", [2.0, None, 1.0]),
+        ("val", [None, 1.5, 1.4]),
     ]
-    assert [curve["y"] for curve in top1["curves"]] == [[0.5, 0.7]]
-    assert "0.001" in page.text
+    assert [curve["y"] for curve in top1["curves"]] == [[0.5, 0.7, 0.8]]
+    assert (rate["id"], rate["kind"]) == ("lr", "log")
+    names = [figure["id"] for figure in history_figures(made_history(4))]
+    assert names == ["loss", "top1", "lr", "grad", "wait"]
 
 
 def test_doubtful_figures_are_remarked_on(tmp_path: Path) -> None:
@@ -313,33 +383,103 @@ def test_doubtful_figures_are_remarked_on(tmp_path: Path) -> None:
         return VideoPrediction(f"{number}.avi", true, predicted, scores, 8, group=f"g{number % 3}")
 
     guessing = [certain(i, "xy"[i % 2], "xy"[i // 2 % 2]) for i in range(20)]
-    page = rendered(tmp_path, made_report(["x", "y"], guessing))
+    page = rendered(tmp_path, guessing, ["x", "y"])
     assert "not clearly better than that" in page.text
-    assert "There are only 3 groups" in page.text
+    assert "There are only 3 groups, so the interval was drawn over clips." in page.text
+    assert "too narrow. Over 3 groups: from " in page.text
     perfect = [certain(i, "x", "x") for i in range(20)]
     foreign = certain(99, "z", "x")
-    page = rendered(tmp_path, made_report(["x", "y"], [*perfect, foreign]))
-    assert "With 20 clips seen, up to 15% of new clips" in page.text
+    page = rendered(tmp_path, [*perfect, foreign], ["x", "y"])
+    assert "With 20 clips seen, up to 15 % of new clips" in page.text
     assert "1 video of classes the model does not know (z): not scored." in page.text
     assert "1 of 2 classes have no scored video" in page.text
 
 
+def test_edited_predictions_are_computed_anew_and_said(tmp_path: Path) -> None:
+    rows = made_rows(NAMES, num_videos=80)
+    clips = made_clips(rows, NAMES)
+    folder = tmp_path / "run"
+    calm = rendered(tmp_path, rows, clips=clips, temperature=1.6, nothing_below=0.45)
+    assert "changed" not in calm.by_id
+    before = metrics_in(tmp_path)
+    mended = [row for row in rows if row.correct]
+    write_predictions(folder / "predictions.csv", mended, NAMES)
+    page = page_of(folder)
+    assert (
+        "predictions.csv was changed after the evaluation: top-1 was "
+        f"{percent(before['top1'])}, of the file as it is now it is 100.0 %."
+    ) in plain(page.by_id["changed"])
+    assert plain(page.by_id["top1"]) == "100.0 %"
+    shown = page.json("metrics")
+    assert shown["num_scored"] == len(mended)
+    assert shown["calibration"]["temperature"] == 1.6
+    assert shown["calibration"]["nothing_below"]["from"] == "validation"
+    assert shown["order"]["verdict"]
+    assert metrics_in(tmp_path) == before  # the record of the evaluation stays
+
+
+def test_edited_predictions_of_several_labels_keep_their_thresholds(tmp_path: Path) -> None:
+    rows = [
+        VideoPrediction(f"{n}.mp4", "a", "a", (0.9, 0.1 + n / 100), 8, group=f"g{n}")
+        for n in range(6)
+    ]
+    folder = write_run(tmp_path / "run", rows, ["a", "b"], task="multi", thresholds=(0.3, 0.7))
+    write_predictions(folder / "predictions.csv", rows[1:], ["a", "b"], task="multi")
+    shown = page_of(folder).json("metrics")
+    assert [shown["per_class"][name]["threshold"] for name in "ab"] == [0.3, 0.7]
+    assert shown["num_scored"] == 5
+
+
+def test_a_run_of_before_these_figures_is_still_shown(tmp_path: Path) -> None:
+    rows = made_rows(NAMES, num_videos=60)
+    folder = write_run(tmp_path / "run", rows, NAMES, epochs=2)
+    old = metrics_in(tmp_path)
+    new = ("quality", "order", "above", "slices", "swaps", "calibration", "predictions_sha256")
+    for key in (*new, "groups", "views"):
+        old.pop(key, None)
+    for entry in old["per_class"].values():
+        del entry["ap"]
+    (folder / "metrics.json").write_text(json.dumps(old), encoding="utf-8")
+    (folder / "report.json").unlink()
+    page = page_of(folder)
+    assert plain(page.by_id["top1"]) == percent(old["top1"])
+    assert "run" in page.text  # named after its folder
+    assert "confidence" in page.by_id
+    assert "changed" not in page.by_id
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "said"),
+    [
+        ("metrics.json", None, "metrics.json cannot be read.*Give the folder of a finished run"),
+        ("metrics.json", "{", "metrics.json is damaged.*evaluate its model again"),
+        ("metrics.json", "[]", "does not name its task.*evaluate its model again"),
+        ("predictions.csv", "a,b", "A predictions.csv has"),
+        ("report.json", "{}", "report.json is damaged.*Evaluate the model again"),
+    ],
+)
+def test_a_folder_that_is_no_run_is_told_the_mend(
+    tmp_path: Path, file: str, text: str | None, said: str
+) -> None:
+    folder = write_run(tmp_path / "run", made_rows(NAMES, num_videos=8), NAMES)
+    (folder / file).unlink()
+    if text is not None:
+        (folder / file).write_text(text, encoding="utf-8")
+    with pytest.raises(DataError, match=said):
+        write_page(folder)
+    assert not (folder / "report.html").exists()
+
+
 def test_one_hundred_and_one_classes_stay_small(tmp_path: Path) -> None:
-    names = [f"Class{number:03d} With A Rather Long Name" for number in range(101)]
-    page = rendered(tmp_path, made_report(names, made_predictions(names, num_videos=1000)))
-    figure = page.json("figures")["confusion"]
-    assert not figure["write_counts"]
-    assert max(len(label) for label in figure["labels"]) == 22
+    names = class_names_for(101)
+    page = rendered(tmp_path, made_rows(names, num_videos=1000), names)
+    assert len(page.json("figures")["confusion"]["most"]) == 24
+    assert "Find a class" in page.source
     assert len(page.source) < 1_000_000
 
 
-def test_templates_are_found_beside_the_module() -> None:
-    folder = Path(report_module.__file__).parent
-    assert {path.name for path in folder.glob("*.jinja")} == {
-        "page.html.jinja",
-        "multi.html.jinja",
-        "regression.html.jinja",
-        "page.css.jinja",
-        "page.js.jinja",
-        "plots.js.jinja",
-    }
+def test_templates_are_found_beside_the_module_and_stay_short() -> None:
+    templates = list(Path(report_module.__file__).parent.glob("*.jinja"))
+    assert {"page.html.jinja", "page.css.jinja", "plots.js.jinja"} <= {p.name for p in templates}
+    long = {p.name: n for p in templates if (n := len(p.read_text("utf-8").splitlines())) > 200}
+    assert not long

@@ -17,6 +17,8 @@ _BINS = 20
 def no_skill_remark(metrics: Mapping[str, Any], *, num_classes: int) -> str:
     """Say where the interval reaches what needs no model; empty where it does not."""
     task = metrics["task"]
+    if metrics["ci95"] is None:
+        return ""
     low, high = metrics["ci95"]
     if task == "regression":
         constant = metrics["baselines"]["mean"]
