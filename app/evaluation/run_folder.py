@@ -14,6 +14,7 @@ EVALUATION_FILES = (
     "clips.csv",
     "report.json",
     "report.html",
+    "report.html.part",
 )
 COMPARISON_FILES = ("compare.html", "differences.csv")
 TRAINING_FILES = (

@@ -1,6 +1,5 @@
 """An evaluated folder: metrics.json, predictions.csv, clips.csv, report.json, report.html."""
 
-import hashlib
 import json
 import platform
 from collections.abc import Mapping, Sequence
@@ -14,7 +13,7 @@ import torch
 from cliptide.app.evaluation.clip_facts import write_clip_facts
 from cliptide.app.evaluation.command_line import repeat_command
 from cliptide.app.evaluation.predictions import write_predictions
-from cliptide.app.evaluation.report.folder import write_page
+from cliptide.app.evaluation.report.folder import file_sha256, write_page
 from cliptide.app.evaluation.report.stored import ConfusedPair, StoredReport, Strip, write_stored
 from cliptide.app.evaluation.scored import Scored
 from cliptide.app.inference.device import describe_device
@@ -92,8 +91,7 @@ def write_evaluation(
     """
     write_predictions(out / "predictions.csv", scored.rows, class_names, task=task)
     write_clip_facts(out / "clips.csv", scored.facts)
-    digest = hashlib.sha256((out / "predictions.csv").read_bytes()).hexdigest()
-    whole = {**metrics, "predictions_sha256": digest}
+    whole = {**metrics, "predictions_sha256": file_sha256(out / "predictions.csv")}
     text = json.dumps(whole, indent=2, ensure_ascii=False, allow_nan=False)
     (out / "metrics.json").write_text(text + "\n", encoding="utf-8")
     regression = catalog.task == "regression"

@@ -1,6 +1,5 @@
 """The figures of the page as plain numbers: no colours, no pixels, nothing undefined."""
 
-import html
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -47,14 +46,6 @@ _BASELINES = {
     "majority": "the most frequent class",
     "mean": "always the mean",
 }
-
-
-def plotly_text(name: str, *, chars: int | None = None) -> str:
-    """A name as Plotly shows it, cut to a number of characters."""
-    # Plotly reads a few tags (<b>, <a>, ...) in labels; a class name is never markup. Cut
-    # first: half an entity would show.
-    short = name if chars is None or len(name) <= chars else name[: chars - 1] + "…"
-    return html.escape(short, quote=False)
 
 
 def history_figures(history: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from cliptide.app.evaluation.report.page import Report, render
 from cliptide.app.evaluation.report.stored import StoredReport, read_stored
 from cliptide.app.evaluation.report.words import changed_words
 from cliptide.configs.errors import DataError
-from cliptide.configs.tasks import TASKS, Task
+from cliptide.configs.tasks import DEFAULT_THRESHOLD, TASKS, Task
 
 _HEADLINES: dict[Task, str] = {"single": "top1", "multi": "map", "regression": "mae"}
 
@@ -52,8 +53,11 @@ def read_report(folder: Path) -> Report:
     clips_file = folder / "clips.csv"
     clips = read_clip_facts(clips_file) if clips_file.exists() else []
     known = metrics.get("predictions_sha256")
+    # Runs of before there was a checksum tell other columns at least.
+    columns = metrics.get("per_target" if task == "regression" else "per_class", {})
+    changed = known is not None and known != file_sha256(predictions)
     alarm = ""
-    if known is not None and known != file_sha256(predictions):
+    if changed or list(columns) != class_names:
         fresh = _computed(metrics, rows, class_names, clips)
         headline = _HEADLINES[task]
         alarm = changed_words(metrics.get(headline), fresh[headline], task=task)
@@ -98,7 +102,9 @@ def _computed(
         split=metrics["split"],
         seed=metrics.get("seed", 0),
         task=task,
-        thresholds=[per_class[name]["threshold"] for name in class_names]
+        thresholds=[
+            per_class.get(name, {}).get("threshold", DEFAULT_THRESHOLD) for name in class_names
+        ]
         if task == "multi"
         else (),
         clips=clips,
@@ -123,7 +129,7 @@ def _read_metrics(path: Path) -> dict[str, Any]:
 def _stored(folder: Path, class_names: Sequence[str]) -> StoredReport:
     path = folder / "report.json"
     if path.exists():
-        return read_stored(path)
+        return replace(read_stored(path), class_names=tuple(class_names))
     # A run of before there was such a file: its figures are all there.
     return StoredReport(
         title=folder.resolve().name, command="", created="", class_names=tuple(class_names)

@@ -5,13 +5,13 @@ out, scripts beside them draw what one hovers. Colours stand in `page.css.jinja`
 light, dark and paper are one page. A content security policy in it forbids every request.
 """
 
+import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jinja2
-from markupsafe import Markup
 
 from cliptide.app.evaluation.predictions import VideoPrediction
 from cliptide.app.evaluation.report.charts import (
@@ -19,7 +19,6 @@ from cliptide.app.evaluation.report.charts import (
     history_cell,
     history_figures,
     order_bars,
-    plotly_text,
     slice_rows,
 )
 from cliptide.app.evaluation.report.confusion import confusion_figure, most_confused
@@ -43,8 +42,6 @@ from cliptide.app.evaluation.report.words import (
 )
 from cliptide.configs.tasks import Task
 from cliptide.datasets.labels import numbers_in
-
-__all__ = ["Report", "page_environment", "plotly_text", "render"]
 
 _MOST_PAIRS = 8
 _UNDEFINED = "\N{EN DASH}"
@@ -109,13 +106,9 @@ def page_environment(*folders: Path) -> jinja2.Environment:
 
 
 def _context(report: Report) -> dict[str, Any]:
-    from plotly.offline import get_plotlyjs
-
     stored, metrics = report.stored, report.metrics
     task: Task = metrics["task"]
     names = stored.class_names
-    figures = _figures(report)
-    plotted = bool(figures["history"] or figures["confidence"] or figures.get("targets"))
     by_name = {row.video: row for row in report.rows}
     single = task == "single"
     return {
@@ -147,10 +140,16 @@ def _context(report: Report) -> dict[str, Any]:
         "num_outputs": "1 target"
         if task == "regression" and len(names) == 1
         else f"{len(names)} {OUTPUT_WORDS[task]}",
-        "figures": figures,
-        # Its text is data of ours, not of the user, and holds no closing script tag.
-        "plotly_js": Markup(get_plotlyjs()) if plotted else None,
+        "figures": _figures(report),
     }
+
+
+def plotly_text(name: str, *, chars: int | None = None) -> str:
+    """A name as Plotly shows it, cut to a number of characters."""
+    # Plotly reads a few tags (<b>, <a>, ...) in labels; a class name is never markup. Cut
+    # first: half an entity would show.
+    short = name if chars is None or len(name) <= chars else name[: chars - 1] + "…"
+    return html.escape(short, quote=False)
 
 
 def _figures(report: Report) -> dict[str, Any]:

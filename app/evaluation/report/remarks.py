@@ -29,16 +29,18 @@ _NOT_TEST = {
 
 def leakage_verdict(stored: StoredReport, metrics: Mapping[str, Any]) -> Verdict:
     """Whether test videos were known in training."""
-    if stored.torn_groups or stored.copies:
+    # Older runs have the number of torn groups alone.
+    torn = len(stored.torn_groups) or metrics.get("torn_groups", 0)
+    if torn or stored.copies:
         found = []
-        if stored.torn_groups:
-            found.append(_groups_told(len(stored.torn_groups)))
+        if torn:
+            found.append(f"{torn} torn {'group' if torn == 1 else 'groups'}")
         if stored.copies:
             found.append(f"{videos(len(stored.copies))} byte-identical to a training video")
         return Verdict(
             "bad",
             f"Leakage found ({' and '.join(found)}): the test score is not to be believed.",
-            "leak",
+            "leak" if stored.torn_groups or stored.copies else "",
         )
     if metrics["split"] in _NOT_TEST:
         return Verdict("care", _NOT_TEST[metrics["split"]])
@@ -50,10 +52,6 @@ def leakage_verdict(stored: StoredReport, metrics: Mapping[str, Any]) -> Verdict
             f"({count} {'group' if count == 1 else 'groups'}, proven).",
         )
     return Verdict("care", "Groups are not known, so leakage cannot be excluded.")
-
-
-def _groups_told(count: int) -> str:
-    return f"{count} torn {'group' if count == 1 else 'groups'}"
 
 
 def verdicts(stored: StoredReport, metrics: Mapping[str, Any]) -> list[Verdict]:

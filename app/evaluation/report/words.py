@@ -39,7 +39,7 @@ def percent(share: float | None, digits: int = 0) -> str:
     if share is None:
         return "\N{EN DASH}"
     # 99.7 % is not 100 %, and 0.3 % is not nothing.
-    if digits == 0 and (0.99 < share < 1 or 0 < share < 0.01):
+    if digits == 0 and (0.995 <= share < 1 or 0 < share < 0.005):
         digits = 1
     return f"{100 * share:.{digits}f}{_PERCENT}"
 
