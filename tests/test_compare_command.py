@@ -113,7 +113,7 @@ def damage(name, change):
         ),
         (
             damage("predictions.csv", lambda text: re.sub(rb"0\.\d+,16", b"nan,16", text)),
-            ["a score of 'v0.avi' is no number"],
+            ["(v0.avi) has 'nan'", "no probability from 0 to 1"],
         ),
         (damage("metrics.json", lambda text: text[:50]), ["metrics.json is damaged"]),
         (damage("metrics.json", lambda text: b"[1]"), ["its task is none of single, multi"]),
@@ -127,7 +127,11 @@ def test_a_damaged_run_is_named(cliptide, two_folders, change, parts):
 
 @pytest.mark.parametrize(
     ("place", "text", "part"),
-    [(1, "x", "of 'v1.avi', could not"), (2, "1|2", "'v1.avi' has '1|2' for 1 targets")],
+    [
+        (1, "x", "could not convert"),
+        (1, "1|2", "has '1|2' for 1 targets"),
+        (2, "1|2", "predicts '1|2'"),
+    ],
 )
 def test_damaged_numbers_are_named(cliptide, tmp_path, place, text, part):
     kind = {"task": "regression", "names": ("target",)}
@@ -138,7 +142,7 @@ def test_damaged_numbers_are_named(cliptide, tmp_path, place, text, part):
     cells = lines[2].split(",")
     lines[2] = ",".join([*cells[:place], text, *cells[place + 1 :]])
     table.write_text("\n".join(lines))
-    assert is_user_error(cliptide("compare", *folders), f"{table} is damaged", part)
+    assert is_user_error(cliptide("compare", *folders), f"{table}: record 3 (v1.avi)", part)
 
 
 def test_folds_and_their_pooled_folder_are_runs_too(cliptide, two_folders, tmp_path):

@@ -29,7 +29,7 @@ CONFIG = RunConfig(
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole") / "videos"
-    for _ in write_dataset(folder, groups=9, clips_per_group=2, num_frames=8, side=32):
+    for _ in write_dataset(folder, groups=7, clips_per_group=3, num_frames=8, side=32):
         pass
     return folder
 

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,13 +10,12 @@ from typing import Any
 
 from cliptide.app.evaluation.compare import Comparison, compare_runs
 from cliptide.app.evaluation.matching import EvaluatedRun
-from cliptide.app.evaluation.predictions import VideoPrediction, is_labelled, read_predictions
+from cliptide.app.evaluation.predictions import read_predictions
 from cliptide.app.evaluation.run_folder import COMPARISON_FILES, claim_run_folder
 from cliptide.configs.checks import nearest
 from cliptide.configs.errors import DataError, InputError
 from cliptide.configs.schema import RunConfig
 from cliptide.configs.tasks import TASKS
-from cliptide.datasets.labels import numbers_in
 
 
 @dataclass(frozen=True)
@@ -157,13 +155,6 @@ def read_run(folder: Path) -> EvaluatedRun:
         raise _damaged(path, str(error)) from error
     if not rows:
         raise _damaged(path, "it holds no video")
-    for row in rows:
-        if not all(map(math.isfinite, row.scores)):
-            raise _damaged(path, f"a score of {row.video!r} is no number")
-        if task == "regression":
-            true = row.true if is_labelled(row, task) else None
-            for label in (true, row.predicted):
-                _check_numbers(path, row, label, count=len(class_names))
     fingerprints = metrics.get("folds", {}).get("split_fingerprints")
     fingerprints = [metrics.get("split_fingerprint")] if fingerprints is None else fingerprints
     return EvaluatedRun(
@@ -186,17 +177,6 @@ def _read_metrics(path: Path) -> dict[str, Any]:
     if not isinstance(metrics, dict) or metrics.get("task") not in TASKS:
         raise _damaged(path, f"its task is none of {', '.join(TASKS)}")
     return metrics
-
-
-def _check_numbers(path: Path, row: VideoPrediction, label: str | None, *, count: int) -> None:
-    if label is None:
-        return
-    try:
-        found = len(numbers_in(label))
-    except ValueError as error:
-        raise _damaged(path, f"of {row.video!r}, {error}") from error
-    if found != count:
-        raise _damaged(path, f"{row.video!r} has {label!r} for {count} targets")
 
 
 def _damaged(path: Path, why: str) -> DataError:

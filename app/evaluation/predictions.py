@@ -206,11 +206,11 @@ def _row(line: list[str], *, class_names: list[str], task: Task, where: str) -> 
             group=group,
             error=error,
         )
+        contradiction = _contradiction(line, row, class_names=class_names, task=task)
     except ValueError as cause:
         raise DataError(
             f"{where} ({video}) is damaged: {cause}. Evaluate again to write the file anew."
         ) from cause
-    contradiction = _contradiction(line, row, class_names=class_names, task=task)
     if contradiction:
         raise DataError(
             f"{where} ({video}) {contradiction}. Mend the line, or evaluate again to write the "
@@ -236,6 +236,9 @@ def _contradiction(
         said = numbers_in(str(row.predicted))
         if len(said) != len(row.scores) or not all(map(_same, said, row.scores)):
             return f"predicts {row.predicted!r}, but its targets are {', '.join(texts)}"
+        true = numbers_in(row.true) if row.true else said
+        if len(true) != len(said):
+            return f"has {row.true!r} for {len(said)} targets"
         return ""
     highest = _argmax(row.scores)
     if not _same(float(line[3] or "nan"), row.scores[highest]):
