@@ -19,7 +19,7 @@ from cliptide.configs.errors import InputError
 from cliptide.configs.schema import DataConfig, EvalConfig
 from cliptide.datasets.catalog import VIDEO_SUFFIXES, find_videos
 from cliptide.datasets.labels import SEPARATOR, joined_names
-from cliptide.datasets.loaders import worker_count
+from cliptide.datasets.loaders import scoring_worker_count
 
 SHOWN_CLASSES = 3
 UNLIMITED = 10_000  # columns
@@ -105,7 +105,7 @@ def predict_sources(
     videos = expand_sources(sources)
     recognizer = load(model, device=device)
     predictions = recognizer.predict_many(
-        videos, clips=clips, workers=worker_count(workers, num_samples=len(videos))
+        videos, clips=clips, workers=scoring_worker_count(workers, num_samples=len(videos))
     )
     results = list(track(predictions, total=len(videos), what="Predicting", unit="videos"))
     if csv_to is not None:

@@ -13,7 +13,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from cliptide.datasets.clips import ClipDataset
-from cliptide.datasets.loaders import EpochSampler, make_loader, worker_context
+from cliptide.datasets.loaders import EpochSampler, make_loader
+from cliptide.datasets.processes import worker_context
 from cliptide.datasets.records import SampleRecord
 from cliptide.datasets.sampling import SamplingRule
 

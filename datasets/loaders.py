@@ -6,7 +6,6 @@ OpenCV and FFmpeg: threads multiplied by workers are slower than either.
 """
 
 import math
-import multiprocessing
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -19,9 +18,13 @@ from torch.utils.data import DataLoader, Sampler
 
 from cliptide.datasets.bucketing import bucketed
 from cliptide.datasets.clips import ClipDataset, Sample
-from cliptide.datasets.processes import end_with_parent, usable_cores
+from cliptide.datasets.processes import end_with_parent, usable_cores, worker_context
 
 MAX_WORKERS = 8
+# Starting processes costs more than reading a handful of clips.
+FEW_SAMPLES = 32
+# Of 0 to 19: the priority of readers beside a network that computes on the same cores.
+POLITENESS = 19
 
 
 @dataclass(frozen=True)
@@ -154,23 +157,29 @@ def start_worker(worker: int) -> None:
     torch.set_num_threads(1)
 
 
-def worker_context() -> Any:
-    """How workers start: from a server that has imported what they need, or anew without one."""
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    # Imported once, while the server has no threads; a worker then starts in milliseconds.
-    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
-    context.set_forkserver_preload(["cliptide.datasets.clips", "albumentations"])
-    return context
+def start_polite_worker(worker: int) -> None:
+    """The same for a process that reads beside a network on the same cores, and gives way to it.
+
+    A layer of the network is done when the slowest of its threads is: a thread that had to share
+    its core would hold up all others. So readers take the time that the network leaves.
+    """
+    start_worker(worker)
+    if hasattr(os, "nice"):  # Windows has none
+        os.nice(POLITENESS)
 
 
 def worker_count(workers: int | str, *, num_samples: int) -> int:
     """Resolve `data.workers`: auto leaves one processor core to the training itself."""
     if workers != "auto":
         return int(workers)
-    # Starting processes costs more than reading a handful of clips.
-    return min(MAX_WORKERS, max(usable_cores() - 1, 1)) if num_samples > 32 else 0
+    return min(MAX_WORKERS, max(usable_cores() - 1, 1)) if num_samples > FEW_SAMPLES else 0
+
+
+def scoring_worker_count(workers: int | str, *, num_samples: int) -> int:
+    """Resolve `data.workers` for polite workers: auto takes every core, for they give way."""
+    if workers != "auto":
+        return int(workers)
+    return min(MAX_WORKERS, usable_cores()) if num_samples > FEW_SAMPLES else 0
 
 
 def make_loader(
@@ -178,6 +187,7 @@ def make_loader(
     *,
     batch_size: int,
     workers: int = 0,
+    polite: bool = False,
     shuffle: bool = False,
     pin_memory: bool = False,
     lengths: Sequence[int] | None = None,
@@ -188,6 +198,7 @@ def make_loader(
         dataset: What to read.
         batch_size: Samples in a batch.
         workers: Processes that read; 0 reads in this one.
+        polite: Whether they give way to a network on the same cores.
         shuffle: Whether each epoch has an order of its own, drawn from (seed, epoch).
         pin_memory: Whether batches lie in pinned memory, for CUDA.
         lengths: Frames of each clip, for batches of clips of like length; None deals the clips
@@ -207,7 +218,9 @@ def make_loader(
         num_workers=workers,
         collate_fn=collate,
         pin_memory=pin_memory,
-        worker_init_fn=start_worker,
+        worker_init_fn=start_polite_worker if polite else start_worker,
         persistent_workers=workers > 0,
-        multiprocessing_context=worker_context() if workers else None,
+        multiprocessing_context=worker_context(augmenting=dataset.augment is not None)
+        if workers
+        else None,
     )

@@ -1,9 +1,10 @@
-"""What every worker process does, whoever starts it. Imports nothing heavy."""
+"""How worker processes start and end, whoever starts them. Imports nothing heavy."""
 
 import multiprocessing
 import multiprocessing.connection
 import os
 import threading
+from typing import Any
 
 
 def end_with_parent() -> None:
@@ -26,3 +27,31 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def worker_context(*, augmenting: bool = True) -> Any:
+    """How workers start: from a server that has imported what they need, or anew without one.
+
+    Args:
+        augmenting: Whether they will augment, which takes albumentations.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    # Imported once, while the server has no threads; a worker then starts in milliseconds.
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+    needed = ["cliptide.datasets.clips", *(["albumentations"] if augmenting else [])]
+    context.set_forkserver_preload(needed)
+    return context
+
+
+def start_worker_server() -> None:
+    """Let the server that workers come from import what they need, while this process goes on.
+
+    Otherwise the first loader waits for it. Nothing where workers start anew.
+    """
+    if "forkserver" in multiprocessing.get_all_start_methods():
+        from multiprocessing import forkserver
+
+        worker_context(augmenting=False)
+        forkserver.ensure_running()

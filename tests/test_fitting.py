@@ -16,7 +16,7 @@ from cliptide.configs.schema import DataConfig
 from cliptide.datasets.clips import ClipDataset
 from cliptide.datasets.fitting import Fit, place, set_in_frame
 from cliptide.datasets.kept import KeptClips
-from cliptide.datasets.loaders import worker_context
+from cliptide.datasets.processes import worker_context
 from cliptide.datasets.records import SampleRecord
 from cliptide.datasets.sampling import SamplingRule
 

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from cliptide.datasets.kept import KeptClips, free_memory_bytes
-from cliptide.datasets.loaders import worker_context
+from cliptide.datasets.processes import worker_context
 
 SIZE = (6, 10)
 BYTES_A_FRAME = 8 + 6 * 10 * 3

@@ -71,6 +71,10 @@ def _add_arguments(parser: Parser) -> None:
 
 def _run(parser: Parser, args: Namespace) -> int:
     require_data(args.DATA)
+    if args.data.workers:
+        from cliptide.datasets.processes import start_worker_server
+
+        start_worker_server()
     from cliptide.app.evaluation.evaluate import evaluate
     from cliptide.app.evaluation.reading import parse_renames
     from cliptide.app.results import show_evaluation

@@ -10,7 +10,7 @@ from cliptide.app.inference.recognise import ActionRecognizer
 from cliptide.app.inference.scoring import VideoScores
 from cliptide.app.inference.terminal import track
 from cliptide.datasets.labels import SEPARATOR, joined_names
-from cliptide.datasets.loaders import worker_count
+from cliptide.datasets.loaders import scoring_worker_count
 from cliptide.datasets.records import SampleRecord
 
 
@@ -46,7 +46,7 @@ def score_all(
         probe: What to try beside the clips as they are.
         what: What the progress says.
     """
-    count = worker_count(workers, num_samples=len(records))
+    count = scoring_worker_count(workers, num_samples=len(records))
     rows, facts = [], []
     results = recognizer.score_records(records, clips=clips, workers=count, probe=probe)
     for result in track(results, total=len(records), what=what, unit="videos"):

@@ -204,6 +204,7 @@ class ActionRecognizer:
             dataset,
             batch_size=math.ceil(at_once / clips),
             workers=workers,
+            polite=self.device.type == "cpu",
             pin_memory=self.device.type == "cuda",
         )
         return score_videos(

@@ -18,7 +18,8 @@ from cliptide.configs.schema import RunConfig, parse_size
 from cliptide.datasets.encoded import EncodedClip, FrameBlock, FrameBlocks
 from cliptide.datasets.kept import SHARE_OF_FREE_MEMORY, free_memory_bytes
 from cliptide.datasets.lengths import ClipTimes, clip_times
-from cliptide.datasets.loaders import start_worker, worker_context
+from cliptide.datasets.loaders import start_worker
+from cliptide.datasets.processes import worker_context
 from cliptide.datasets.records import SampleRecord
 from cliptide.models.recognizer import Recognizer
 

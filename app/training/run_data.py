@@ -18,7 +18,8 @@ from cliptide.datasets.clips import ClipDataset, Sample
 from cliptide.datasets.encoded import EncodedClip, EncodedDataset
 from cliptide.datasets.kept import SHARE_OF_FREE_MEMORY, KeptClips, free_memory_bytes
 from cliptide.datasets.lengths import clip_lengths
-from cliptide.datasets.loaders import make_loader, worker_context, worker_count
+from cliptide.datasets.loaders import make_loader, worker_count
+from cliptide.datasets.processes import worker_context
 from cliptide.datasets.records import SampleRecord
 from cliptide.datasets.sampling import SamplingRule
 from cliptide.datasets.splits import SplitPlan, require_split
