@@ -129,9 +129,7 @@ def main() -> None:
     RESULTS.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     print(f"\n{args.videos} videos, {usable_cores()} cores; medians of {args.rounds} rounds\n")
     print("Videos a second\n")
-    print(
-        "| network | probes | decoding alone | network alone | one after the other | evaluating | ratio |"
-    )
+    print("| network | probes | decoding | network | one after the other | evaluating | ratio |")
     print("|---|---|---:|---:|---:|---:|---:|")
     for row in rows:
         figures = " | ".join(
