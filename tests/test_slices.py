@@ -138,6 +138,14 @@ def test_clips_of_one_length_stay_together():
     assert "duration" not in slices_of(*with_durations([2.0] * 30))
 
 
+def test_many_resolutions_are_told_by_their_shorter_side():
+    rows, _ = with_durations([1.0] * 80)
+    clips = [ClipFacts(f"v{n}", 1.0, 250, 100 + 10 * (n // 8), 0.5, 0.5) for n in range(80)]
+    found = slices_of(rows, clips)["resolution"]
+    assert 2 <= len(found) <= 4 and sum(entry["num"] for entry in found) == 80
+    assert all("px short side" in entry["name"] for entry in found)
+
+
 def test_rare_resolutions_are_put_together():
     rows, _ = with_durations([1.0] * 20)
     sizes = [(640, 360)] * 9 + [(320, 240)] * 6 + [(100, 80)] * 2 + [(90, 80)] * 3

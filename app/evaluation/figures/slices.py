@@ -16,6 +16,8 @@ from cliptide.configs.tasks import Task
 
 MAX_BINS = 4
 MIN_VIDEOS = 5
+# More sizes than these are told by their shorter side.
+MAX_SIZES = 6
 # By how much of all clips a cut may miss its quantile to be a round number.
 ROUNDING = 0.05
 # Up to as many pairs of clips, Mann and Whitney's test may count all orders.
@@ -81,8 +83,8 @@ def slice_figures(
         two slices is left out, as are groups of one clip each.
 
         - `duration`, `brightness`, `motion`: up to four parts of about as many clips, five at
-          least; `resolution`: each with five clips, the others as `others`; `group`: each, the
-          weakest first.
+          least; `resolution`: each size with five clips, the others as `others`, or with more
+          than six of them parts by the shorter side; `group`: each, the weakest first.
         - `value`: mean quality; `ci95`: for single Wilson's interval (1927), else the bootstrap;
           over groups where the slice has ten or more, by the bootstrap for any task.
         - `weak`: worse than the dimension's other clips, by Fisher's exact test of how many are
@@ -214,6 +216,9 @@ def _dimensions(scored: Sequence[VideoPrediction], clips: Sequence[ClipFacts]) -
         sizes[place] = f"{clip.width}x{clip.height}"
         pixels[sizes[place]] = clip.width * clip.height
     parts["resolution"] = _common(sorted(_by_value(sizes), key=lambda part: pixels[part[0]]))
+    if len(parts["resolution"]) > MAX_SIZES:  # crops of all sizes, of which none says anything
+        short = np.array([min(clip.width, clip.height) for _, clip in known], dtype=np.float64)
+        parts["resolution"] = _bins(short, at, " px short side")
     groups = _by_value([row.group for row in scored])
     singly = all(len(places) == 1 for _, places in groups)
     parts["group"] = [] if singly else groups
