@@ -163,8 +163,18 @@ class ClipDataset(Dataset[Sample]):
             clips = [frames[[place[i] for i in indices]] for indices in chosen]
             looks = None
             if self.augment is None:
-                looks = looks_of(clips[0], width=video.width, height=video.height)
+                looks = looks_of(
+                    self._picture(clips[0], video), width=video.width, height=video.height
+                )
             return pts_s, duration_s, chosen, clips, looks
+
+    def _picture(self, frames: NDArray[np.uint8], video: Video) -> NDArray[np.uint8]:
+        """The part of frames that is the video's, without bars."""
+        size = (video.height, video.width)
+        placement = place(self.fit, video_size=size, size=self.read_size)
+        rows = slice(placement.top, placement.top + placement.size[0])
+        columns = slice(placement.left, placement.left + placement.size[1])
+        return frames[:, rows, columns]
 
     def _fitted(self, video: Video, indices: Sequence[int]) -> NDArray[np.uint8]:
         return read_fitted(video, indices, size=self.read_size, fit=self.fit)

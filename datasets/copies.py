@@ -1,4 +1,4 @@
-"""Files of training and test data that are the same to the byte."""
+"""Test files that are the same to the byte as files that training or its choices saw."""
 
 import hashlib
 from collections.abc import Sequence
@@ -10,32 +10,31 @@ _BLOCK = 1 << 20
 
 
 def find_copies(records: Sequence[SampleRecord]) -> list[tuple[str, str]]:
-    """Find test files whose bytes are those of a training file of another name.
+    """Find test files whose bytes are those of a training or validation file of another name.
 
     Only files of one size are read. Groups tell of clips that resemble each other, and of clips
     of one file; this tells of files that were copied from one group into another.
 
     Returns:
-        (training clip, test clip) for each such test file, sorted.
+        (training or validation clip, test clip) for each such test file, sorted.
     """
-    sides: dict[str, dict[Path, str]] = {"train": {}, "test": {}}
+    seen: dict[Path, str] = {}
+    test: dict[Path, str] = {}
     for record in records:
-        if record.split in sides:
-            sides[record.split].setdefault(record.source, record.name)
-    train, test = sides["train"], sides["test"]
+        (test if record.split == "test" else seen).setdefault(record.source, record.name)
     by_size: dict[int, list[Path]] = {}
-    for source in train.keys() - test.keys():
+    for source in seen.keys() - test.keys():
         by_size.setdefault(_size(source), []).append(source)
     digests: dict[Path, bytes] = {}
     found = []
-    for source in test.keys() - train.keys():
+    for source in test.keys() - seen.keys():
         size = _size(source)
         for other in sorted(by_size.get(size, ())) if size > 0 else ():
             for path in (source, other):
                 if path not in digests:
                     digests[path] = _digest(path)
             if digests[source] == digests[other] != b"":
-                found.append((train[other], test[source]))
+                found.append((seen[other], test[source]))
                 break
     return sorted(found)
 

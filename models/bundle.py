@@ -50,7 +50,8 @@ class ModelInfo:
             it mean 0.5.
         temperature: For task single, what a video's scores are made calibrated with: each is
             raised to the power 1 / temperature, and their sum made 1 again. Fitted on validation
-            (Guo et al., "On Calibration of Modern Neural Networks", 2017).
+            (Guo et al., "On Calibration of Modern Neural Networks", 2017); None where the scores
+            are as the network gives them.
         nothing_below: For task single, the highest score under which an answer is better taken
             for "nothing of these": 95 % of the right answers on validation are above it; None
             where that is not known.
@@ -74,7 +75,7 @@ class ModelInfo:
     fit: str = "resize"
     task: Task = "single"
     thresholds: tuple[float, ...] = ()
-    temperature: float = 1.0
+    temperature: float | None = None
     nothing_below: float | None = None
     format_version: int = FORMAT_VERSION
 
@@ -131,7 +132,7 @@ def read_info(path: Path) -> ModelInfo:
             values[key] = tuple(values[key])
         values["thresholds"] = tuple(values.get("thresholds", ()))
         info = ModelInfo(**values)
-        if not info.temperature > 0:
+        if info.temperature is not None and not info.temperature > 0:
             raise ValueError(f"the temperature is {info.temperature}")
     except (KeyError, TypeError, ValueError) as error:
         raise ModelFileError(

@@ -286,3 +286,15 @@ def test_every_yes_and_no_of_several_labels_counts(sharpened, verdict):
     assert found["gap"] == pytest.approx(top.mean() - right.mean())
     assert found["verdict"] == verdict
     assert not {"temperature", "coverage", "nothing_below"} & found.keys()
+
+
+def test_the_calibration_error_is_that_of_torchmetrics():
+    import torch
+    from torchmetrics.functional.classification import multiclass_calibration_error
+
+    honest, labels = drawn(400, seed=5)
+    for scores in (honest, scaled(honest, 0.4), scaled(honest, 3.0)):
+        theirs = multiclass_calibration_error(
+            torch.from_numpy(scores), torch.from_numpy(labels), 4, n_bins=15, norm="l1"
+        )
+        assert calibration_of(scores, labels)["ece"] == pytest.approx(float(theirs), abs=1e-6)

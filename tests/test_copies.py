@@ -26,8 +26,9 @@ def test_a_test_file_with_the_bytes_of_a_training_file_is_found(record):
         record("c.mp4", "test", b"two"),
         record("d.mp4", "test", b"six"),
         record("e.mp4", "val", b"six"),
+        record("f.mp4", "test", b"ten"),
     ]
-    assert find_copies(records) == [("b.mp4", "c.mp4")]
+    assert find_copies(records) == [("b.mp4", "c.mp4"), ("e.mp4", "d.mp4")]
 
 
 def test_large_files_are_compared_to_their_end(record):

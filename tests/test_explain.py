@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from cliptide.app.inference.explain import explain
+from cliptide.app.inference.explain import MOST_MOMENTS, explain
 from cliptide.app.inference.scoring import scores_of
 from cliptide.configs.schema import ModelConfig
 from cliptide.models.build import build_recognizer
@@ -57,34 +57,48 @@ def test_the_frame_that_decides_is_the_one_that_is_missed():
     assert np.abs(drivers.occlusion).argmax() == 5
 
 
-def test_long_clips_leave_out_neighbours_too_and_a_single_frame_nothing():
-    network = network_of()
-    assert explain(network, clip_of(1), output=0, task="single").occlusion.tolist() == [0.0]
-    drivers = explain(network, clip_of(24), output=0, task="single")
-    # Where the part would reach over the edge, it is the same part: three frames of 24.
-    assert drivers.occlusion[0] == pytest.approx(drivers.occlusion[1])
+def test_a_single_frame_has_nothing_to_leave_out():
+    drivers = explain(network_of(), clip_of(1), output=0, task="single")
+    assert drivers.occlusion.tolist() == [0.0] and drivers.moments.tolist() == [0]
 
 
-@pytest.mark.parametrize("model", [{}, {"freeze": True}, {"temporal": "convlstm"}])
-def test_the_map_shows_where_the_class_is_seen(model):
-    """A head that likes one channel of the maps: the map of the class is that channel."""
-    network, clip = network_of(**model), clip_of(4, side=64)
+def test_long_clips_are_looked_at_in_a_few_moments_and_leave_out_neighbours_too():
+    network, clip = network_of(), clip_of(24)
+    drivers = explain(network, clip, output=0, task="single")
+    moments = drivers.moments.tolist()
+    assert len(moments) == MOST_MOMENTS and (moments[0], moments[-1]) == (0, 23)
+    at = moments.index(12)
+    rest = torch.cat([clip[:11], clip[14:]])  # three of 24 frames, with the moment in their middle
+    with torch.inference_mode():
+        whole, without, early = (
+            scores_of(network(c[None], torch.tensor([len(c)])), task="single")[0, 0]
+            for c in (clip, rest, clip[:13])
+        )
+    assert drivers.occlusion[at] == pytest.approx(whole - without, abs=1e-6)
+    assert drivers.over_time[at, 0] == pytest.approx(early, abs=1e-6)
+
+
+@pytest.mark.parametrize("model", [{}, {"freeze": True}])
+def test_the_map_is_that_of_the_gradients_worked_out_by_hand(model):
+    """A linear head on the mean over frames: the gradient of each map is its head's weight."""
+    network = network_of(temporal="none", summary="mean", pool="mean", dropout=0.0, **model)
+    clip = clip_of(4, side=64)
     drivers = explain(network, clip, output=1, task="single")
-    assert drivers.cam.shape[0] == 4
-    assert drivers.cam.min() >= 0
-    assert drivers.cam.max() in (0, pytest.approx(1))
+    with torch.no_grad():
+        maps = network.encoder(clip, torch.tensor([4])).maps
+        linear = [m for m in network.head.modules() if isinstance(m, torch.nn.Linear)]
+        assert len(linear) == 1, "the head is one layer, so that its gradient is its weight"
+        expected = torch.relu((linear[0].weight[1][None, :, None, None] * maps).sum(dim=1))
+    np.testing.assert_allclose(drivers.cam, (expected / expected.max()).numpy(), atol=1e-4)
     frozen = model.get("freeze", False)
     assert all(p.requires_grad != frozen for p in network.encoder.parameters())
 
 
-def test_the_map_lies_on_the_patch_that_drives_the_output():
-    network = network_of(temporal="none", summary="mean")
-    clip = torch.zeros(1, 3, 64, 64, dtype=torch.uint8)
-    clip[0, :, 40:, 40:] = torch.randint(0, 255, (3, 24, 24), dtype=torch.uint8)
-    cams = [explain(network, clip, output=k, task="single").cam[0] for k in range(3)]
-    # Some output grows with what is in that corner; its map is strongest there or beside it.
-    corners = [c[c.shape[0] // 2 :, c.shape[1] // 2 :].max() for c in cams if c.max() > 0]
-    assert max(corners) == pytest.approx(1)
+@pytest.mark.parametrize("model", [{"temporal": "convlstm"}, {"shift": "causal"}])
+def test_every_kind_of_network_has_a_map(model):
+    drivers = explain(network_of(**model), clip_of(4, side=64), output=1, task="single")
+    assert drivers.cam.shape[0] == 4 and drivers.cam.min() >= 0
+    assert drivers.cam.max() in (0, pytest.approx(1))
 
 
 @pytest.mark.parametrize("task", ["multi", "regression"])

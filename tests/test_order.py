@@ -135,7 +135,7 @@ def test_videos_are_compared_with_themselves():
     # As right as the model on the very same videos: there is nothing to doubt.
     rows, clips = made(mean_pool=SAME)
     figures = compute_metrics(rows, NAMES, split="test", clips=clips)
-    assert figures["above"]["mean_pool"] == {"by": 0.0, "ci95": [0.0, 0.0]}
+    assert figures["above"]["mean_pool"] == {"by": 0.0, "ci95": [0.0, 0.0], "p": 1.0}
     assert figures["order"] is None
 
 

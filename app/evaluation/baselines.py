@@ -127,7 +127,8 @@ def _fit(
     quality = [_quality(_outputs(val_scaled, weight), val_labels, task) for weight in candidates]
     best = candidates[int(np.argmax(quality))]
     if task == "multi":
-        # Moved so that each label's best threshold is 0.5, where the model's own are fitted too.
+        # Moved so that each label's best threshold on validation is 0.5; the model's own were
+        # fitted there too.
         logits = _outputs(val_scaled, best)
         cuts = np.clip(best_thresholds(val_labels > 0.5, _sigmoid(logits)), 1e-6, 1 - 1e-6)
         best[:, -1] -= np.log(cuts / (1 - cuts))

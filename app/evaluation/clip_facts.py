@@ -1,6 +1,6 @@
 """What each scored clip is like, and what was answered under other conditions: clips.csv.
 
-    video,duration_s,width,height,brightness,motion,<one column a condition>
+    video,duration_s,width,height,brightness,motion[,order_change],<one column a condition>
 
 A condition's column holds an answer as predictions.csv writes it under `predicted`: a class,
 labels `a|b`, or numbers `1.5|2`. The conditions that were tried have a column; see `CONDITIONS`.
@@ -19,6 +19,7 @@ ORDERS = ("shuffled", "reversed", "one_frame")
 BASELINES = ("single_frame", "mean_pool")
 CONDITIONS = (*ORDERS, *BASELINES)
 
+_CHANGE = "order_change"
 _HEAD = ("video", "duration_s", "width", "height", "brightness", "motion")
 
 
@@ -34,6 +35,8 @@ class ClipFacts:
         brightness: Mean luma of the frames looked at, 0 (black) to 1 (white).
         motion: Mean absolute change of luma between consecutive frames looked at, 0 to 1.
         answers: What was answered under each condition tried.
+        order_change: The most that a score (0..1; of a regression a number) changes when frames
+            are shuffled or reversed; None where that was not tried.
     """
 
     video: str
@@ -43,6 +46,7 @@ class ClipFacts:
     brightness: float
     motion: float
     answers: Mapping[str, str] = field(default_factory=dict)
+    order_change: float | None = None
 
 
 def write_clip_facts(path: str | Path, facts: Sequence[ClipFacts]) -> None:
@@ -50,16 +54,29 @@ def write_clip_facts(path: str | Path, facts: Sequence[ClipFacts]) -> None:
 
     Args:
         path: The file to write; replaced if it exists.
-        facts: The clips, all with the same conditions.
+        facts: The clips; a condition that was not tried on all of them has no column.
     """
-    conditions = [name for name in CONDITIONS if facts and name in facts[0].answers]
+    tried = [clip.answers.keys() for clip in facts]
+    conditions = [name for name in CONDITIONS if tried and all(name in has for has in tried)]
+    has_change = bool(facts) and all(clip.order_change is not None for clip in facts)
     with Path(path).open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow([*_HEAD, *conditions])
+        writer.writerow([*_HEAD, *([_CHANGE] if has_change else []), *conditions])
         for clip in facts:
-            numbers = (clip.duration_s, clip.width, clip.height, clip.brightness, clip.motion)
+            numbers = [clip.duration_s, clip.width, clip.height, clip.brightness, clip.motion]
+            if has_change and clip.order_change is not None:
+                numbers.append(clip.order_change)
             answers = [clip.answers[name] for name in conditions]
-            writer.writerow([clip.video, *(f"{number:.6g}" for number in numbers), *answers])
+            writer.writerow([clip.video, *map(_number_text, numbers), *answers])
+
+
+def written_number(number: float) -> float:
+    """A number as it is read back from clips.csv."""
+    return float(_number_text(number))
+
+
+def _number_text(number: float) -> str:
+    return f"{number:.6g}"
 
 
 def read_clip_facts(path: str | Path) -> list[ClipFacts]:
@@ -74,7 +91,9 @@ def read_clip_facts(path: str | Path) -> list[ClipFacts]:
     except (OSError, csv.Error) as error:
         raise DataError(f"{path} cannot be read: {error}. Evaluate again.") from error
     header = lines[0] if lines else []
-    conditions = header[len(_HEAD) :]
+    rest = header[len(_HEAD) :]
+    has_change = rest[:1] == [_CHANGE]
+    conditions = rest[1:] if has_change else rest
     if tuple(header[: len(_HEAD)]) != _HEAD or not set(conditions) <= set(CONDITIONS):
         raise DataError(
             f"{path} starts with the columns {','.join(header)!r}. A clips.csv has "
@@ -84,12 +103,23 @@ def read_clip_facts(path: str | Path) -> list[ClipFacts]:
     for number, line in enumerate(lines[1:], start=2):
         try:
             duration_s, width, height, brightness, motion = map(float, line[1 : len(_HEAD)])
-            answers = dict(zip(conditions, line[len(_HEAD) :], strict=True))
-        except ValueError as cause:
+            cells = line[len(_HEAD) :]
+            change = float(cells.pop(0)) if has_change else None
+            answers = dict(zip(conditions, cells, strict=True))
+        except (ValueError, IndexError) as cause:
             raise DataError(
                 f"{path}: record {number} is damaged: {cause}. Evaluate again."
             ) from cause
         facts.append(
-            ClipFacts(line[0], duration_s, int(width), int(height), brightness, motion, answers)
+            ClipFacts(
+                line[0],
+                duration_s,
+                int(width),
+                int(height),
+                brightness,
+                motion,
+                answers,
+                change,
+            )
         )
     return facts

@@ -18,6 +18,7 @@ from cliptide.app.inference.probing import Probe
 from cliptide.app.inference.recognise import load
 from cliptide.app.inference.terminal import warn
 from cliptide.configs.schema import DataConfig, EvalConfig, RunConfig
+from cliptide.datasets.copies import find_copies
 from cliptide.models.bundle import read_baselines
 
 
@@ -147,7 +148,8 @@ def evaluate(
         },
         mistakes=mistakes,
         confused=confused,
-        leaks_known=found.same_split,
+        # Of other data nobody knows which clips the model learnt from.
+        copies=find_copies(found.plan.records) if found.same_split else (),
     )
     return Evaluation(written, scored.rows, folder)
 

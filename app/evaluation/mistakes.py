@@ -106,13 +106,27 @@ def pooled_strips(
     class_names: Sequence[str],
     task: Task,
 ) -> tuple[Strip, ...]:
-    """Choose among the strips of several evaluations those of the worst mistakes of all.
-
-    The worst of all are among the worst of each.
-    """
+    """Choose the worst mistakes among those that several evaluations show."""
     by_name = {strip.video: strip for strip in strips}
-    shown = worst(rows, class_names=class_names, task=task, limit=SHOWN_MISTAKES)
-    return tuple(by_name[row.video] for row, _ in shown if row.video in by_name)
+    candidates = [row for row in rows if row.video in by_name]
+    shown = worst(candidates, class_names=class_names, task=task, limit=SHOWN_MISTAKES)
+    return tuple(by_name[row.video] for row, _ in shown)
+
+
+def pooled_pairs(
+    rows: Sequence[VideoPrediction], pairs: Sequence[ConfusedPair]
+) -> tuple[ConfusedPair, ...]:
+    """Choose the most confused of all classes among the pairs that several evaluations show."""
+    known = {(pair.true, pair.predicted): pair for pair in reversed(pairs)}
+    ranked = [known[both] for both in _most_confused(rows) if both in known]
+    return tuple(ranked[:SHOWN_PAIRS])
+
+
+def _most_confused(rows: Sequence[VideoPrediction]) -> list[tuple[str, str]]:
+    """(true, predicted) of wrong answers, the most frequent first."""
+    wrong = [row for row in rows if row.true and not row.failed and not row.correct]
+    counts = Counter((str(row.true), str(row.predicted)) for row in wrong)
+    return sorted(counts, key=lambda both: (-counts[both], both))
 
 
 def _curves(row: VideoPrediction, output: int, *, class_names: Sequence[str], task: Task) -> Curves:
@@ -134,13 +148,9 @@ def confused_pairs(
     if recognizer.task != "single":
         return ()
     by_name = {record.name: record for record in records}
-    wrong = [row for row in rows if row.true and not row.failed and not row.correct]
-    counts = Counter((str(row.true), str(row.predicted)) for row in wrong)
     pairs = []
-    for (true, predicted), _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[
-        :SHOWN_PAIRS
-    ]:
-        taken = [row for row in wrong if (row.true, row.predicted) == (true, predicted)]
+    for true, predicted in _most_confused(rows)[:SHOWN_PAIRS]:
+        taken = [row for row in rows if (row.true, row.predicted) == (true, predicted)]
         really = [row for row in rows if row.true == predicted and not row.failed]
         # The surest of each; where one of the other class was recognised, that one.
         examples = [max(taken, key=_surety)]

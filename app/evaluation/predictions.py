@@ -173,6 +173,11 @@ def read_predictions(
     return rows, class_names
 
 
+def written_scores(scores: Sequence[float]) -> tuple[float, ...]:
+    """Scores as they are read back from predictions.csv."""
+    return tuple(float(text) for text in _score_texts(tuple(scores)))
+
+
 def _score_texts(scores: tuple[float, ...]) -> list[str]:
     # Nine significant digits hold every float32 exactly and keep the file short. Only scores
     # that differ beyond them (float64 averages) could make a tie where there was none.

@@ -10,6 +10,7 @@ from cliptide.app.inference.terminal import log
 from cliptide.configs.checks import nearest
 from cliptide.configs.errors import ConfigError, DataError, InputError, SplitError
 from cliptide.configs.schema import DataConfig
+from cliptide.configs.tasks import Task
 from cliptide.datasets.catalog import Catalog, read_catalog
 from cliptide.datasets.catalog.wording import counted
 from cliptide.datasets.folds import read_fold
@@ -68,6 +69,7 @@ def read_to_score(
     if fold is not None:
         catalog, plan = fold
         _check_renames(renames, catalog, info, data=data)
+        catalog, plan = _renamed(catalog, renames), _renamed_plan(plan, renames, catalog.task)
     else:
         catalog, config = _read_as_trained(data, info=info, given={**given, "task": info.task})
         _check_renames(renames, catalog, info, data=data)
@@ -122,18 +124,27 @@ def _check_renames(
 
 
 def _renamed(catalog: Catalog, renames: Mapping[str, str]) -> Catalog:
-    if not renames:
-        return catalog
-
-    def new_label(label: str) -> str:
-        names = [renames.get(name, name) for name in classes_of(label, catalog.task)]
-        return joined_names(set(names)) if catalog.task == "multi" else names[0]
-
     return replace(
         catalog,
-        records=tuple(replace(r, label=new_label(r.label)) for r in catalog.records),
+        records=_relabelled(catalog.records, renames, catalog.task),
         class_names=tuple(dict.fromkeys(renames.get(n, n) for n in catalog.class_names)),
     )
+
+
+def _renamed_plan(plan: SplitPlan, renames: Mapping[str, str], task: Task) -> SplitPlan:
+    return replace(plan, records=_relabelled(plan.records, renames, task))
+
+
+def _relabelled(
+    records: Sequence[SampleRecord], renames: Mapping[str, str], task: Task
+) -> tuple[SampleRecord, ...]:
+    def new_label(label: str) -> str:
+        names = [renames.get(name, name) for name in classes_of(label, task)]
+        return joined_names(set(names)) if task == "multi" else names[0]
+
+    if not renames:
+        return tuple(records)
+    return tuple(replace(record, label=new_label(record.label)) for record in records)
 
 
 def _fold_of_training(

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cliptide.app.evaluation.clip_facts import ClipFacts
-from cliptide.app.evaluation.predictions import VideoPrediction
+from cliptide.app.evaluation.clip_facts import BASELINES, ClipFacts, written_number
+from cliptide.app.evaluation.predictions import VideoPrediction, written_scores
 from cliptide.app.inference.probing import Probe
 from cliptide.app.inference.recognise import ActionRecognizer
 from cliptide.app.inference.scoring import VideoScores
 from cliptide.app.inference.terminal import track
+from cliptide.configs.tasks import DEFAULT_THRESHOLD
 from cliptide.datasets.labels import SEPARATOR, joined_names
 from cliptide.datasets.loaders import scoring_worker_count
 from cliptide.datasets.records import SampleRecord
@@ -51,7 +52,8 @@ def score_all(
     results = recognizer.score_records(records, clips=clips, workers=count, probe=probe)
     for result in track(results, total=len(records), what=what, unit="videos"):
         record = records[result.index]
-        scores = () if result.scores is None else tuple(result.scores.tolist())
+        # As predictions.csv will hold them: its figures are those of metrics.json to the digit.
+        scores = () if result.scores is None else written_scores(result.scores.tolist())
         rows.append(
             VideoPrediction(
                 video=record.name,
@@ -73,19 +75,30 @@ def _facts(recognizer: ActionRecognizer, record: SampleRecord, result: VideoScor
     assert looks is not None, "a clip that was scored has been looked at"
     return ClipFacts(
         video=record.name,
-        duration_s=result.duration_s,
+        duration_s=written_number(result.duration_s),
         width=looks.width,
         height=looks.height,
-        brightness=looks.brightness,
-        motion=looks.motion,
+        brightness=written_number(looks.brightness),
+        motion=written_number(looks.motion),
         answers={
-            name: answer_text(recognizer, scores.tolist()) for name, scores in result.tried.items()
+            name: answer_text(recognizer, scores.tolist(), halves=name in BASELINES)
+            for name, scores in result.tried.items()
         },
+        order_change=None if result.order_change is None else written_number(result.order_change),
     )
 
 
-def answer_text(recognizer: ActionRecognizer, scores: Sequence[float]) -> str:
-    """What scores stand for, as predictions.csv writes it."""
+def answer_text(
+    recognizer: ActionRecognizer, scores: Sequence[float], *, halves: bool = False
+) -> str:
+    """What scores stand for, as predictions.csv writes it.
+
+    Args:
+        recognizer: Knows the labels.
+        scores: In its order.
+        halves: Whether a label is given from 0.5 on, in place of the model's own threshold.
+    """
     if recognizer.task == "regression":
         return SEPARATOR.join(f"{number:.9g}" for number in scores)
-    return joined_names(recognizer.labels_for(scores))
+    thresholds = [DEFAULT_THRESHOLD] * len(scores) if halves else ()
+    return joined_names(recognizer.labels_for(scores, thresholds=thresholds))

@@ -105,11 +105,11 @@ def _explanation(
         tensor.to(recognizer.device),
         output=output,
         task=recognizer.task,
-        temperature=recognizer.info.temperature,
+        temperature=recognizer.info.temperature or 1.0,
     )
     predicted, true = curves(drivers.over_time)
     return Explanation(
-        times_s=_rounded(times_s, 3),
+        times_s=_rounded(times_s[drivers.moments], 3),
         predicted=_rounded(predicted, 4),
         true=_rounded(true, 4),
         occlusion=_rounded(drivers.occlusion, 4),

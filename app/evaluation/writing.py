@@ -19,7 +19,6 @@ from cliptide.app.evaluation.scored import Scored
 from cliptide.app.inference.device import describe_device
 from cliptide.configs.tasks import Task
 from cliptide.datasets.catalog import Catalog
-from cliptide.datasets.copies import find_copies
 from cliptide.datasets.records import SPLITS
 from cliptide.datasets.splits import SplitPlan, split_counts, split_sizes
 from cliptide.datasets.strata import target_ranges
@@ -66,7 +65,7 @@ def write_evaluation(
     facts: Mapping[str, str] | None = None,
     mistakes: Sequence[Strip] = (),
     confused: Sequence[ConfusedPair] = (),
-    leaks_known: bool = True,
+    copies: Sequence[tuple[str, str]] = (),
 ) -> dict[str, Any]:
     """Write all files of an evaluation into a folder; the page is built from them.
 
@@ -84,14 +83,18 @@ def write_evaluation(
         facts: Short lines for the report's summary.
         mistakes: Film strips of the worst mistakes.
         confused: Pairs of classes most often confused.
-        leaks_known: Whether the training clips of the plan are those that the model learnt from.
+        copies: Test clips that are copies of clips of training or validation; see `find_copies`.
 
     Returns:
         What metrics.json holds.
     """
     write_predictions(out / "predictions.csv", scored.rows, class_names, task=task)
     write_clip_facts(out / "clips.csv", scored.facts)
-    whole = {**metrics, "predictions_sha256": file_sha256(out / "predictions.csv")}
+    whole = {
+        **metrics,
+        "predictions_sha256": file_sha256(out / "predictions.csv"),
+        "clips_sha256": file_sha256(out / "clips.csv"),
+    }
     text = json.dumps(whole, indent=2, ensure_ascii=False, allow_nan=False)
     (out / "metrics.json").write_text(text + "\n", encoding="utf-8")
     regression = catalog.task == "regression"
@@ -107,7 +110,7 @@ def write_evaluation(
             split_origin=plan.origin,
             fingerprint=plan.fingerprint,
             torn_groups=plan.torn_groups,
-            copies=tuple(find_copies(plan.records)) if leaks_known else (),
+            copies=tuple(copies),
             groups_known=plan.groups_known,
             num_groups=len({record.group for record in plan.records}),
             split_table=tuple(

@@ -8,13 +8,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cliptide.app.inference.scoring import scores_of
+from cliptide.app.inference.terminal import warn
 from cliptide.configs.tasks import Task
 from cliptide.models.recognizer import Recognizer
 
 # So many parts of a clip are left out one at a time: single frames are missed by nobody.
 _PARTS = 8
-# On a CPU, more frames at once only miss its caches.
+# Long clips are looked at in so many moments: each costs two passes over the clip.
+MOST_MOMENTS = 16
+# Frames or maps that go through the network at once, and vectors of frames.
 _FRAMES_AT_ONCE = 64
+_VECTORS_AT_ONCE = 4096
 
 
 @dataclass(frozen=True)
@@ -22,12 +26,14 @@ class Drivers:
     """What drove one output of the network over a clip of T frames.
 
     Attributes:
-        over_time: (T, K) scores after the first 1..T frames.
-        occlusion: (T) what the score loses when a frame and its neighbours are left out.
+        moments: (M) frames at which it was looked, the last one among them; all of a short clip.
+        over_time: (M, K) scores after the frames up to each moment, that one included.
+        occlusion: (M) what the score loses when that frame and its neighbours are left out.
         cam: (T, h, w) 0..1, where in the frames it was seen (Grad-CAM: Selvaraju et al., 2017);
             None where the encoder gives no maps that its vectors come from.
     """
 
+    moments: NDArray[np.int64]
     over_time: NDArray[np.float64]
     occlusion: NDArray[np.float64]
     cam: NDArray[np.float64] | None
@@ -55,7 +61,8 @@ def explain(
 
         def scores(picks: list[Tensor]) -> NDArray[np.float64]:
             """(len(picks), K) scores of clips made of these frames."""
-            at_once = max(1, len(picks) if encoded else _FRAMES_AT_ONCE // count)
+            vectors = encoded and frames.dim() == 2
+            at_once = max(1, (_VECTORS_AT_ONCE if vectors else _FRAMES_AT_ONCE) // count)
             rows = []
             for first in range(0, len(picks), at_once):
                 part = picks[first : first + at_once]
@@ -67,16 +74,23 @@ def explain(
                 rows.append(scores_of(outputs, task=task, temperature=temperature))
             return np.concatenate(rows)
 
-        over_time = scores([steps[: end + 1] for end in range(count)])
+        spread = np.linspace(0, count - 1, min(count, MOST_MOMENTS))
+        moments = np.round(spread).astype(np.int64)
+        over_time = scores([steps[: end + 1] for end in moments])
         width = max(1, count // _PARTS)
         picks = []
-        for centre in range(count):
-            first = min(max(0, centre - (width - 1) // 2), count - width)
+        for centre in moments:
+            first = min(max(0, int(centre) - (width - 1) // 2), count - width)
             picks.append(torch.cat([steps[:first], steps[first + width :]]))
-        occlusion = np.zeros(count)
+        occlusion = np.zeros(len(moments))
         if width < count:
             occlusion = over_time[-1, output] - scores(picks)[:, output]
-    return Drivers(over_time, occlusion, _grad_cam(network, clip, output=output))
+    try:
+        cam = _grad_cam(network, clip, output=output)
+    except torch.OutOfMemoryError:  # the graph of a whole clip is large, and only a picture
+        warn("No Grad-CAM: the graphics memory does not hold the gradients of a whole clip.")
+        cam = None
+    return Drivers(moments, over_time, occlusion, cam)
 
 
 def _grad_cam(network: Recognizer, clip: Tensor, *, output: int) -> NDArray[np.float64] | None:
@@ -94,7 +108,7 @@ def _grad_cam(network: Recognizer, clip: Tensor, *, output: int) -> NDArray[np.f
         if gradient is None:
             return None
         weights = gradient.mean(dim=(2, 3), keepdim=True)
-        cam = torch.relu((weights * encoded.maps).sum(dim=1)).detach().double().cpu().numpy()
+        cam = torch.relu((weights * encoded.maps).sum(dim=1)).detach().cpu().double().numpy()
     finally:
         for weight, learns in learning:
             weight.requires_grad_(learns)

@@ -19,6 +19,12 @@ from cliptide.models.recognizer import Recognizer
 # On a CPU, more frames at once only miss its caches.
 _FRAMES_AT_ONCE = 64
 
+_DRAWS: dict[str, Callable[[np.random.Generator, int], NDArray[np.int64]]] = {
+    "shuffled": lambda rng, count: rng.permutation(count),
+    "reversed": lambda rng, count: np.arange(count - 1, -1, -1),
+}
+REORDERED = tuple(_DRAWS)
+
 
 @dataclass(frozen=True)
 class Probe:
@@ -85,12 +91,6 @@ def encoded_alone(network: Recognizer, batch: Batch) -> Tensor:
     return _vectors(_padded(torch.cat(parts), batch))
 
 
-_DRAWS: dict[str, Callable[[np.random.Generator, int], NDArray[np.int64]]] = {
-    "shuffled": lambda rng, count: rng.permutation(count),
-    "reversed": lambda rng, count: np.arange(count - 1, -1, -1),
-}
-
-
 def _real(batch: Batch) -> Tensor:
     steps = torch.arange(batch.clips.shape[1])
     return (steps < batch.lengths[:, None]).to(batch.clips.device)
@@ -102,5 +102,5 @@ def _padded(packed: Tensor, batch: Batch) -> Tensor:
 
 
 def _vectors(features: Tensor) -> Tensor:
-    """(B, T, D) of features that may be maps (B, T, C, h, w)."""
-    return features.mean(dim=(3, 4)) if features.dim() == 5 else features
+    """(B, T, D) float32 of features that may be maps (B, T, C, h, w), or of half precision."""
+    return (features.mean(dim=(3, 4)) if features.dim() == 5 else features).float()

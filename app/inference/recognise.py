@@ -155,12 +155,19 @@ class ActionRecognizer:
         """What the model answers: `single`, `multi` or `regression`."""
         return self.info.task
 
-    def labels_for(self, scores: Sequence[float]) -> tuple[str, ...]:
-        """The labels that scores stand for, the likeliest first; none for a regression."""
+    def labels_for(
+        self, scores: Sequence[float], *, thresholds: Sequence[float] = ()
+    ) -> tuple[str, ...]:
+        """The labels that scores stand for, the likeliest first; none for a regression.
+
+        Args:
+            scores: In the model's order.
+            thresholds: For several labels, other ones than the model's own.
+        """
         ranked = sorted(zip(scores, self.class_names, strict=True), key=lambda pair: -pair[0])
         if self.task == "single":
             return (ranked[0][1],)
-        cuts = dict(zip(self.class_names, self._thresholds(), strict=True))
+        cuts = dict(zip(self.class_names, thresholds or self._thresholds(), strict=True))
         return tuple(name for score, name in ranked if self.task == "multi" and score >= cuts[name])
 
     def _thresholds(self) -> tuple[float, ...]:
@@ -212,7 +219,7 @@ class ActionRecognizer:
             loader,
             device=self.device,
             task=self.info.task,
-            temperature=self.info.temperature,
+            temperature=self.info.temperature or 1.0,
             probe=probe,
         )
 

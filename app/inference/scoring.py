@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cliptide.app.inference.probing import Probe
+from cliptide.app.inference.probing import REORDERED, Probe
 from cliptide.app.inference.temperature import scaled
 from cliptide.configs.errors import CliptideError
 from cliptide.configs.tasks import Task
@@ -36,6 +36,8 @@ class VideoScores:
         error: Why it could not be read, or "".
         looks: What it looks like; None when it could not be read.
         tried: (K,) scores under each condition of a probe, not calibrated.
+        order_change: The most that any score, not calibrated, differs when frames are shuffled or
+            reversed; None where that was not tried.
     """
 
     index: int
@@ -45,6 +47,7 @@ class VideoScores:
     error: str = ""
     looks: Looks | None = None
     tried: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    order_change: float | None = None
 
 
 def scores_of(outputs: Tensor, *, task: Task, temperature: float = 1.0) -> NDArray[np.float64]:
@@ -90,18 +93,26 @@ def score_videos(
                 for name, logits in ({_AS_IT_IS: outputs} | tried).items()
             }
         for sample in batch.samples:
+            tried_here = {
+                name: of_video[sample.index]
+                for name, of_video in means.items()
+                if sample.index in of_video
+            }
+            raw = tried_here.pop(_AS_IT_IS, None)
+            changes = [
+                np.abs(tried_here[name] - raw).max()
+                for name in REORDERED
+                if raw is not None and name in tried_here
+            ]
             yield VideoScores(
                 index=sample.index,
-                scores=_final(means.get(_AS_IT_IS, {}).get(sample.index), temperature),
+                scores=None if raw is None else scaled(raw, temperature),
                 frames_used=sample.frames_used,
                 duration_s=sample.duration_s,
                 error=sample.error,
                 looks=sample.looks,
-                tried={
-                    name: of_video[sample.index]
-                    for name, of_video in means.items()
-                    if name != _AS_IT_IS and sample.index in of_video
-                },
+                tried=tried_here,
+                order_change=float(max(changes)) if changes else None,
             )
 
 
@@ -118,7 +129,3 @@ def _means(logits: Tensor, indices: Tensor, *, task: Task) -> dict[int, NDArray[
         )
     owners = indices.numpy()
     return {int(index): rows[owners == index].mean(axis=0) for index in np.unique(owners)}
-
-
-def _final(scores: NDArray[np.float64] | None, temperature: float) -> NDArray[np.float64] | None:
-    return None if scores is None else scaled(scores, temperature)

@@ -19,9 +19,9 @@ from typing import Any
 
 from cliptide.app.evaluation.clip_facts import ClipFacts, read_clip_facts
 from cliptide.app.evaluation.figures.metrics import compute_metrics
-from cliptide.app.evaluation.mistakes import pooled_strips
+from cliptide.app.evaluation.mistakes import pooled_pairs, pooled_strips
 from cliptide.app.evaluation.predictions import VideoPrediction, read_predictions
-from cliptide.app.evaluation.report.stored import Strip, read_stored
+from cliptide.app.evaluation.report.stored import StoredReport, read_stored
 from cliptide.app.evaluation.run_folder import claim_run_folder, data_name
 from cliptide.app.evaluation.scored import Scored
 from cliptide.app.evaluation.writing import write_evaluation
@@ -56,7 +56,7 @@ class FoldResult:
         metrics: What its metrics.json holds.
         predictions: One row a video of the fold.
         facts: What each readable video is like.
-        strips: Film strips of its worst mistakes.
+        stored: What else its report shows; None of an earlier version.
     """
 
     number: int
@@ -64,7 +64,7 @@ class FoldResult:
     metrics: Mapping[str, Any]
     predictions: tuple[VideoPrediction, ...]
     facts: tuple[ClipFacts, ...]
-    strips: tuple[Strip, ...]
+    stored: StoredReport | None
 
 
 @dataclass(frozen=True)
@@ -245,8 +245,8 @@ def _read_fold(out: Path, *, number: int) -> FoldResult:
     rows, _ = read_predictions(out / "predictions.csv", task=metrics["task"])
     # A fold that an earlier version finished has neither.
     facts = read_clip_facts(out / "clips.csv") if (out / "clips.csv").exists() else []
-    strips = read_stored(out / "report.json").mistakes if (out / "report.json").exists() else ()
-    return FoldResult(number, out, metrics, tuple(rows), tuple(facts), strips)
+    stored = read_stored(out / "report.json") if (out / "report.json").exists() else None
+    return FoldResult(number, out, metrics, tuple(rows), tuple(facts), stored)
 
 
 def summary(metrics: Sequence[Mapping[str, Any]], figure: str) -> dict[str, Any]:
@@ -283,6 +283,7 @@ def _pool(
     )
     by_name = {r.name: r for _, one in splits for r in one.records if r.split == "test"}
     torn = sorted({group for _, one in splits for group in one.torn_groups})
+    pages = [result.stored for result in results if result.stored is not None]
     summaries = {
         figure: summary([result.metrics for result in results], figure) for figure in names
     }
@@ -321,9 +322,11 @@ def _pool(
         ),
         metrics=metrics,
         title=f"{folder.resolve().name}: {len(results)} folds",
+        copies=sorted({pair for one in pages for pair in one.copies}),
+        confused=pooled_pairs(scored.rows, [pair for one in pages for pair in one.confused]),
         mistakes=pooled_strips(
             scored.rows,
-            [strip for result in results for strip in result.strips],
+            [strip for one in pages for strip in one.mistakes],
             class_names=catalog.class_names,
             task=catalog.task,
         ),

@@ -30,25 +30,32 @@ def calibrate(
     """Fit the temperature and the threshold for "nothing of these" on validation.
 
     Args:
-        recognizer: A model that is not calibrated yet.
+        recognizer: The model, calibrated before or not.
         val_records: The validation clips.
         clips: Clips taken from each video, as in the evaluation.
         workers: Processes that decode, or `auto`.
 
     Returns:
-        The model with both in its description; as it was for other tasks than single, and where
-        there are too few videos.
+        The model with both in its description; with neither where too few videos can be read,
+        and as it was for other tasks than single.
     """
     if recognizer.task != "single":
         return recognizer
-    if len(val_records) < LEAST_TO_CALIBRATE:
+    # A resumed run evaluates a model again that has both already.
+    raw = replace(recognizer.info, temperature=None, nothing_below=None)
+    recognizer = ActionRecognizer(recognizer.network, raw, device=recognizer.device)
+    rows = []
+    if len(val_records) >= LEAST_TO_CALIBRATE:
+        scored = score_all(
+            recognizer, val_records, clips=clips, workers=workers, what="Calibrating"
+        )
+        rows = [row for row in scored.rows if not row.failed]
+    if len(rows) < LEAST_TO_CALIBRATE:
         log(
-            f"Note: {len(val_records)} validation videos are too few to calibrate the scores "
-            f"({LEAST_TO_CALIBRATE} are needed)."
+            f"Note: {len(rows) or len(val_records)} validation videos are too few to calibrate "
+            f"the scores ({LEAST_TO_CALIBRATE} are needed)."
         )
         return recognizer
-    scored = score_all(recognizer, val_records, clips=clips, workers=workers, what="Calibrating")
-    rows = [row for row in scored.rows if not row.failed]
     index = {name: place for place, name in enumerate(recognizer.class_names)}
     scores = np.array([row.scores for row in rows], dtype=np.float64)
     labels = np.array([index[str(row.true)] for row in rows], dtype=np.int64)

@@ -31,6 +31,7 @@ from cliptide.app.training.quiet import quiet_lightning
 from cliptide.app.training.run_data import RunData
 from cliptide.configs.schema import RunConfig
 from cliptide.datasets.catalog import Catalog
+from cliptide.datasets.copies import find_copies
 from cliptide.datasets.splits import SplitPlan
 from cliptide.models.bundle import ModelInfo, save_model
 from cliptide.models.recognizer import Recognizer
@@ -225,10 +226,14 @@ class Run:
             temperature=recognizer.info.temperature,
             nothing_below=recognizer.info.nothing_below,
         )
+        headline = {key: metrics[key] for key in HEADLINES[self.catalog.task]}
+        info = replace(recognizer.info, metrics=recognizer.info.metrics | {"test": headline})
+        save_model(self.out / "model.safetensors", recognizer.network, info, baselines=baselines)
         mistakes = mistake_strips(recognizer, scored.rows, self.data.test_records)
         confused = confused_pairs(recognizer, scored.rows, self.data.test_records)
         left_out = self.quarantine.count("train") + self.quarantine.count("val")
         evaluated_s = time.perf_counter() - began
+        slowest = self._slowest(fitted_s, judged_s, evaluated_s - judged_s)
         metrics = {
             **metrics,
             "num_quarantined": left_out,
@@ -247,10 +252,6 @@ class Run:
                 ),
             },
         }
-        headline = {key: metrics[key] for key in HEADLINES[self.catalog.task]}
-        info = replace(recognizer.info, metrics=recognizer.info.metrics | {"test": headline})
-        save_model(self.out / "model.safetensors", recognizer.network, info, baselines=baselines)
-        slowest = self._slowest(fitted_s, evaluated_s)
         written = write_evaluation(
             self.out,
             scored=scored,
@@ -266,13 +267,14 @@ class Run:
                 "temporal": f"{config.model.temporal}, {config.model.summary}",
                 "parameters": f"{parameters:,}",
                 "epochs": f"{len(self.keeper.history)}, kept {self.keeper.best['epoch']}",
-                "time": f"{format_seconds(fitted_s)} training, "
-                f"{format_seconds(evaluated_s)} evaluation",
+                "time": f"{format_seconds(fitted_s)} training, {format_seconds(judged_s)} "
+                f"calibration and baselines, {format_seconds(evaluated_s - judged_s)} evaluation",
                 "slowest": slowest,
                 **({"fold": str(self.catalog.fold)} if self.catalog.fold else {}),
             },
             mistakes=mistakes,
             confused=confused,
+            copies=find_copies(self.plan.records),
         )
         evaluation = Evaluation(written, scored.rows, self.out)
         kept = "the last" if config.train.choose == "last" else "the best on validation"
@@ -324,8 +326,8 @@ class Run:
         )
         save_model(self.out / "model.safetensors", network, info)
 
-    def _slowest(self, fitted_s: float, evaluated_s: float) -> str:
-        total = fitted_s + evaluated_s
+    def _slowest(self, fitted_s: float, judged_s: float, evaluated_s: float) -> str:
+        total = fitted_s + judged_s + evaluated_s
         waited = self.watch.total_waited_s
         computed = self.watch.total_s - waited
         help_reading = (
@@ -339,6 +341,7 @@ class Run:
             "validation and bookkeeping between the epochs": fitted_s
             - self.watch.total_s
             - self.data.encoded_s,
+            "calibration and baselines": judged_s,
             "evaluating the test split": evaluated_s,
         }
         name = max(parts, key=parts.__getitem__)

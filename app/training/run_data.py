@@ -104,9 +104,8 @@ class RunData:
             datasets = [
                 self._dataset(ClipDataset, records) for records in (train, self.val_records)
             ]
-            return self._loader(datasets[0], workers=self.workers), self._loader(
-                datasets[1], workers=0
-            )
+            train_loader, val_loader = (self._loader(d, workers=self.workers) for d in datasets)
+            return train_loader, val_loader
         clips = [self._encoded[0][place] for place in few]
         return (
             self._loader(self._dataset(EncodedDataset, train, clips=clips), workers=0),

@@ -165,8 +165,11 @@ def multi_calibration(
         seed: Of the bootstrap.
 
     Returns:
-        None without videos or labels, else `ece`, `nll`, `mean_score`, `gap`, `gap_ci95`,
-        `verdict` and `bins` as `single_calibration`; `brier`: mean of (score - truth)^2.
+        None without videos or labels, else `ece`, `nll`, `mean_score`, `gap`, `gap_ci95` and
+        `bins` as `single_calibration`; `brier`: mean of (score - truth)^2; `yes`: {num,
+        mean_score, gap, gap_ci95} of the answers that are yes, None without any. `verdict`: that
+        of the yes where it is `over` or `under`, for most questions are an easy no; else that of
+        all answers, and `good` only where both are.
     """
     if not scores.size:
         return None
@@ -174,11 +177,22 @@ def multi_calibration(
     right = (scores >= 0.5) == true
     errors = _errors(pairs, true.ravel().astype(np.int64))
     each = [unit for unit in units for _ in range(scores.shape[1])]
+    of_all = _judged(pairs.max(axis=1), right.ravel(), units=each, seed=seed)
+    yes = scores.ravel() >= 0.5
+    of_yes: dict[str, Any] | None = None
+    if yes.any():
+        units_of_yes = [unit for unit, is_yes in zip(each, yes, strict=True) if is_yes]
+        of_yes = _judged(scores.ravel()[yes], right.ravel()[yes], units=units_of_yes, seed=seed)
+        if of_yes["verdict"] in ("over", "under") or of_all["verdict"] == "good":
+            of_all["verdict"] = of_yes["verdict"]
+        of_yes = {key: of_yes[key] for key in ("mean_score", "gap", "gap_ci95")}
+        of_yes["num"] = int(yes.sum())
     return {
         **errors,
         # Over yes and no, the sum counts each difference twice.
         "brier": errors["brier"] / 2,
-        **_judged(pairs.max(axis=1), right.ravel(), units=each, seed=seed),
+        **of_all,
+        "yes": of_yes,
     }
 
 

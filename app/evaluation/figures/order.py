@@ -13,6 +13,7 @@ import numpy as np
 
 from cliptide.app.evaluation.clip_facts import BASELINES, CONDITIONS, ORDERS, ClipFacts
 from cliptide.app.evaluation.figures.bootstrap import Unit, interval_of_mean
+from cliptide.app.evaluation.figures.paired import PairedTest, holm, mcnemar, wilcoxon
 from cliptide.app.evaluation.figures.quality import Floats, advantage, qualities
 from cliptide.app.evaluation.predictions import VideoPrediction
 from cliptide.configs.tasks import Task
@@ -22,6 +23,10 @@ from cliptide.datasets.labels import classes_of, numbers_in
 NEGLIGIBLE = 0.02
 # Two numbers of a regression that differ by less of the target's spread are the same answer.
 SAME_NUMBER = 1e-3
+# Scores that differ by less have been added up in another order, and no more.
+SAME_SCORE = 1e-4
+# The level of the tests of pairs.
+LEVEL = 0.05
 # With fewer videos the bootstrap has too few units to say anything.
 MIN_VIDEOS = 10
 
@@ -48,21 +53,26 @@ def compare_conditions(
 
     Returns:
         - `order`: None where no order was tried, else the mean quality `in_order` and under each
-          order tried; `worth` of it, {condition: {by, ci95}}, positive where order helps;
+          order tried; `worth` of it, {condition: {by, ci95, p}}, positive where order helps;
           `same_answers`, the share of videos answered alike when shuffled and when reversed;
           and the `verdict`, see below.
         - `baselines`: the mean quality of each simpler model tried.
-        - `above`: {baseline: {by, ci95}}, positive where the model is better.
+        - `above`: {baseline: {by, ci95, p}}, positive where the model is better.
 
         The verdict is one of
 
-        - `ignores`: every answer stays the same, shuffled and reversed; or what either order is
-          worth lies within 2 % (of a regression: of the error of always saying the mean).
-        - `uses`: order helps, and the model is above `mean_pool`, where that was tried.
+        - `ignores`: no score changes when frames are shuffled or reversed; or what either order
+          is worth lies within 2 % (of a regression: of the error of always saying the mean),
+          allowing for what so few videos cannot show (rule of three: Hanley and Lippman-Hand,
+          JAMA 249, 1983).
+        - `uses`: order helps, and the model is above `mean_pool`, where that was tried. Both are
+          said where the interval and the exact test of pairs (McNemar's, else Wilcoxon's; by Holm
+          over the two orders) agree.
         - `not_above_baseline`: order helps, but it may be no better than `mean_pool`.
         - `worse`: shuffled frames are answered better.
         - `unclear`: anything else, and fewer than ten videos.
     """
+    by_name = {clip.video: clip for clip in clips}
     facts = {clip.video: clip.answers for clip in clips}
     tried = [name for name in CONDITIONS if any(name in answers for answers in facts.values())]
     paired = [
@@ -81,6 +91,7 @@ def compare_conditions(
     means = {name: float(quality.mean()) for name, quality in found.items()}
     over = {
         name: difference(advantage(found["in_order"], found[name], task), drawn, seed=seed)
+        | {"p": _paired_test(found["in_order"], found[name], task).p}
         for name in tried
     }
     above = {name: over[name] for name in BASELINES if name in over}
@@ -99,7 +110,13 @@ def compare_conditions(
             "same_answers": same,
             "verdict": "unclear"
             if len(rows) < MIN_VIDEOS
-            else _verdict(worth, same, above, range_=_range(true, task)),
+            else _verdict(
+                worth,
+                above,
+                change=_most_changed([by_name[row.video] for row in rows]),
+                num_units=len(set(drawn)),
+                range_=_range(true, task),
+            ),
         }
     return {"order": order, "baselines": {name: means[name] for name in above}, "above": above}
 
@@ -109,24 +126,43 @@ def difference(gains: Floats, units: Sequence[Unit], *, seed: int) -> dict[str, 
     return {"by": float(gains.mean()), "ci95": interval_of_mean(gains, units, seed=seed)}
 
 
+def _paired_test(mine: Floats, other: Floats, task: Task) -> PairedTest:
+    if task == "single":
+        return mcnemar(other > 0.5, mine > 0.5)
+    sign = 1 if task == "regression" else -1
+    return wilcoxon(sign * other, sign * mine)
+
+
+def _most_changed(clips: Sequence[ClipFacts]) -> float | None:
+    changes = [clip.order_change for clip in clips]
+    known = [change for change in changes if change is not None]
+    return max(known) if known and len(known) == len(changes) else None
+
+
 def _verdict(
     worth: Mapping[str, Any],
-    same_answers: Mapping[str, float],
     above: Mapping[str, Any],
     *,
+    change: float | None,
+    num_units: int,
     range_: float,
 ) -> str:
-    intervals = [worth[name]["ci95"] for name in same_answers]
+    orders = [name for name in ("shuffled", "reversed") if name in worth]
     # Either order alone leaves a doubt: a model may need no more than the direction.
-    if len(same_answers) == 2:
-        bound = NEGLIGIBLE * range_
-        within = all(-bound <= low and high <= bound for low, high in intervals)
-        if within or all(share == 1 for share in same_answers.values()):
+    if len(orders) == 2:
+        if change is not None and change <= SAME_SCORE * range_:
             return "ignores"
-    if any(low > 0 for low, _ in intervals):
+        bound = (NEGLIGIBLE - 3 / num_units) * range_
+        intervals = [worth[name]["ci95"] for name in orders]
+        if all(-bound <= low and high <= bound for low, high in intervals):
+            return "ignores"
+    ps = dict(zip(orders, holm([worth[name]["p"] for name in orders]), strict=True))
+    if any(worth[name]["ci95"][0] > 0 and ps[name] < LEVEL for name in orders):
         mean_pool = above.get("mean_pool")
-        return "uses" if mean_pool is None or mean_pool["ci95"][0] > 0 else "not_above_baseline"
-    if "shuffled" in worth and worth["shuffled"]["ci95"][1] < 0:
+        if mean_pool is None or (mean_pool["ci95"][0] > 0 and mean_pool["p"] < LEVEL):
+            return "uses"
+        return "not_above_baseline"
+    if "shuffled" in orders and worth["shuffled"]["ci95"][1] < 0 and ps["shuffled"] < LEVEL:
         return "worse"
     return "unclear"
 

@@ -13,7 +13,7 @@ from cliptide.app.evaluation.figures.metrics import compute_metrics
 from cliptide.app.evaluation.predictions import VideoPrediction, read_predictions
 from cliptide.app.evaluation.report.page import Report, render
 from cliptide.app.evaluation.report.stored import StoredReport, read_stored
-from cliptide.app.evaluation.report.words import changed_words
+from cliptide.app.evaluation.report.words import CLIPS_CHANGED, changed_words
 from cliptide.configs.errors import DataError
 from cliptide.configs.tasks import DEFAULT_THRESHOLD, TASKS, Task
 
@@ -57,11 +57,15 @@ def read_report(folder: Path) -> Report:
     columns = metrics.get("per_target" if task == "regression" else "per_class", {})
     changed = known is not None and known != file_sha256(predictions)
     alarm = ""
+    clips_known = metrics.get("clips_sha256")
     if changed or list(columns) != class_names:
         fresh = _computed(metrics, rows, class_names, clips)
         headline = _HEADLINES[task]
         alarm = changed_words(metrics.get(headline), fresh[headline], task=task)
         metrics = metrics | fresh
+    elif clips_known is not None and clips_known != _sha256_if_there(clips_file):
+        metrics = metrics | _computed(metrics, rows, class_names, clips)
+        alarm = CLIPS_CHANGED
     elif "quality" not in metrics:  # written before these figures were known
         metrics = _computed(metrics, rows, class_names, clips) | metrics
     return Report(
@@ -77,6 +81,10 @@ def read_report(folder: Path) -> Report:
         ],
         alarm=alarm,
     )
+
+
+def _sha256_if_there(path: Path) -> str:
+    return file_sha256(path) if path.exists() else ""
 
 
 def file_sha256(path: Path) -> str:

@@ -36,7 +36,7 @@ def leakage_verdict(stored: StoredReport, metrics: Mapping[str, Any]) -> Verdict
         if torn:
             found.append(f"{torn} torn {'group' if torn == 1 else 'groups'}")
         if stored.copies:
-            found.append(f"{videos(len(stored.copies))} byte-identical to a training video")
+            found.append(f"{videos(len(stored.copies))} byte-identical to one that was learnt from")
         return Verdict(
             "bad",
             f"Leakage found ({' and '.join(found)}): the test score is not to be believed.",
@@ -122,5 +122,5 @@ def _interval_remarks(metrics: Mapping[str, Any], *, spread: str) -> list[str]:
 
 
 def first_copies(copies: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-    """The first few byte-identical pairs, as (training file, test file)."""
+    """The first few byte-identical pairs, as (training or validation clip, test clip)."""
     return list(copies[:MAX_EXAMPLES])

@@ -17,13 +17,13 @@ FORMAT_VERSION = 1
 
 @dataclass(frozen=True)
 class Explanation:
-    """What drove an answer, over the T frames that the network was given.
+    """What drove an answer, at M moments of one clip of the video.
 
     Attributes:
-        times_s: (T) when each frame is shown, seconds from the clip's beginning.
-        predicted: (T) the score of the predicted class after the first 1..T frames.
-        true: (T) the score of the true class, likewise.
-        occlusion: (T) how much the predicted class's score loses when the frame and its
+        times_s: (M) when, seconds from the clip's beginning.
+        predicted: (M) the score of the predicted class after the frames up to then.
+        true: (M) the score of the true class, likewise.
+        occlusion: (M) how much the predicted class's score loses when the frame there and its
             neighbours are left out; negative where it gains.
         cam: Grad-CAM of the predicted class: a PNG as data URL, one tile a shown frame side by
             side, transparent where nothing drove it; None where it could not be had.
@@ -88,7 +88,7 @@ class StoredReport:
         split_origin: Who made the split: official, manifest, folders, made; empty when unknown.
         fingerprint: Of the split.
         torn_groups: Groups that stand in both training and test data.
-        copies: (training file, test file) with the same bytes.
+        copies: (training or validation clip, test clip) whose files have the same bytes.
         groups_known: Whether groups of training and test data were compared.
         num_groups: How many groups were compared; None where unknown.
         split_table: (class, train, val, test) clips.

@@ -168,8 +168,15 @@ def calibration_verdict(metrics: Mapping[str, Any]) -> Verdict | None:
     calibration = metrics.get("calibration")
     if not calibration or calibration.get("mean_score") is None:
         return None
+    yes = calibration.get("yes")
     says, gap = calibration["mean_score"], calibration["gap"]
-    if metrics["task"] == "multi":
+    if yes:
+        says, gap = yes["mean_score"], yes["gap"]
+        told = (
+            f"where it gives a label, it says {percent(says)} on average and is right in "
+            f"{percent(says - gap)}"
+        )
+    elif metrics["task"] == "multi":
         told = (
             f"its yes or no says {percent(says)} on average and is right in {percent(says - gap)}"
         )
@@ -293,6 +300,12 @@ def groups_words(metrics: Mapping[str, Any]) -> str:
         f"Over {groups['count']} groups: from {quality(lowest, task)} ({low}, {videos(few)}) to "
         f"{quality(highest, task)} ({high}, {videos(many)}), standard deviation {spread}."
     )
+
+
+CLIPS_CHANGED = (
+    "clips.csv was changed after the evaluation: what is said here of time and of kinds of video "
+    "is of the file as it is now."
+)
 
 
 def changed_words(was: float | None, now: float | None, *, task: Task) -> str:
