@@ -43,6 +43,7 @@ def _single_rows(metrics: Mapping[str, Any]) -> _Rows:
         ("top-1", percent(metrics["top1"])),
         *top5,
         ("macro F1", percent(metrics["macro_f1"])),
+        ("balanced accuracy", percent(metrics["balanced_accuracy"])),
         *(
             (name, percent(metrics["baselines"][key]))
             for key, name in _BASELINES.items()
@@ -97,6 +98,10 @@ def _figures_table(metrics: Mapping[str, Any]) -> Table:
         table.add_row(
             "LEAKY: groups in train and test", str(metrics["torn_groups"]), style="bold red"
         )
+    if metrics.get("copies"):
+        table.add_row(
+            "LEAKY: test files that were learnt from", str(metrics["copies"]), style="bold red"
+        )
     return table
 
 
@@ -141,6 +146,9 @@ def show_evaluation(evaluation: "Evaluation") -> None:
     metrics = evaluation.metrics
     split = metrics["split"]
     _show_metrics(metrics, on="all videos" if split == "all" else f"the {split} split")
+    failed = next((row for row in evaluation.predictions if row.failed), None)
+    if failed is not None:
+        result_console().print(f"The first that could not be read: {failed.error}", soft_wrap=True)
     _show_paths({"report": evaluation.report, "predictions": evaluation.out / "predictions.csv"})
 
 
@@ -202,10 +210,14 @@ def _show_metrics(metrics: Mapping[str, Any], *, on: str) -> None:
     # Not the table's title, which is wrapped to the table's width.
     console.print(f"Results on {on}", style="bold", soft_wrap=True)
     console.print(_figures_table(metrics))
+    if not metrics["num_scored"]:
+        console.print("No video could be scored, so there is no figure.", style="bold red")
+        return
     regression = metrics["task"] == "regression"
     console.print(_targets_table(metrics) if regression else _classes_table(metrics))
     for verdict in _verdicts(metrics):
-        console.print(verdict.text, style=_TONES[verdict.tone])
+        # Not wrapped: the numbers of an interval belong together.
+        console.print(verdict.text, style=_TONES[verdict.tone], soft_wrap=True)
 
 
 # What is good or plain needs no colour.
@@ -215,6 +227,7 @@ _TONES = {"good": "", "plain": "", "care": "yellow", "bad": "bold red"}
 def _verdicts(metrics: Mapping[str, Any]) -> "list[Verdict]":
     """What the figures mean, in the report's own words."""
     from cliptide.app.evaluation.report import words
+    from cliptide.app.evaluation.report.remarks import remarks
 
     class_names = list(metrics.get("per_class", {}))
     weak = words.slice_verdict(metrics)
@@ -222,7 +235,8 @@ def _verdicts(metrics: Mapping[str, Any]) -> "list[Verdict]":
         *words.swap_verdicts(metrics, class_names),
         words.order_verdict(metrics),
         words.calibration_verdict(metrics),
-        weak if weak is not None and weak.tone != "good" else None,
+        weak if weak is not None and weak.tone == "care" else None,
+        *(words.Verdict("plain", remark) for remark in remarks(metrics)),
     ]
     return [verdict for verdict in found if verdict is not None]
 

@@ -12,6 +12,7 @@ from sklearn import metrics as sk
 
 from cliptide.app import evaluate, load, train
 from cliptide.app.evaluation.clip_facts import BASELINES, ORDERS, read_clip_facts
+from cliptide.app.evaluation.figures.metrics import compute_metrics
 from cliptide.app.evaluation.predictions import read_predictions
 from cliptide.app.evaluation.report.stored import read_stored
 from cliptide.configs.schema import DataConfig, EvalConfig, ModelConfig, RunConfig, TrainConfig
@@ -294,3 +295,82 @@ def test_scores_stay_the_same_when_probes_are_tried(run, data, tmp_path):
         torch.tensor([row.scores for row in one.predictions]) for one in (plain, probed)
     )
     torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=1e-5)
+
+
+def figures_of_files(folder, *, task="single"):
+    """What the files of a run say by themselves."""
+    stored = json.loads((folder / "metrics.json").read_text())
+    rows, names = read_predictions(folder / "predictions.csv", task=task)
+    calibration = stored["calibration"] or {}
+    nothing = calibration.get("nothing_below") or {}
+    found = compute_metrics(
+        rows,
+        names,
+        split=stored["split"],
+        seed=stored["seed"],
+        task=task,
+        clips=read_clip_facts(folder / "clips.csv"),
+        temperature=calibration.get("temperature"),
+        nothing_below=nothing["threshold"] if nothing.get("from") == "validation" else None,
+    )
+    return stored, json.loads(json.dumps(found))
+
+
+@pytest.mark.parametrize("temperature", [None, 0.05])
+def test_metrics_json_is_to_the_digit_what_the_files_say(run, data, tmp_path, temperature):
+    network, info = load_model(run.model)
+    # Sharpened so far that many scores come out as 1 in nine digits.
+    save_model(tmp_path / "m.safetensors", network, replace(info, temperature=temperature))
+    out = evaluate(tmp_path / "m.safetensors", data, out=tmp_path / "o", workers=0).out
+    stored, found = figures_of_files(out)
+    assert {key: stored[key] for key in found} == found
+
+
+def test_resuming_leaves_calibration_and_answers_as_they_were(run, data, tmp_path):
+    before = read_info(run.model)
+    folder = copied(run, tmp_path)
+    train(data, resume=folder)
+    after = read_info(folder / "model.safetensors")
+    assert (after.temperature, after.nothing_below) == (before.temperature, before.nothing_below)
+    ours, theirs = ((f / "predictions.csv").read_bytes() for f in (folder, run.out))
+    assert ours == theirs
+
+
+def test_validation_videos_that_cannot_be_read_calibrate_nothing(data, tmp_path):
+    own = shutil.copytree(data, tmp_path / "videos")
+    first = train(own, config=CONFIG, out=tmp_path / "first")
+    rows = evaluate(first.model, own, split="val", out=tmp_path / "val", workers=0).predictions
+    for row in rows[:-1]:
+        (own / row.video).write_text("no video")
+    config = replace(CONFIG, train=TrainConfig(epochs=1))
+    again = train(own, config=config, out=tmp_path / "again")
+    assert read_info(again.model).temperature is None
+    assert again.metrics["calibration"]["uncalibrated"] is None
+    assert "was fitted on validation" not in page_of(again.out)
+
+
+def test_broken_downloads_that_are_alike_are_no_leak(data, tmp_path):
+    own = shutil.copytree(data, tmp_path / "videos")
+    for folder in ("rise", "fall"):
+        for path in (own / folder).glob("*.mp4"):
+            path.write_text("404 not found")
+    found = train(own, config=replace(CONFIG, train=TrainConfig(epochs=1)), out=tmp_path / "run")
+    assert found.metrics["copies"] == 0 and found.metrics["num_failed"] > 0
+
+
+def test_a_copy_is_told_on_the_terminal_and_by_the_pooled_report(data, cliptide, tmp_path):
+    own = shutil.copytree(data, tmp_path / "videos")
+    shutil.rmtree(own / "ucfTrainTestlist")
+    first, *others = sorted(own.glob("rise/*_c01.mp4"))  # one of each group
+    for other in others:
+        shutil.copyfile(first, other)
+    words = ["--folds", "2", "--train.epochs", "1", "--data.frames", "4", "--data.size", "32"]
+    words += ["--model.width", "0.25", "--data.augment", "none", "--data.workers", "0"]
+    result = cliptide("train", own, *words, "--out", tmp_path / "run")
+    assert result.code == 0, result.err
+    assert "LEAKY: test files that were learnt from" in result.out
+    assert "Leakage found" in page_of(tmp_path / "run")
+    pooled, fold = (
+        read_stored(tmp_path / "run" / path) for path in ("report.json", "fold-1/report.json")
+    )
+    assert pooled.confused and fold.confused

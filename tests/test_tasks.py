@@ -10,7 +10,8 @@ import pytest
 import torch
 from reproducible import reproducible
 
-from cliptide.app import load, train
+from cliptide.app import evaluate, load, train
+from cliptide.app.evaluation.clip_facts import BASELINES, read_clip_facts
 from cliptide.app.evaluation.predictions import read_predictions
 from cliptide.app.training.run import TrainingResult
 from cliptide.configs.errors import ConfigError, DataError, ModelFileError
@@ -24,7 +25,13 @@ from cliptide.datasets.synthetic_tasks import (
     write_speed_dataset,
 )
 from cliptide.models.build import build_recognizer
-from cliptide.models.bundle import load_model, read_info, read_tensors, save_model
+from cliptide.models.bundle import (
+    load_model,
+    read_baselines,
+    read_info,
+    read_tensors,
+    save_model,
+)
 
 TINY = RunConfig(
     data=DataConfig(frames=4, size=24, augment="none", workers=0, keep="never"),
@@ -429,3 +436,20 @@ def test_a_flash_brightens_two_frames_and_nothing_else_does():
     assert (means > means.min() + 50).sum() == 2
     still = event_frames([], num_frames=12, side=32, look=look, rng=rng)
     assert (still == still[0]).all()
+
+
+def test_baselines_give_labels_from_a_half_on_whatever_the_model_needs(
+    events_run, events, tmp_path
+):
+    network, info = load_model(events_run.model)
+    answers = []
+    for cut in (0.05, 0.97):
+        model, out = tmp_path / f"{cut}.safetensors", tmp_path / str(cut)
+        changed = replace(info, thresholds=(cut,) * len(info.class_names))
+        save_model(model, network, changed, baselines=read_baselines(events_run.model))
+        evaluate(model, events, out=out, device="cpu", workers=0)
+        answers.append([clip.answers for clip in read_clip_facts(out / "clips.csv")])
+    low, high = answers
+    for name in BASELINES:
+        assert [clip[name] for clip in low] == [clip[name] for clip in high]
+    assert [clip["shuffled"] for clip in low] != [clip["shuffled"] for clip in high]

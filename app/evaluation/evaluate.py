@@ -19,6 +19,7 @@ from cliptide.app.inference.recognise import load
 from cliptide.app.inference.terminal import warn
 from cliptide.configs.schema import DataConfig, EvalConfig, RunConfig
 from cliptide.datasets.copies import find_copies
+from cliptide.datasets.records import SampleRecord
 from cliptide.models.bundle import read_baselines
 
 
@@ -123,10 +124,14 @@ def evaluate(
     confused = confused_pairs(recognizer, scored.rows, found.records)
     explained_s = time.perf_counter() - began
     told = "this split's other clips" if found.same_split else "another split or other data"
+    # Of other data nobody knows which clips the model learnt from.
+    copies = copies_in(found.plan.records, scored.rows) if found.same_split else []
     metrics = {
         **metrics,
         "split_fingerprint": found.plan.fingerprint,
+        "same_split": found.same_split,
         "torn_groups": len(found.plan.torn_groups),
+        "copies": len(copies),
         "views": clips,
         "seed": seed,
         "timings": timings(scored_s, videos=len(scored.rows), explained_s=explained_s),
@@ -145,13 +150,24 @@ def evaluate(
             "model": str(model),
             "trained on": f"{told} (fingerprint {info.split_fingerprint})",
             **({"fold": str(found.catalog.fold)} if found.catalog.fold else {}),
+            **{f"read as {new}": old for old, new in (renames or {}).items()},
         },
         mistakes=mistakes,
         confused=confused,
-        # Of other data nobody knows which clips the model learnt from.
-        copies=find_copies(found.plan.records) if found.same_split else (),
+        copies=copies,
     )
     return Evaluation(written, scored.rows, folder)
+
+
+def copies_in(
+    records: Sequence[SampleRecord], rows: Sequence[VideoPrediction]
+) -> list[tuple[str, str]]:
+    """Find scored clips that are copies of clips of training or validation; see `find_copies`.
+
+    Files that could not be read may be alike, as broken downloads are, and taught nothing.
+    """
+    failed = {row.video for row in rows if row.failed}
+    return find_copies([record for record in records if record.name not in failed])
 
 
 def timings(scored_s: float, *, videos: int, explained_s: float) -> dict[str, float]:

@@ -284,6 +284,7 @@ def _pool(
     by_name = {r.name: r for _, one in splits for r in one.records if r.split == "test"}
     torn = sorted({group for _, one in splits for group in one.torn_groups})
     pages = [result.stored for result in results if result.stored is not None]
+    copies = sorted({pair for one in pages for pair in one.copies})
     summaries = {
         figure: summary([result.metrics for result in results], figure) for figure in names
     }
@@ -297,7 +298,9 @@ def _pool(
             thresholds=thresholds,
             clips=scored.facts,
         ),
+        "same_split": True,
         "torn_groups": len(torn),
+        "copies": len(copies),
         "views": config.eval.clips,
         "seed": config.seed,
         "folds": {
@@ -322,7 +325,7 @@ def _pool(
         ),
         metrics=metrics,
         title=f"{folder.resolve().name}: {len(results)} folds",
-        copies=sorted({pair for one in pages for pair in one.copies}),
+        copies=copies,
         confused=pooled_pairs(scored.rows, [pair for one in pages for pair in one.confused]),
         mistakes=pooled_strips(
             scored.rows,

@@ -11,7 +11,7 @@ import torch
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from cliptide.app.evaluation.evaluate import Evaluation, timings
+from cliptide.app.evaluation.evaluate import Evaluation, copies_in, timings
 from cliptide.app.evaluation.figures.metrics import HEADLINES, compute_metrics
 from cliptide.app.evaluation.mistakes import confused_pairs, mistake_strips
 from cliptide.app.evaluation.scored import score_all
@@ -31,7 +31,6 @@ from cliptide.app.training.quiet import quiet_lightning
 from cliptide.app.training.run_data import RunData
 from cliptide.configs.schema import RunConfig
 from cliptide.datasets.catalog import Catalog
-from cliptide.datasets.copies import find_copies
 from cliptide.datasets.splits import SplitPlan
 from cliptide.models.bundle import ModelInfo, save_model
 from cliptide.models.recognizer import Recognizer
@@ -234,11 +233,14 @@ class Run:
         left_out = self.quarantine.count("train") + self.quarantine.count("val")
         evaluated_s = time.perf_counter() - began
         slowest = self._slowest(fitted_s, judged_s, evaluated_s - judged_s)
+        copies = copies_in(self.plan.records, scored.rows)
         metrics = {
             **metrics,
             "num_quarantined": left_out,
             "split_fingerprint": self.plan.fingerprint,
+            "same_split": True,
             "torn_groups": len(self.plan.torn_groups),
+            "copies": len(copies),
             "best_epoch": self.keeper.best["epoch"],
             "views": clips,
             "seed": config.seed,
@@ -274,7 +276,7 @@ class Run:
             },
             mistakes=mistakes,
             confused=confused,
-            copies=find_copies(self.plan.records),
+            copies=copies,
         )
         evaluation = Evaluation(written, scored.rows, self.out)
         kept = "the last" if config.train.choose == "last" else "the best on validation"

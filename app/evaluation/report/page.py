@@ -119,7 +119,7 @@ def _context(report: Report) -> dict[str, Any]:
         "quality_name": _QUALITY.get(metrics.get("quality", ""), "quality"),
         "leakage": leakage_verdict(stored, metrics),
         "verdicts": verdicts(stored, metrics),
-        "remarks": remarks(stored, metrics),
+        "remarks": remarks(metrics),
         "torn_examples": list(stored.torn_groups)[:MAX_EXAMPLES],
         "copies": first_copies(stored.copies),
         "scale": _scale(metrics, num_classes=len(names)),

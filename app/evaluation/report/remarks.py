@@ -67,7 +67,7 @@ def verdicts(stored: StoredReport, metrics: Mapping[str, Any]) -> list[Verdict]:
     return [verdict for verdict in found if verdict]
 
 
-def remarks(stored: StoredReport, metrics: Mapping[str, Any]) -> list[str]:
+def remarks(metrics: Mapping[str, Any]) -> list[str]:
     """How far the figures carry, in sentences."""
     told = []
     failed = metrics["num_failed"]
