@@ -1,5 +1,8 @@
 """What the order of frames is worth, and what the model is worth beside simpler ones."""
 
+from collections import Counter
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -280,3 +283,20 @@ def test_of_several_labels_order_is_worth_f1():
     assert figures["quality"] == "f1"
     assert figures["baselines"]["mean_pool"] == 0.0
     assert order["verdict"] == "uses"
+
+
+@pytest.mark.parametrize("num_videos", [12, 60])
+def test_few_videos_without_a_changed_answer_prove_nothing_unless_no_score_changes(num_videos):
+    rows, clips = made(num_videos, shuffled=SAME, reversed=SAME)
+    answers = [replace(clip, order_change=0.2) for clip in clips]
+    assert order_of(rows, answers)["verdict"] == "unclear"
+    exact = [replace(clip, order_change=1e-7) for clip in clips]
+    assert order_of(rows, exact)["verdict"] == "ignores"
+
+
+def test_a_model_that_order_neither_helps_nor_harms_is_rarely_called_one_that_uses_it():
+    found = Counter(
+        verdict(80, in_order=0.7, shuffled=0.7, reversed=0.7, seed=seed) for seed in range(100)
+    )
+    assert found["uses"] + found["worse"] <= 9  # five on average, at the level of the tests
+    assert found["ignores"] == 0
