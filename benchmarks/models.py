@@ -121,7 +121,7 @@ def phrases_config(args: argparse.Namespace) -> RunConfig:
     return RunConfig(
         data=DataConfig(frames=args.frames, size=args.size, augment=args.augment),
         train=TrainConfig(epochs=args.epochs, weight_decay=0.05, label_smoothing=0.1),
-        eval=EvalConfig(clips=1),
+        eval=EvalConfig(clips=1, probes=False),
         seed=args.seed,
     )
 
