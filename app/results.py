@@ -217,7 +217,7 @@ def _show_metrics(metrics: Mapping[str, Any], *, on: str) -> None:
     console.print(_targets_table(metrics) if regression else _classes_table(metrics))
     for verdict in _verdicts(metrics):
         # Not wrapped: the numbers of an interval belong together.
-        console.print(verdict.text, style=_TONES[verdict.tone], soft_wrap=True)
+        console.print(f"- {verdict.text}", style=_TONES[verdict.tone], soft_wrap=True)
 
 
 # What is good or plain needs no colour.
