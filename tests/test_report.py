@@ -385,7 +385,7 @@ def test_doubtful_figures_are_remarked_on(tmp_path: Path) -> None:
     page = rendered(tmp_path, [*perfect, foreign], ["x", "y"])
     assert "With 20 clips seen, up to 15 % of new clips" in page.text
     assert "1 video of classes the model does not know (z): not scored." in page.text
-    assert "1 of 2 classes have no scored video" in page.text
+    assert "1 of 2 classes has no scored video: nothing is known about it (y)." in page.text
 
 
 def test_edited_predictions_are_computed_anew_and_said(tmp_path: Path) -> None:
@@ -446,7 +446,7 @@ def test_a_run_of_before_these_figures_is_still_shown(tmp_path: Path) -> None:
     [
         ("metrics.json", None, "metrics.json cannot be read.*Give the folder of a finished run"),
         ("metrics.json", "{", "metrics.json is damaged.*evaluate its model again"),
-        ("metrics.json", "[]", "does not name its task.*evaluate its model again"),
+        ("metrics.json", "[]", "its task is none of single.*evaluate its model again"),
         ("predictions.csv", "a,b", "A predictions.csv has"),
         ("report.json", "{}", "report.json is damaged.*Evaluate the model again"),
     ],

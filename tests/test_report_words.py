@@ -59,7 +59,7 @@ def test_a_difference_is_told_with_its_interval() -> None:
     assert difference(entry(0.0, 0.0, 0.0)) == "0 points (0 to 0)"
     assert difference({"by": -0.053, "ci95": None}) == "\N{MINUS SIGN}5.3 points"
     told = difference(entry(0.1824, 0.15, 0.212), task="regression")
-    assert told == "+0.182 of error (0.15 to 0.212)"
+    assert told == "+0.182 of error (0.150 to 0.212)"
 
 
 def test_a_model_that_uses_order_is_told_what_it_is_worth() -> None:
@@ -180,8 +180,8 @@ def test_weak_slices_are_told_the_weakest_first() -> None:
     )
     assert calm is not None
     assert (calm.tone, calm.text) == (
-        "good",
-        "No kind of video is weaker than the rest by more than chance.",
+        "plain",
+        "No kind of video is shown to be weaker than the rest.",
     )
     errors = {"motion": [part("under 0.1", 0.2, 9, weak=True), part("0.1", 0.4, 8, weak=True)]}
     worst = slice_verdict({"task": "regression", "slices": errors})

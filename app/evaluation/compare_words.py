@@ -12,6 +12,10 @@ _NOT_TEST = {
     "val": "was scored on its validation videos, by which its training was guided",
     "all": "was scored on all videos, those it was trained on among them",
 }
+_OTHER_DATA = (
+    "was trained on another split or other data, so it is not known whether it has seen these "
+    "videos"
+)
 
 
 def verdict_words(
@@ -108,7 +112,20 @@ def warnings_on(runs: Sequence[EvaluatedRun]) -> list[str]:
                 f"The split of {run.name} is leaky: {run.num_torn} {groups} in both training and "
                 "test data, so its score is too good."
             )
-        if run.split in _NOT_TEST:
+        if run.num_copies:
+            copies = "video is a copy" if run.num_copies == 1 else "videos are copies"
+            found.append(
+                f"{run.num_copies} test {copies} of what {run.name} was trained or chosen with, so "
+                "its score is too good."
+            )
+        if run.changed:
+            found.append(
+                f"predictions.csv of {run.name} was changed after the evaluation: its figures here "
+                "are of the file as it is now."
+            )
+        if not run.same_split:
+            found.append(f"{run.name} {_OTHER_DATA}.")
+        elif run.split in _NOT_TEST:
             found.append(f"{run.name} {_NOT_TEST[run.split]}: it looks too good.")
     return found
 

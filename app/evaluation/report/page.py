@@ -29,7 +29,7 @@ from cliptide.app.evaluation.report.remarks import (
     verdicts,
 )
 from cliptide.app.evaluation.report.stored import StoredReport
-from cliptide.app.evaluation.report.strips import shown_pairs, shown_strip
+from cliptide.app.evaluation.report.strips import shown_mistakes, shown_pairs
 from cliptide.app.evaluation.report.tasks import OUTPUT_WORDS, target_figures
 from cliptide.app.evaluation.report.words import (
     MAX_EXAMPLES,
@@ -130,7 +130,7 @@ def _context(report: Report) -> dict[str, Any]:
         "pairs": shown_pairs(stored.confused, by_name, names),
         "confidence": calibration_verdict(metrics),
         "threshold": _threshold(metrics),
-        "mistakes": [shown_strip(strip, by_name, names) for strip in stored.mistakes],
+        "mistakes": shown_mistakes(stored.mistakes, by_name, names, task=task),
         "slices": slice_rows(metrics),
         "slice_verdict": slice_verdict(metrics),
         "failed": [row for row in report.rows if row.failed],

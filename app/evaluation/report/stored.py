@@ -27,6 +27,10 @@ class Explanation:
             neighbours are left out; negative where it gains.
         cam: Grad-CAM of the predicted class: a PNG as data URL, one tile a shown frame side by
             side, transparent where nothing drove it; None where it could not be had.
+        output: The name of the class, label or target that all this is of: of a single label
+            the predicted class, else the one that is to blame. Empty in older files.
+
+    Of several labels and of numbers `predicted` is what that output says, `true` what it should.
     """
 
     times_s: tuple[float, ...]
@@ -34,6 +38,7 @@ class Explanation:
     true: tuple[float, ...]
     occlusion: tuple[float, ...]
     cam: str | None = None
+    output: str = ""
 
 
 @dataclass(frozen=True)
