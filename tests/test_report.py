@@ -113,11 +113,11 @@ def test_figures_on_the_page_are_those_of_the_metrics(tmp_path: Path) -> None:
     assert plain(page.by_id["ci95"]) == f"{percent(low)} to {percent(high)}"
     assert "bootstrap over 12 groups" in page.text
     majority = percent(metrics["baselines"]["majority"])
-    assert f"always the most frequent class {majority}" in page.text
+    assert f"always the most frequent class of these videos {majority}" in page.text
     assert "chance 12.5 %" in page.text
     assert page.by_id["num-scored"] == "96 of 97"
     assert page.by_id["num-failed"] == "1"
-    assert "views a video up to 1" in page.text
+    assert "Views a video up to 1" in page.text
     assert "1 video could not be read and stands in no figure" in page.text
     assert "broken.avi no video stream" in page.text
     assert "Over 12 groups: from " in page.text
@@ -192,7 +192,8 @@ def test_other_tasks_have_their_own_page(tmp_path: Path, task: Any) -> None:
             true = said if number % 5 else "speed"
         group = f"g{number % 16}"
         rows.append(VideoPrediction(f"{number}.mp4", true, said, scores, 8, group=group))
-    strip = made_strip("0.mp4", seed=0, explained=False)
+    wrong = next(row for row in rows if not row.correct)
+    strip = made_strip(wrong.video, seed=0, explained=False)
     page = rendered(
         tmp_path,
         rows,
@@ -447,8 +448,12 @@ def test_a_run_of_before_these_figures_is_still_shown(tmp_path: Path) -> None:
         ("metrics.json", None, "metrics.json cannot be read.*Give the folder of a finished run"),
         ("metrics.json", "{", "metrics.json is damaged.*evaluate its model again"),
         ("metrics.json", "[]", "its task is none of single.*evaluate its model again"),
+        ("metrics.json", '{"task": "single"}', "metrics.json is damaged: it has no 'split'"),
+        ("predictions.csv", None, "csv cannot be read: No such file or directory. Give the folder"),
         ("predictions.csv", "a,b", "A predictions.csv has"),
-        ("report.json", "{}", "report.json is damaged.*Evaluate the model again"),
+        ("report.json", "{}", "report.json is damaged: it has no 'format_version'.*take the file"),
+        ("report.json", "[]", "report.json is damaged: its parts are not those that cliptide"),
+        ("report.json", "{", "report.json is damaged: it is no JSON.*take the file away"),
     ],
 )
 def test_a_folder_that_is_no_run_is_told_the_mend(
@@ -473,6 +478,6 @@ def test_one_hundred_and_one_classes_stay_small(tmp_path: Path) -> None:
 
 def test_templates_are_found_beside_the_module_and_stay_short() -> None:
     templates = list(Path(report_module.__file__).parent.glob("*.jinja"))
-    assert {"page.html.jinja", "page.css.jinja", "plots.js.jinja"} <= {p.name for p in templates}
+    assert {"page.html.jinja", "page.css.jinja", "plot.js.jinja"} <= {p.name for p in templates}
     long = {p.name: n for p in templates if (n := len(p.read_text("utf-8").splitlines())) > 200}
     assert not long

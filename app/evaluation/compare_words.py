@@ -43,7 +43,8 @@ def verdict_words(
         p: Its p-value, corrected or not.
         corrected: Whether it was.
     """
-    tested = f"{p_words(p)} {_test_words(test, task=task, corrected=corrected)}"
+    who = _test_words(test, name, reference, task=task, corrected=corrected)
+    tested = f"{p_words(p)} ({who})"
     if not test.wins + test.losses and not gain:
         return f"no difference shown: {name} does as {reference} on every video"
     if gain is None or ci95 is None:
@@ -90,10 +91,15 @@ def p_words(p: float) -> str:
     return f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
 
 
-def _test_words(test: PairedTest, *, task: Task, corrected: bool) -> str:
-    on = {"multi": " on every label right", "regression": " on absolute errors"}.get(task, "")
+def _test_words(test: PairedTest, name: str, reference: str, *, task: Task, corrected: bool) -> str:
     holm = ", Holm" if corrected else ""
-    return f"({test.name}{on}{holm}, {test.wins} against {test.losses} videos)"
+    better = {"multi": "alone has every label right", "regression": "errs less"}.get(
+        task, "alone is right"
+    )
+    videos = "video" if test.wins == 1 else "videos"
+    return (
+        f"{test.name}{holm}: {name} {better} on {test.wins} {videos}, {reference} on {test.losses}"
+    )
 
 
 def warnings_on(runs: Sequence[EvaluatedRun]) -> list[str]:

@@ -65,6 +65,8 @@ def read_report(folder: Path) -> Report:
     """
     metrics_file = folder / "metrics.json"
     metrics = read_metrics(metrics_file)
+    if "split" not in metrics:
+        raise damaged_value(metrics_file, "it has no 'split'")
     task: Task = metrics["task"]
     predictions = folder / "predictions.csv"
     rows, class_names = read_predictions(predictions, task=task)
@@ -98,6 +100,7 @@ def read_report(folder: Path) -> Report:
             for row in _read_table(folder / "quarantine.csv")
             if row.get("split") != "test"  # those stand among the predictions, as failed
         ],
+        pages=[f"{page.parent.name}/{page.name}" for page in sorted(folder.glob("*/report.html"))],
         alarm=alarm,
     )
 

@@ -154,8 +154,19 @@ def read_stored(path: Path) -> StoredReport:
             f"{path} cannot be read: {error.strerror}. Give the folder of a finished run, or "
             "evaluate its model again."
         ) from error
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DataError(f"{path} is damaged ({error!r}). Evaluate the model again.") from error
+    except KeyError as error:
+        raise _damaged(path, f"it has no {error}") from error
+    except ValueError as error:
+        raise _damaged(path, f"it is no JSON: {error}") from error
+    except (TypeError, AttributeError) as error:
+        raise _damaged(path, "its parts are not those that cliptide writes") from error
+
+
+def _damaged(path: Path, why: str) -> DataError:
+    return DataError(
+        f"{path} is damaged: {why}. Evaluate the model again, or take the file away: the page is "
+        "then built without it."
+    )
 
 
 def _strip(values: dict[str, Any]) -> Strip:
