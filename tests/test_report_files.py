@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from report_folders import class_names_for, made_rows, made_strip, write_run
-from test_report import Page, page_of, plain
+from report_folders import class_names_for, made_clips, made_rows, made_strip, write_run
+from test_report import Page, metrics_in, page_of, percent, plain, rendered
 
 from cliptide.app.evaluation.predictions import VideoPrediction, write_predictions
 from cliptide.app.evaluation.report.filters import breakable, shown_facts, when
@@ -176,3 +176,82 @@ def test_facts_link_to_pages_of_folds_that_are_there() -> None:
     assert ("--data.workers", "flag") in slowest["parts"]
     (gone, _) = shown_facts(facts, pages=[])
     assert ("fold-1/report.html", "") in gone["parts"]
+
+
+def test_edited_predictions_are_computed_anew_and_said(tmp_path: Path) -> None:
+    rows = made_rows(NAMES, num_videos=80)
+    clips = made_clips(rows, NAMES)
+    folder = tmp_path / "run"
+    calm = rendered(tmp_path, rows, clips=clips, temperature=1.6, nothing_below=0.45)
+    assert "changed" not in calm.by_id
+    before = metrics_in(tmp_path)
+    mended = [row for row in rows if row.correct]
+    write_predictions(folder / "predictions.csv", mended, NAMES)
+    page = page_of(folder)
+    assert (
+        "predictions.csv was changed after the evaluation: top-1 was "
+        f"{percent(before['top1'])}, of the file as it is now it is 100.0 %."
+    ) in plain(page.by_id["changed"])
+    assert plain(page.by_id["top1"]) == "100.0 %"
+    shown = page.json("metrics")
+    assert shown["num_scored"] == len(mended)
+    assert shown["calibration"]["temperature"] == 1.6
+    assert shown["calibration"]["nothing_below"]["from"] == "validation"
+    assert shown["order"]["verdict"]
+    assert metrics_in(tmp_path) == before  # the record of the evaluation stays
+
+
+def test_edited_predictions_of_several_labels_keep_their_thresholds(tmp_path: Path) -> None:
+    rows = [
+        VideoPrediction(f"{n}.mp4", "a", "a", (0.9, 0.1 + n / 100), 8, group=f"g{n}")
+        for n in range(6)
+    ]
+    folder = write_run(tmp_path / "run", rows, ["a", "b"], task="multi", thresholds=(0.3, 0.7))
+    write_predictions(folder / "predictions.csv", rows[1:], ["a", "b"], task="multi")
+    shown = page_of(folder).json("metrics")
+    assert [shown["per_class"][name]["threshold"] for name in "ab"] == [0.3, 0.7]
+    assert shown["num_scored"] == 5
+
+
+def test_a_run_of_before_these_figures_is_still_shown(tmp_path: Path) -> None:
+    rows = made_rows(NAMES, num_videos=60)
+    folder = write_run(tmp_path / "run", rows, NAMES, epochs=2)
+    old = metrics_in(tmp_path)
+    new = ("quality", "order", "above", "slices", "swaps", "calibration", "predictions_sha256")
+    for key in (*new, "groups", "views"):
+        old.pop(key, None)
+    for entry in old["per_class"].values():
+        del entry["ap"]
+    (folder / "metrics.json").write_text(json.dumps(old), encoding="utf-8")
+    (folder / "report.json").unlink()
+    page = page_of(folder)
+    assert plain(page.by_id["top1"]) == percent(old["top1"])
+    assert "run" in page.text  # named after its folder
+    assert "confidence" in page.by_id
+    assert "changed" not in page.by_id
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "said"),
+    [
+        ("metrics.json", None, "metrics.json cannot be read.*Give the folder of a finished run"),
+        ("metrics.json", "{", "metrics.json is damaged.*evaluate its model again"),
+        ("metrics.json", "[]", "its task is none of single.*evaluate its model again"),
+        ("metrics.json", '{"task": "single"}', "metrics.json is damaged: it has no 'split'"),
+        ("predictions.csv", None, "csv cannot be read: No such file or directory. Give the folder"),
+        ("predictions.csv", "a,b", "A predictions.csv has"),
+        ("report.json", "{}", "report.json is damaged: it has no 'format_version'.*take the file"),
+        ("report.json", "[]", "report.json is damaged: its parts are not those that cliptide"),
+        ("report.json", "{", "report.json is damaged: it is no JSON.*take the file away"),
+    ],
+)
+def test_a_folder_that_is_no_run_is_told_the_mend(
+    tmp_path: Path, file: str, text: str | None, said: str
+) -> None:
+    folder = write_run(tmp_path / "run", made_rows(NAMES, num_videos=8), NAMES)
+    (folder / file).unlink()
+    if text is not None:
+        (folder / file).write_text(text, encoding="utf-8")
+    with pytest.raises(DataError, match=said):
+        write_page(folder)
+    assert not (folder / "report.html").exists()

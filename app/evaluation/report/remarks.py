@@ -35,12 +35,13 @@ def leakage_verdict(stored: StoredReport, metrics: Mapping[str, Any]) -> Verdict
     """Whether test videos were known in training."""
     # Older runs have the number of torn groups alone.
     torn = len(stored.torn_groups) or metrics.get("torn_groups", 0)
-    if torn or stored.copies:
+    copies = len(stored.copies) or metrics.get("copies", 0)
+    if torn or copies:
         found = []
         if torn:
             found.append(f"{torn} torn {'group' if torn == 1 else 'groups'}")
-        if stored.copies:
-            found.append(f"{videos(len(stored.copies))} byte-identical to one that was learnt from")
+        if copies:
+            found.append(f"{videos(copies)} byte-identical to one that was learnt from")
         score = "test score" if metrics["split"] == "test" else "score of its test videos"
         told = f"Leakage found ({' and '.join(found)}): the {score} is not to be believed."
         if metrics["split"] in _NOT_TEST:
