@@ -12,12 +12,6 @@ if TYPE_CHECKING:
     from cliptide.app.evaluation.compare_folders import ComparedRuns
 
 _MOST_CLASSES = 5
-# What is compared of a class, label or target.
-_CLASS_WORDS = {
-    "single": ("class", "recall"),
-    "multi": ("label", "average precision"),
-    "regression": ("target", "mean absolute error"),
-}
 
 
 def show_comparison(compared: "ComparedRuns") -> None:
@@ -71,7 +65,9 @@ def _figures_table(comparison: "Comparison") -> Table:
 
 
 def _classes_table(comparison: "Comparison") -> Table:
-    what, figure = _CLASS_WORDS[comparison.task]
+    from cliptide.app.evaluation.compare import CLASS_WORDS
+
+    _, what, figure = CLASS_WORDS[comparison.task]
     show = number if comparison.task == "regression" else percent
     table = Table()
     table.add_column(f"{what}, by {figure}")

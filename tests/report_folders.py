@@ -143,19 +143,31 @@ def made_cam(seed: int) -> str:
     return "data:image/png;base64," + base64.b64encode(png.tobytes()).decode("ascii")
 
 
-def made_strip(video: str, *, seed: int, explained: bool = True) -> Strip:
-    """A film strip with what drove the answer."""
+def made_strip(
+    video: str,
+    *,
+    seed: int,
+    explained: bool = True,
+    output: str = "",
+    values: tuple[float, float] = (0.0, 1.0),
+    truth: float | None = None,
+) -> Strip:
+    """A film strip with what drove the answer, which climbs from the first value to the last."""
     rng = np.random.default_rng(seed)
     times = tuple(float(time) for time in np.linspace(0.1, 2.3, STEPS))
     climb = 1 / (1 + np.exp(-np.linspace(-3, 3, STEPS) - rng.normal(size=STEPS) * 0.4))
     end = rng.uniform(0.6, 0.98)
     predicted = climb * end
+    true = (1 - predicted) * rng.uniform(0.5, 0.9)
+    if truth is not None:
+        predicted, true = np.linspace(*values, STEPS), np.full(STEPS, truth)
     explanation = Explanation(
         times,
         tuple(float(v) for v in predicted),
-        tuple(float(v) for v in (1 - predicted) * rng.uniform(0.5, 0.9)),
+        tuple(float(v) for v in true),
         tuple(float(v) for v in rng.normal(0.03, 0.08, size=STEPS) + (np.arange(STEPS) == 9) * 0.4),
         made_cam(seed),
+        output,
     )
     return Strip(
         video,

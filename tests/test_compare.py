@@ -126,7 +126,11 @@ def test_figures_of_multi_and_the_interval_of_the_difference_in_map():
     assert {v.video for v in found.videos} == {
         row.video for row, differs in zip(first, right[0] != right[1], strict=True) if differs
     }
-    assert "points of mAP" in one.words and "McNemar on every label right" in one.words
+    assert (
+        "points of mAP" in one.words
+        and "(McNemar: " in one.words
+        and "alone has every label right on" in one.words
+    )
 
 
 def test_figures_of_regression_and_wilcoxon_on_absolute_errors():
@@ -145,7 +149,11 @@ def test_figures_of_regression_and_wilcoxon_on_absolute_errors():
     assert one.gain == pytest.approx(errors[0].mean() - errors[1].mean())
     assert one.p == pytest.approx(stats.wilcoxon(errors[0], errors[1]).pvalue)
     assert one.verdict == "better"
-    assert "in mean absolute error" in one.words and "Wilcoxon on absolute errors" in one.words
+    assert (
+        "in mean absolute error" in one.words
+        and "(Wilcoxon: " in one.words
+        and " errs less on " in one.words
+    )
 
 
 counts = st.integers(0, 25)
@@ -172,7 +180,7 @@ def test_verdicts_in_words():
     low, high = (f"{100 * end:.1f}" for end in better.ci95)
     assert better.words == (
         f"b is better than a by +49.0 points ({low} to {high}), p < 0.001 "
-        "(McNemar, 52 against 3 videos)"
+        "(McNemar: b alone is right on 52 videos, a on 3)"
     )
     (worse,) = compare_runs(two_runs(both=40, first=52, second=3, neither=5)).differences
     assert worse.words.startswith("b is worse than a by 49.0 points (")
@@ -204,7 +212,7 @@ def test_more_than_two_runs_are_corrected_by_holm_and_compared_with_the_first():
     plain = [mcnemar(rights[0], right).p for right in rights[1:]]
     assert [one.name for one in found.differences] == ["b", "c"]
     assert [one.p for one in found.differences] == pytest.approx(holm(plain))
-    assert all("McNemar, Holm," in one.words for one in found.differences)
+    assert all("(McNemar, Holm: " in one.words for one in found.differences)
 
 
 def test_only_common_videos_count_and_the_others_are_told():
@@ -261,6 +269,16 @@ def test_unfair_comparisons_are_warned_of():
     assert "a f1, b 2 folds from f1, c unknown" in splits
     assert "The split of a is leaky: 2 groups stand in both" in leaky
     assert "b was scored on all videos" in everything
+    copies, changed, other = compare_runs(
+        [
+            made_run("a", rows, num_copies=1),
+            made_run("b", rows, changed=True),
+            made_run("c", rows, same_split=False, split="val"),
+        ]
+    ).warnings
+    assert "1 test video is a copy of what a was trained or chosen with" in copies
+    assert "predictions.csv of b was changed after the evaluation" in changed
+    assert "c was trained on another split or other data, so it is not known" in other
 
 
 def test_runs_that_cannot_be_compared_say_why():

@@ -1,6 +1,8 @@
 """`cliptide compare` as a person meets it: folders in, a table, a page and a CSV file out."""
 
 import csv
+import hashlib
+import json
 import re
 import subprocess
 import sys
@@ -216,7 +218,7 @@ def test_the_page_says_what_was_found_and_asks_no_network(tmp_path, task):
         ]
         assert row["data-best"].split() == best
     links = [a[key] or "" for _, a in page.tags for key in ("src", "href", "srcset") if key in a]
-    assert links and all(link.startswith("#") for link in links)
+    assert links and all(link.startswith(("#", "data:")) for link in links)
     assert not re.search(r"url\(|@import|https?:", page.source)
     policy = next(a["content"] for _, a in page.tags if a.get("http-equiv"))
     assert policy.startswith("default-src 'none'")
@@ -280,3 +282,16 @@ def test_without_a_difference_there_is_no_table(tmp_path):
 )
 def test_scales_have_round_ticks_around_all_values(low, high, share, ticks):
     assert nice_ticks(low, high, share=share) == pytest.approx(ticks)
+
+
+def test_copies_and_edited_predictions_are_warned_of(cliptide, two_folders, tmp_path):
+    metrics = two_folders[1] / "metrics.json"
+    known = json.loads(metrics.read_text("utf-8"))
+    sha256 = hashlib.sha256((two_folders[1] / "predictions.csv").read_bytes()).hexdigest()
+    metrics.write_text(json.dumps(known | {"copies": 3, "predictions_sha256": sha256}))
+    result = cliptide("compare", *two_folders, "--out", tmp_path / "out")
+    assert "3 test videos are copies of what gru was trained" in " ".join(result.err.split())
+    assert "was changed" not in result.err
+    metrics.write_text(json.dumps(known | {"predictions_sha256": "0" * 64}))
+    result = cliptide("compare", *two_folders, "--out", tmp_path / "again")
+    assert "predictions.csv of gru was changed" in " ".join(result.err.split())

@@ -180,6 +180,7 @@ def test_mistakes_are_shown_with_what_drove_them(run):
         assert strip.frames.startswith("data:image/jpeg;base64,") and strip.count == 6
         told = strip.explanation
         assert len(told.times_s) == len(told.predicted) == len(told.true) == 6
+        assert told.output == wrong[strip.video].predicted
         assert len(told.occlusion) == 6 and told.cam.startswith("data:image/png;base64,")
         assert all(0 <= score <= 1 for score in (*told.predicted, *told.true))
         assert told.predicted[-1] >= told.true[-1] - 1e-3

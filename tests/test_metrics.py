@@ -209,7 +209,9 @@ def test_an_edited_file_is_refused(tmp_path: Path, text: str, value: str, mend: 
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"none\.csv cannot be read.*Give a predictions\.csv"):
+    with pytest.raises(
+        DataError, match=r"none\.csv cannot be read: No such file or directory\. Give the"
+    ):
         read_predictions(tmp_path / "none.csv")
 
 

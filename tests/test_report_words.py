@@ -59,7 +59,7 @@ def test_a_difference_is_told_with_its_interval() -> None:
     assert difference(entry(0.0, 0.0, 0.0)) == "0 points (0 to 0)"
     assert difference({"by": -0.053, "ci95": None}) == "\N{MINUS SIGN}5.3 points"
     told = difference(entry(0.1824, 0.15, 0.212), task="regression")
-    assert told == "+0.182 of error (0.15 to 0.212)"
+    assert told == "+0.182 of error (0.150 to 0.212)"
 
 
 def test_a_model_that_uses_order_is_told_what_it_is_worth() -> None:
@@ -104,6 +104,42 @@ def test_order_that_does_harm_and_order_that_is_unclear() -> None:
     tone, text = said(order("unclear", worth={"shuffled": entry(0.03, -0.01, 0.07)}))
     assert tone == "care"
     assert text.startswith("Whether order matters is unclear: it is worth +3 points")
+
+
+def test_what_is_unclear_is_told_by_the_order_that_leaves_most_open() -> None:
+    worth = {"shuffled": entry(0.0, 0.0, 0.0), "reversed": entry(0.125, -0.25, 0.5)}
+    assert said(order("unclear", worth=worth))[1].startswith(
+        "Whether order matters is unclear: its direction is worth +12 points"
+    )
+    even = {"shuffled": entry(0.0, -0.06, 0.06)}
+    assert said(order("unclear", worth=even))[1] == (
+        "Whether order matters is unclear: it is worth 0 points (\N{MINUS SIGN}6 to 6). More test "
+        "videos would tell."
+    )
+    nothing = dict.fromkeys(("shuffled", "reversed"), entry(0.0, 0.0, 0.0))
+    same = {"shuffled": 1.0, "reversed": 1.0}
+    assert said(order("unclear", worth=nothing, same_answers=same))[1] == (
+        "No answer changed when frames were shuffled or reversed, but so few videos cannot show "
+        "that order never matters."
+    )
+    assert said(order("unclear", worth=nothing))[1].startswith("No video was answered better or")
+
+
+def test_one_answer_for_every_video_is_no_finding_on_order() -> None:
+    constant = {"confusion": [[0, 4], [0, 4]], "per_class": {"rise": {}, "fall": {}}}
+    told = "It answers 'fall' for every video: it has learnt nothing that order could change."
+    assert said(order("ignores") | constant) == ("bad", told)
+    assert "ignores order" not in told
+    of_one_class = constant | {"confusion": [[0, 0], [0, 4]]}
+    assert "ignores order" in said(order("ignores") | of_one_class)[1]
+
+
+def test_numbers_of_a_regression_have_the_same_decimals() -> None:
+    told = difference(entry(3.3406, -2.68844, 9.2555), task="regression")
+    assert told == "+3.34 of error (\N{MINUS SIGN}2.69 to 9.26)"
+    tiny = difference(entry(-0.000124, -0.00118, 0.00086), task="regression")
+    assert tiny == "\N{MINUS SIGN}0.00012 of error (\N{MINUS SIGN}0.00118 to 0.00086)"
+    assert difference(entry(0.0, 0.0, 0.0), task="regression") == "0 of error (0 to 0)"
 
 
 def test_nothing_is_said_of_what_was_not_tried() -> None:
@@ -180,9 +216,12 @@ def test_weak_slices_are_told_the_weakest_first() -> None:
     )
     assert calm is not None
     assert (calm.tone, calm.text) == (
-        "good",
-        "No kind of video is weaker than the rest by more than chance.",
+        "plain",
+        "No kind of video is shown to be weaker than the rest.",
     )
+    few = slice_verdict({"task": "single", "num_scored": 12, "slices": {"group": []}})
+    assert few is not None
+    assert few.text == "Too few videos to tell which kinds are weak."
     errors = {"motion": [part("under 0.1", 0.2, 9, weak=True), part("0.1", 0.4, 8, weak=True)]}
     worst = slice_verdict({"task": "regression", "slices": errors})
     assert worst is not None
@@ -195,6 +234,8 @@ def test_the_spread_of_groups_names_both_ends() -> None:
         "Over 4 groups: from 30 % (g3, 9 videos) to 80 % (g1, 1 video), standard deviation "
         "13 points."
     )
+    alike = groups | {"min": ["g3", 0.75, 4], "max": ["g1", 0.75, 4], "sd": 0.0}
+    assert plain(groups_words({"task": "single", "groups": alike})) == "All 4 groups score 75 %."
 
 
 def test_a_changed_file_is_told_before_and_after() -> None:

@@ -24,8 +24,11 @@ def _run(parser: Parser, args: Namespace) -> int:
             "finished run."
         )
     from cliptide.app.evaluation.report.folder import write_page
+    from cliptide.app.inference.terminal import warn
 
-    write_page(folder)
+    alarm = write_page(folder)
+    if alarm:
+        warn(f"Warning: {alarm}")
     print(f"report: {folder / 'report.html'}")
     return 0
 

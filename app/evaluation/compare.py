@@ -50,6 +50,12 @@ _OF_A_CLASS: dict[Task, tuple[str, str]] = {
     "multi": ("per_class", "ap"),
     "regression": ("per_target", "mae"),
 }
+# Of each task: what its outputs are called, one of them, and the figure of it that is compared.
+CLASS_WORDS: dict[Task, tuple[str, str, str]] = {
+    "single": ("classes", "class", "recall"),
+    "multi": ("labels", "label", "average precision"),
+    "regression": ("targets", "target", "mean absolute error"),
+}
 SIGNIFICANT = 0.05
 
 Floats = npt.NDArray[np.float64]

@@ -1,21 +1,20 @@
 """`cliptide compare`: from the folders of evaluated runs to a page and a CSV file."""
 
 import csv
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from cliptide.app.evaluation.compare import Comparison, compare_runs
 from cliptide.app.evaluation.matching import EvaluatedRun
+from cliptide.app.evaluation.metrics_file import read_metrics
 from cliptide.app.evaluation.predictions import read_predictions
+from cliptide.app.evaluation.report.folder import file_sha256
 from cliptide.app.evaluation.run_folder import COMPARISON_FILES, claim_run_folder
 from cliptide.configs.checks import nearest
 from cliptide.configs.errors import DataError, InputError
 from cliptide.configs.schema import RunConfig
-from cliptide.configs.tasks import TASKS
 
 
 @dataclass(frozen=True)
@@ -146,7 +145,7 @@ def read_run(folder: Path) -> EvaluatedRun:
     Raises:
         DataError: One of them cannot be read or is damaged.
     """
-    metrics = _read_metrics(folder / "metrics.json")
+    metrics = read_metrics(folder / "metrics.json")
     task = metrics["task"]
     path = folder / "predictions.csv"
     try:
@@ -166,17 +165,10 @@ def read_run(folder: Path) -> EvaluatedRun:
         split=str(metrics.get("split", "test")),
         fingerprints=tuple(str(one) for one in fingerprints if one),
         num_torn=int(metrics.get("torn_groups") or 0),
+        num_copies=int(metrics.get("copies") or 0),
+        same_split=metrics.get("same_split") is not False,
+        changed=metrics.get("predictions_sha256") not in (None, file_sha256(path)),
     )
-
-
-def _read_metrics(path: Path) -> dict[str, Any]:
-    try:
-        metrics = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise _damaged(path, str(error)) from error
-    if not isinstance(metrics, dict) or metrics.get("task") not in TASKS:
-        raise _damaged(path, f"its task is none of {', '.join(TASKS)}")
-    return metrics
 
 
 def _damaged(path: Path, why: str) -> DataError:

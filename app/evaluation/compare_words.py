@@ -12,6 +12,10 @@ _NOT_TEST = {
     "val": "was scored on its validation videos, by which its training was guided",
     "all": "was scored on all videos, those it was trained on among them",
 }
+_OTHER_DATA = (
+    "was trained on another split or other data, so it is not known whether it has seen these "
+    "videos"
+)
 
 
 def verdict_words(
@@ -39,7 +43,8 @@ def verdict_words(
         p: Its p-value, corrected or not.
         corrected: Whether it was.
     """
-    tested = f"{p_words(p)} {_test_words(test, task=task, corrected=corrected)}"
+    who = _test_words(test, name, reference, task=task, corrected=corrected)
+    tested = f"{p_words(p)} ({who})"
     if not test.wins + test.losses and not gain:
         return f"no difference shown: {name} does as {reference} on every video"
     if gain is None or ci95 is None:
@@ -86,10 +91,15 @@ def p_words(p: float) -> str:
     return f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
 
 
-def _test_words(test: PairedTest, *, task: Task, corrected: bool) -> str:
-    on = {"multi": " on every label right", "regression": " on absolute errors"}.get(task, "")
+def _test_words(test: PairedTest, name: str, reference: str, *, task: Task, corrected: bool) -> str:
     holm = ", Holm" if corrected else ""
-    return f"({test.name}{on}{holm}, {test.wins} against {test.losses} videos)"
+    better = {"multi": "alone has every label right", "regression": "errs less"}.get(
+        task, "alone is right"
+    )
+    videos = "video" if test.wins == 1 else "videos"
+    return (
+        f"{test.name}{holm}: {name} {better} on {test.wins} {videos}, {reference} on {test.losses}"
+    )
 
 
 def warnings_on(runs: Sequence[EvaluatedRun]) -> list[str]:
@@ -108,7 +118,20 @@ def warnings_on(runs: Sequence[EvaluatedRun]) -> list[str]:
                 f"The split of {run.name} is leaky: {run.num_torn} {groups} in both training and "
                 "test data, so its score is too good."
             )
-        if run.split in _NOT_TEST:
+        if run.num_copies:
+            copies = "video is a copy" if run.num_copies == 1 else "videos are copies"
+            found.append(
+                f"{run.num_copies} test {copies} of what {run.name} was trained or chosen with, so "
+                "its score is too good."
+            )
+        if run.changed:
+            found.append(
+                f"predictions.csv of {run.name} was changed after the evaluation: its figures here "
+                "are of the file as it is now."
+            )
+        if not run.same_split:
+            found.append(f"{run.name} {_OTHER_DATA}.")
+        elif run.split in _NOT_TEST:
             found.append(f"{run.name} {_NOT_TEST[run.split]}: it looks too good.")
     return found
 

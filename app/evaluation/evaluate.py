@@ -188,8 +188,8 @@ def _warn_of_known_clips(split: str, *, same_split: bool, torn_groups: Sequence[
             "knows may be among them. For a data set it has never seen, --split all scores every "
             "video."
         )
-    if torn_groups:
+    if num := len(torn_groups):
         warn(
-            f"LEAKY SPLIT: {len(torn_groups)} groups stand in both train and test. The score is "
-            "too good, and the report says so."
+            f"LEAKY SPLIT: {num} {'group stands' if num == 1 else 'groups stand'} in both train "
+            "and test. The score is too good, and the report says so."
         )

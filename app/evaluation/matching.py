@@ -26,6 +26,9 @@ class EvaluatedRun:
         split: What was scored: `test`, `val`, `train` or `all`.
         fingerprints: Of its split, one for each fold; empty where it is not known.
         num_torn: Groups that stand in both its training and its test data.
+        num_copies: Test clips that are copies of clips it was trained or chosen with.
+        same_split: Whether it is the split of the model's own training, as far as is known.
+        changed: Whether its predictions were edited after the evaluation.
     """
 
     name: str
@@ -36,6 +39,9 @@ class EvaluatedRun:
     split: str = "test"
     fingerprints: tuple[str, ...] = ()
     num_torn: int = 0
+    num_copies: int = 0
+    same_split: bool = True
+    changed: bool = False
 
 
 @dataclass(frozen=True)

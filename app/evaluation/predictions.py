@@ -145,7 +145,11 @@ def read_predictions(
         with Path(path).open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
             lines = [line for line in csv.reader(file) if line]
     except (OSError, csv.Error) as error:
-        raise DataError(f"{path} cannot be read: {error}. Give a predictions.csv.") from error
+        why = error.strerror if isinstance(error, OSError) else error
+        raise DataError(
+            f"{path} cannot be read: {why}. Give the folder of a finished run, or evaluate its "
+            "model again."
+        ) from error
     header = lines[0] if lines else []
     width = len(header)
     if tuple(header[:4]) != _HEAD or width < 7 or tuple(header[-3:]) != _TAIL:
@@ -206,8 +210,8 @@ def _row(line: list[str], *, class_names: list[str], task: Task, where: str) -> 
             video=video,
             true=true if true or task == "multi" else None,
             predicted=predicted if scored else None,
-            scores=tuple(float(text) for text in line[4:-3]) if scored else (),
-            frames_used=int(frames_used),
+            scores=_numbers(line[4:-3], class_names) if scored else (),
+            frames_used=_whole(frames_used),
             group=group,
             error=error,
         )
@@ -222,6 +226,23 @@ def _row(line: list[str], *, class_names: list[str], task: Task, where: str) -> 
             "file anew."
         )
     return row
+
+
+def _numbers(texts: list[str], names: list[str]) -> tuple[float, ...]:
+    found = []
+    for name, text in zip(names, texts, strict=True):
+        try:
+            found.append(float(text))
+        except ValueError:
+            raise ValueError(f"{name!r} is {text!r}, which is no number") from None
+    return tuple(found)
+
+
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f"frames_used is {text!r}, which is no whole number") from None
 
 
 def _contradiction(

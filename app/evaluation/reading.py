@@ -234,7 +234,9 @@ def _refuse_unknown_classes(
     name = strangers[0]
     near = nearest(name, unmet) or nearest(name, class_names)
     alike = f", nearest: {', '.join(near)}" if near else ""
-    others = f", and {_listed(strangers[1:])}" if len(strangers) > 1 else ""
+    others = (
+        f", and {_listed([repr(other) for other in strangers[1:]])}" if len(strangers) > 1 else ""
+    )
     missing = f" Here is no video of: {_listed(unmet)}." if unmet else ""
     example = f"{name}={near[0] if near else (unmet or class_names)[0]}"
     raise DataError(

@@ -114,6 +114,7 @@ def _explanation(
         true=_rounded(true, 4),
         occlusion=_rounded(drivers.occlusion, 4),
         cam=None if drivers.cam is None else _cam_url(drivers.cam[list(shown)]),
+        output=recognizer.class_names[output],
     )
 
 

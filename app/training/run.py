@@ -14,6 +14,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from cliptide.app.evaluation.evaluate import Evaluation, copies_in, timings
 from cliptide.app.evaluation.figures.metrics import HEADLINES, compute_metrics
 from cliptide.app.evaluation.mistakes import confused_pairs, mistake_strips
+from cliptide.app.evaluation.report.words import percent
 from cliptide.app.evaluation.scored import score_all
 from cliptide.app.evaluation.writing import library_versions, write_evaluation
 from cliptide.app.inference.device import describe_device
@@ -349,4 +350,4 @@ class Run:
         name = max(parts, key=parts.__getitem__)
         share = parts[name] / total if total else 0.0
         what, colon, mend = name.partition(":")
-        return f"{what}, {share:.0%} of {format_seconds(total)}{colon}{mend}"
+        return f"{what}, {percent(share)} of {format_seconds(total)}{colon}{mend}"

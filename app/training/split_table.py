@@ -51,9 +51,9 @@ def show_split(catalog: Catalog, plan: SplitPlan) -> None:
     log_console().print(table)
     for note in (*catalog.notes, *plan.notes):
         log(f"Note: {note}")
-    if plan.torn_groups:
+    if num := len(plan.torn_groups):
         some = ", ".join(plan.torn_groups[:5])
         warn(
-            f"LEAKY SPLIT: {len(plan.torn_groups)} groups stand in both train and test ({some}). "
-            "The score will be too good, and the report says so."
+            f"LEAKY SPLIT: {num} {'group stands' if num == 1 else 'groups stand'} in both train "
+            f"and test ({some}). The score will be too good, and the report says so."
         )

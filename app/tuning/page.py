@@ -1,5 +1,6 @@
 """The study as one HTML file that works offline: leaderboard, history, curves, what matters."""
 
+import html
 import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -9,7 +10,7 @@ from typing import Any
 from markupsafe import Markup
 
 from cliptide.app.evaluation.command_line import repeat_command
-from cliptide.app.evaluation.report.page import page_environment, plotly_text
+from cliptide.app.evaluation.report.page import page_environment
 from cliptide.app.evaluation.writing import library_versions
 from cliptide.app.inference.terminal import format_seconds
 from cliptide.app.tuning.leaderboard import figure_text, short, short_names, state_counts
@@ -50,7 +51,7 @@ def write_page(
     start = next((trial for trial in order if trial.base), None)
     context = {
         "title": title,
-        "created": datetime.now().astimezone().isoformat(sep=" ", timespec="seconds"),
+        "created": datetime.now().astimezone().isoformat(timespec="seconds"),
         "figure": figure,
         "trials": trials,
         "best": order[0] if order else None,
@@ -132,6 +133,14 @@ def _figures(
             {"name": plotly_text(key), "share": share} for key, share in importances.items()
         ],
     }
+
+
+def plotly_text(name: str, *, chars: int | None = None) -> str:
+    """A name as Plotly shows it, cut to a number of characters."""
+    # Plotly reads a few tags (<b>, <a>, ...) in labels; a class name is never markup. Cut
+    # first: half an entity would show.
+    short = name if chars is None or len(name) <= chars else name[: chars - 1] + "…"
+    return html.escape(short, quote=False)
 
 
 def drawable(trials: Sequence[Trial]) -> list[Trial]:

@@ -43,7 +43,7 @@ _CONDITIONS = {
 _BASELINES = {
     "mean_pool": "mean over frames, no order",
     "single_frame": "a single frame",
-    "majority": "the most frequent class",
+    "majority": "always the most frequent class of these videos",
     "mean": "always the mean",
 }
 

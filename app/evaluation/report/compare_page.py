@@ -12,12 +12,14 @@ from typing import Any
 
 from cliptide.app.evaluation.command_line import repeat_command
 from cliptide.app.evaluation.compare import (
+    CLASS_WORDS,
     FIGURES,
     Answer,
     Comparison,
     VideoDifference,
 )
 from cliptide.app.evaluation.report.page import page_environment
+from cliptide.app.evaluation.report.words import percent
 from cliptide.datasets.labels import numbers_in
 
 # More rows than this are slow to sort on a phone; differences.csv has all of them.
@@ -25,11 +27,6 @@ _MOST_ROWS = 2000
 _MOST_TICKS = 6
 _UNDEFINED = "\N{EN DASH}"
 _MINUS = "\N{MINUS SIGN}"
-_CLASS_WORDS = {
-    "single": ("Classes", "class", "recall"),
-    "multi": ("Labels", "label", "average precision"),
-    "regression": ("Targets", "target", "mean absolute error"),
-}
 
 
 def write_page(path: Path, comparison: Comparison, *, folders: Sequence[Path]) -> None:
@@ -66,10 +63,10 @@ def _context(comparison: Comparison, folders: Sequence[Path]) -> dict[str, Any]:
         "figures": list(figures.values()),
         "main": next(iter(figures.values())),
         "regression": regression,
-        "created": datetime.now().astimezone().isoformat(sep=" ", timespec="seconds"),
+        "created": datetime.now().astimezone().isoformat(timespec="seconds"),
         "command": repeat_command(),
         "charts": _charts(comparison, next(iter(FIGURES[task]))),
-        "class_words": _CLASS_WORDS[task],
+        "class_words": CLASS_WORDS[task],
         "rows": [
             (video, " ".join(map(str, best_runs(video))))
             for video in comparison.videos[:_MOST_ROWS]
@@ -178,7 +175,7 @@ def _tick(tick: float, ticks: Sequence[float], unit: str | None) -> str:
 def _figure(value: float | None, regression: bool) -> str:
     if value is None:
         return _UNDEFINED
-    return f"{value:.4g}".replace("-", _MINUS) if regression else f"{100 * value:.1f}%"
+    return f"{value:.4g}".replace("-", _MINUS) if regression else percent(value, 1)
 
 
 def _gain(value: float | None, regression: bool) -> str:

@@ -2,25 +2,27 @@
 
 import csv
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from jinja2 import UndefinedError
+
 from cliptide.app.evaluation.clip_facts import ClipFacts, read_clip_facts
 from cliptide.app.evaluation.figures.metrics import compute_metrics
+from cliptide.app.evaluation.metrics_file import check_metrics, damaged_value, read_metrics
 from cliptide.app.evaluation.predictions import VideoPrediction, read_predictions
 from cliptide.app.evaluation.report.page import Report, render
 from cliptide.app.evaluation.report.stored import StoredReport, read_stored
 from cliptide.app.evaluation.report.words import CLIPS_CHANGED, changed_words
 from cliptide.configs.errors import DataError
-from cliptide.configs.tasks import DEFAULT_THRESHOLD, TASKS, Task
+from cliptide.configs.tasks import DEFAULT_THRESHOLD, Task
 
 _HEADLINES: dict[Task, str] = {"single": "top1", "multi": "map", "regression": "mae"}
 
 
-def write_page(folder: Path) -> None:
+def write_page(folder: Path) -> str:
     """Build report.html anew from the files beside it; only a whole page replaces the old one.
 
     Where predictions.csv is not the file that was evaluated, all figures are computed from it as
@@ -30,14 +32,29 @@ def write_page(folder: Path) -> None:
         folder: A run folder with metrics.json and predictions.csv. report.json, clips.csv,
             history.csv, config.yaml and quarantine.csv are shown where they are there.
 
+    Returns:
+        What is wrong with the files, such as edited predictions, as the page says it; empty if
+        all is well.
+
     Raises:
         DataError: A file is missing or damaged.
     """
-    report = read_report(folder)
+    metrics_file = folder / "metrics.json"
+    try:
+        report = read_report(folder)
+        page = render(report)
+    # The keys are checked, but not all that lies below them.
+    except (KeyError, UndefinedError) as error:
+        raise damaged_value(metrics_file, f"a part of it is missing ({error})") from error
+    except (TypeError, AttributeError) as error:
+        raise damaged_value(
+            metrics_file, f"a part of it is of another kind than it was written ({error})"
+        ) from error
     scratch = folder / "report.html.part"
     # Names of files that are no UTF-8 hold lone surrogates, which no page can show.
-    scratch.write_bytes(render(report).encode("utf-8", errors="replace"))
+    scratch.write_bytes(page.encode("utf-8", errors="replace"))
     scratch.replace(folder / "report.html")
+    return report.alarm
 
 
 def read_report(folder: Path) -> Report:
@@ -46,7 +63,10 @@ def read_report(folder: Path) -> Report:
     Raises:
         DataError: A file is missing or damaged.
     """
-    metrics = _read_metrics(folder / "metrics.json")
+    metrics_file = folder / "metrics.json"
+    metrics = read_metrics(metrics_file)
+    if "split" not in metrics:
+        raise damaged_value(metrics_file, "it has no 'split'")
     task: Task = metrics["task"]
     predictions = folder / "predictions.csv"
     rows, class_names = read_predictions(predictions, task=task)
@@ -68,6 +88,7 @@ def read_report(folder: Path) -> Report:
         alarm = CLIPS_CHANGED
     elif "quality" not in metrics:  # written before these figures were known
         metrics = _computed(metrics, rows, class_names, clips) | metrics
+    check_metrics(metrics, path=metrics_file)
     return Report(
         stored=_stored(folder, class_names),
         metrics=metrics,
@@ -79,6 +100,7 @@ def read_report(folder: Path) -> Report:
             for row in _read_table(folder / "quarantine.csv")
             if row.get("split") != "test"  # those stand among the predictions, as failed
         ],
+        pages=[f"{page.parent.name}/{page.name}" for page in sorted(folder.glob("*/report.html"))],
         alarm=alarm,
     )
 
@@ -119,19 +141,6 @@ def _computed(
         temperature=calibration.get("temperature"),
         nothing_below=nothing["threshold"] if of_validation else None,
     )
-
-
-def _read_metrics(path: Path) -> dict[str, Any]:
-    mend = "Give the folder of a finished run, or evaluate its model again."
-    try:
-        metrics = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}. {mend}") from error
-    except ValueError as error:
-        raise DataError(f"{path} is damaged ({error}). {mend}") from error
-    if not isinstance(metrics, dict) or metrics.get("task") not in TASKS:
-        raise DataError(f"{path} does not name its task ({', '.join(TASKS)}). {mend}")
-    return metrics
 
 
 def _stored(folder: Path, class_names: Sequence[str]) -> StoredReport:

@@ -5,7 +5,6 @@ out, scripts beside them draw what one hovers. Colours stand in `page.css.jinja`
 light, dark and paper are one page. A content security policy in it forbids every request.
 """
 
-import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from cliptide.app.evaluation.report.charts import (
     slice_rows,
 )
 from cliptide.app.evaluation.report.confusion import confusion_figure, most_confused
+from cliptide.app.evaluation.report.filters import breakable, shown_facts, when
 from cliptide.app.evaluation.report.remarks import (
     first_copies,
     leakage_verdict,
@@ -29,7 +29,7 @@ from cliptide.app.evaluation.report.remarks import (
     verdicts,
 )
 from cliptide.app.evaluation.report.stored import StoredReport
-from cliptide.app.evaluation.report.strips import shown_pairs, shown_strip
+from cliptide.app.evaluation.report.strips import shown_mistakes, shown_pairs
 from cliptide.app.evaluation.report.tasks import OUTPUT_WORDS, target_figures
 from cliptide.app.evaluation.report.words import (
     MAX_EXAMPLES,
@@ -43,8 +43,10 @@ from cliptide.app.evaluation.report.words import (
 from cliptide.configs.tasks import Task
 from cliptide.datasets.labels import numbers_in
 
-_MOST_PAIRS = 8
+# Confused pairs that are told at once, and those in a list to be opened.
+_MOST_PAIRS, _LISTED_PAIRS = 8, 200
 _UNDEFINED = "\N{EN DASH}"
+_MINUS = "\N{MINUS SIGN}"
 _ORIGINS = {
     "official": "the data set's official split",
     "manifest": "the split given with the data",
@@ -66,6 +68,7 @@ class Report:
         history: history.csv, one row an epoch; empty when nothing was trained.
         config_yaml: config.yaml; may be empty.
         quarantined: (video, reason) of the files left out of training.
+        pages: Pages of folds in folders beside this one, such as `fold-1/report.html`.
         alarm: What is wrong with the files themselves, such as edited predictions; empty if all
             is well.
     """
@@ -76,6 +79,7 @@ class Report:
     history: Sequence[Mapping[str, Any]] = ()
     config_yaml: str = ""
     quarantined: Sequence[tuple[str, str]] = ()
+    pages: Sequence[str] = ()
     alarm: str = ""
 
 
@@ -101,6 +105,8 @@ def page_environment(*folders: Path) -> jinja2.Environment:
         "cell": _cell,
         "epoch_cell": history_cell,
         "targets": _targets,
+        "when": when,
+        "breakable": breakable,
     }
     return environment
 
@@ -126,15 +132,21 @@ def _context(report: Report) -> dict[str, Any]:
         "order": order_verdict(metrics),
         "bars": order_bars(metrics),
         "swaps": swap_verdicts(metrics, names),
-        "confused": most_confused(metrics["confusion"], names, limit=_MOST_PAIRS) if single else [],
+        "confused": most_confused(metrics["confusion"], names, limit=_LISTED_PAIRS)
+        if single
+        else [],
+        "most_pairs": _MOST_PAIRS,
+        "num_confused": _num_confused(metrics["confusion"]) if single else 0,
         "pairs": shown_pairs(stored.confused, by_name, names),
         "confidence": calibration_verdict(metrics),
         "threshold": _threshold(metrics),
-        "mistakes": [shown_strip(strip, by_name, names) for strip in stored.mistakes],
+        "mistakes": shown_mistakes(stored.mistakes, by_name, names, task=task),
         "slices": slice_rows(metrics),
         "slice_verdict": slice_verdict(metrics),
         "failed": [row for row in report.rows if row.failed],
         "history_columns": list(dict.fromkeys(key for row in report.history for key in row)),
+        "facts": shown_facts(stored.facts, pages=report.pages),
+        "repeatable": bool(stored.command or report.config_yaml or stored.environment),
         "origin": _ORIGINS.get(stored.split_origin, stored.split_origin),
         "output_words": OUTPUT_WORDS[task],
         "num_outputs": "1 target"
@@ -144,19 +156,12 @@ def _context(report: Report) -> dict[str, Any]:
     }
 
 
-def plotly_text(name: str, *, chars: int | None = None) -> str:
-    """A name as Plotly shows it, cut to a number of characters."""
-    # Plotly reads a few tags (<b>, <a>, ...) in labels; a class name is never markup. Cut
-    # first: half an entity would show.
-    short = name if chars is None or len(name) <= chars else name[: chars - 1] + "…"
-    return html.escape(short, quote=False)
-
-
 def _figures(report: Report) -> dict[str, Any]:
     """What the scripts draw."""
     metrics, names = report.metrics, report.stored.class_names
     figures: dict[str, Any] = {
         "history": history_figures(report.history),
+        "kept": metrics.get("best_epoch"),
         "confidence": confidence_figure(metrics),
     }
     if metrics["task"] == "single":
@@ -166,10 +171,23 @@ def _figures(report: Report) -> dict[str, Any]:
     return figures
 
 
+def _num_confused(confusion: Sequence[Sequence[int]]) -> int:
+    return sum(
+        bool(count)
+        for true, row in enumerate(confusion)
+        for predicted, count in enumerate(row)
+        if true != predicted
+    )
+
+
 def _scale(metrics: Mapping[str, Any], *, num_classes: int) -> list[dict[str, Any]]:
     """The marks on the scale beside top-1."""
     marks = [
-        ("always the most frequent class", "baseline", metrics["baselines"].get("majority")),
+        (
+            "always the most frequent class of these videos",
+            "baseline",
+            metrics["baselines"].get("majority"),
+        ),
         ("chance", "chance", 1 / num_classes if num_classes else None),
     ]
     return [
@@ -193,10 +211,10 @@ def _targets(label: str) -> str:
 
 
 def _decimal(value: float | None, digits: int = 2) -> str:
-    return _UNDEFINED if value is None else f"{value:.{digits}f}"
+    return _UNDEFINED if value is None else f"{value:.{digits}f}".replace("-", _MINUS)
 
 
 def _cell(value: Any) -> str:
     if value is None:
         return _UNDEFINED
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:.4g}".replace("-", _MINUS) if isinstance(value, float) else str(value)

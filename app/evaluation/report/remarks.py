@@ -25,23 +25,30 @@ _NOT_TEST = {
     "all": "All videos were scored, whatever their split: if the model was trained on some of "
     "them, the score is too good.",
 }
+_OTHER_DATA = (
+    "The model was trained on another split or other data, so it is not known whether it has seen "
+    "these videos."
+)
 
 
 def leakage_verdict(stored: StoredReport, metrics: Mapping[str, Any]) -> Verdict:
     """Whether test videos were known in training."""
     # Older runs have the number of torn groups alone.
     torn = len(stored.torn_groups) or metrics.get("torn_groups", 0)
-    if torn or stored.copies:
+    copies = len(stored.copies) or metrics.get("copies", 0)
+    if torn or copies:
         found = []
         if torn:
             found.append(f"{torn} torn {'group' if torn == 1 else 'groups'}")
-        if stored.copies:
-            found.append(f"{videos(len(stored.copies))} byte-identical to one that was learnt from")
-        return Verdict(
-            "bad",
-            f"Leakage found ({' and '.join(found)}): the test score is not to be believed.",
-            "leak" if stored.torn_groups or stored.copies else "",
-        )
+        if copies:
+            found.append(f"{videos(copies)} byte-identical to one that was learnt from")
+        score = "test score" if metrics["split"] == "test" else "score of its test videos"
+        told = f"Leakage found ({' and '.join(found)}): the {score} is not to be believed."
+        if metrics["split"] in _NOT_TEST:
+            told = f"{_NOT_TEST[metrics['split']]} {told}"
+        return Verdict("bad", told, "leak" if stored.torn_groups or stored.copies else "")
+    if metrics.get("same_split") is False:
+        return Verdict("care", _OTHER_DATA)
     if metrics["split"] in _NOT_TEST:
         return Verdict("care", _NOT_TEST[metrics["split"]])
     if stored.groups_known:
@@ -89,8 +96,9 @@ def remarks(metrics: Mapping[str, Any]) -> list[str]:
     absent = [name for name, entry in per_class.items() if not entry["support"]]
     if absent and metrics["num_scored"]:
         told.append(
-            f"{len(absent)} of {len(per_class)} {OUTPUT_WORDS[metrics['task']]} have no scored "
-            f"video: nothing is known about them ({examples(absent)})."
+            f"{len(absent)} of {len(per_class)} {OUTPUT_WORDS[metrics['task']]} "
+            f"{'has' if len(absent) == 1 else 'have'} no scored video: nothing is known about "
+            f"{'it' if len(absent) == 1 else 'them'} ({examples(absent)})."
         )
     spread = groups_words(metrics)
     return [*told, *_interval_remarks(metrics, spread=spread)]

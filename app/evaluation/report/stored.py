@@ -27,6 +27,10 @@ class Explanation:
             neighbours are left out; negative where it gains.
         cam: Grad-CAM of the predicted class: a PNG as data URL, one tile a shown frame side by
             side, transparent where nothing drove it; None where it could not be had.
+        output: The name of the class, label or target that all this is of: of a single label
+            the predicted class, else the one that is to blame. Empty in older files.
+
+    Of several labels and of numbers `predicted` is what that output says, `true` what it should.
     """
 
     times_s: tuple[float, ...]
@@ -34,6 +38,7 @@ class Explanation:
     true: tuple[float, ...]
     occlusion: tuple[float, ...]
     cam: str | None = None
+    output: str = ""
 
 
 @dataclass(frozen=True)
@@ -149,8 +154,19 @@ def read_stored(path: Path) -> StoredReport:
             f"{path} cannot be read: {error.strerror}. Give the folder of a finished run, or "
             "evaluate its model again."
         ) from error
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DataError(f"{path} is damaged ({error!r}). Evaluate the model again.") from error
+    except KeyError as error:
+        raise _damaged(path, f"it has no {error}") from error
+    except ValueError as error:
+        raise _damaged(path, f"it is no JSON: {error}") from error
+    except (TypeError, AttributeError) as error:
+        raise _damaged(path, "its parts are not those that cliptide writes") from error
+
+
+def _damaged(path: Path, why: str) -> DataError:
+    return DataError(
+        f"{path} is damaged: {why}. Evaluate the model again, or take the file away: the page is "
+        "then built without it."
+    )
 
 
 def _strip(values: dict[str, Any]) -> Strip:

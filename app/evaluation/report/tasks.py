@@ -28,7 +28,7 @@ def no_skill_remark(metrics: Mapping[str, Any], *, num_classes: int) -> str:
         said = "giving every video the same scores"
         reached = low <= metrics["baselines"]["constant"]
     else:
-        said = "guessing or always answering the most frequent class"
+        said = "guessing or always answering the most frequent class of these videos"
         reached = low <= max(metrics["baselines"]["majority"], 1 / num_classes)
     if not reached:
         return ""

@@ -4,6 +4,7 @@ A sentence never says more than its interval: a difference is a finding only whe
 leaves zero out, and what is unclear is called so.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -48,7 +49,7 @@ def difference(entry: Mapping[str, Any], *, task: Task = "single") -> str:
     """A difference with its interval: `+21 points (18 to 24)`; of a regression in its units."""
     by, ends = entry["by"], entry["ci95"] or ()
     if task == "regression":
-        told = [f"{abs(value):.3g}" for value in (by, *ends)]
+        told = _alike([abs(value) for value in (by, *ends)])
         unit = " of error"
     else:
         # All numbers as coarse as the largest: whole points from ten on.
@@ -61,6 +62,14 @@ def difference(entry: Mapping[str, Any], *, task: Task = "single") -> str:
     ]
     told = [sign + text for sign, text in zip(signs, told, strict=True)]
     return f"{told[0]}{unit}" + (f" ({told[1]} to {told[2]})" if ends else "")
+
+
+def _alike(sizes: Sequence[float]) -> list[str]:
+    """Numbers from 0 on with the same decimals: three digits of the largest."""
+    most = max(sizes)
+    decimals = 0 if most <= 0 else max(0, 2 - math.floor(math.log10(most)))
+    # A long row of zeros is no number to read.
+    return [f"{size:.3g}" if decimals > 7 else f"{size:.{decimals}f}" for size in sizes]
 
 
 def _points(share: float, *, coarse: bool) -> str:
@@ -86,6 +95,13 @@ def examples(names: Sequence[str], *, limit: int = MAX_EXAMPLES) -> str:
 def order_verdict(metrics: Mapping[str, Any]) -> Verdict | None:
     """Whether the model really uses time; None where other orders were not tried."""
     order = metrics.get("order")
+    only = _only_answer(metrics)
+    if only and (order or {}).get("verdict") not in ("uses", "worse"):
+        return Verdict(
+            "bad",
+            f"It answers '{only}' for every video: it has learnt nothing that order could change.",
+            "time" if order else "",
+        )
     if not order or "verdict" not in order:
         return None
     worth, task = order["worth"], metrics["task"]
@@ -112,12 +128,46 @@ def order_verdict(metrics: Mapping[str, Any]) -> Verdict | None:
             "order. Look at how frames are sampled in training and here.",
             "time",
         )
-    told = difference(shuffled, task=task) if shuffled else "an unknown amount"
-    return Verdict(
-        "care",
-        f"Whether order matters is unclear: it is worth {told}, which may be chance. More test "
-        "videos would tell.",
-        "time",
+    return Verdict("care", _unclear(order, task), "time")
+
+
+def _only_answer(metrics: Mapping[str, Any]) -> str:
+    """The class that every video is taken for, though several are among them; else empty."""
+    confusion = metrics.get("confusion") or []
+    taken = [sum(column) for column in zip(*confusion, strict=True)]
+    answers = [
+        name for name, count in zip(metrics.get("per_class", {}), taken, strict=False) if count
+    ]
+    return answers[0] if len(answers) == 1 and sum(any(row) for row in confusion) > 1 else ""
+
+
+def _unclear(order: Mapping[str, Any], task: Task) -> str:
+    known = {
+        name: entry
+        for name, entry in order["worth"].items()
+        if name in ("shuffled", "reversed") and entry["ci95"]
+    }
+    if not known:
+        return "Whether order matters is unclear: so few videos cannot show it."
+    if all(entry["by"] == 0 and not any(entry["ci95"]) for entry in known.values()):
+        same = order.get("same_answers") or {}
+        what = (
+            "No answer changed"
+            if same and all(share == 1 for share in same.values())
+            else "No video was answered better or worse"
+        )
+        return (
+            f"{what} when frames were shuffled or reversed, but so few videos cannot show that "
+            "order never matters."
+        )
+    # The one that leaves most open is why it is unclear.
+    name = max(known, key=lambda name: known[name]["ci95"][1] - known[name]["ci95"][0])
+    told = difference(known[name], task=task)
+    chance = ", which may be chance" if known[name]["by"] else ""
+    what = "it" if name == "shuffled" else "its direction"
+    return (
+        f"Whether order matters is unclear: {what} is worth {told}{chance}. More test videos would "
+        "tell."
     )
 
 
@@ -241,6 +291,8 @@ def swap_verdicts(metrics: Mapping[str, Any], class_names: Sequence[str]) -> lis
     return found
 
 
+# With fewer videos no kind of them could stand out.
+_ENOUGH_VIDEOS = 20
 _SLICE_NAMES = {
     "duration": "videos {}",
     "resolution": "videos of {}",
@@ -259,12 +311,16 @@ def slice_verdict(metrics: Mapping[str, Any]) -> Verdict | None:
         (dimension, entry) for dimension, cut in slices.items() for entry in cut if entry["weak"]
     ]
     if not weak:
-        return Verdict(
-            "good", "No kind of video is weaker than the rest by more than chance.", "slices"
+        few = metrics.get("num_scored", _ENOUGH_VIDEOS) < _ENOUGH_VIDEOS
+        told = (
+            "Too few videos to tell which kinds are weak."
+            if few
+            else "No kind of video is shown to be weaker than the rest."
         )
+        return Verdict("plain", told, "slices")
     lower_is_better = metrics["task"] == "regression"
     weak.sort(key=lambda pair: pair[1]["value"] * (-1 if lower_is_better else 1))
-    told = [
+    named = [
         f"{_SLICE_NAMES[dimension].format(entry['name'])}, "
         f"{quality(entry['value'], metrics['task'])} of {entry['num']}"
         if not lower_is_better
@@ -272,9 +328,9 @@ def slice_verdict(metrics: Mapping[str, Any]) -> Verdict | None:
         f"{quality(entry['value'], metrics['task'])} over {entry['num']}"
         for dimension, entry in weak[:MAX_EXAMPLES]
     ]
-    more = len(weak) - len(told)
+    more = len(weak) - len(named)
     tail = f"; and {more} more" if more else ""
-    return Verdict("care", f"Weak: {'; '.join(told)}{tail}.", "slices")
+    return Verdict("care", f"Weak: {'; '.join(named)}{tail}.", "slices")
 
 
 def quality(value: float | None, task: Task) -> str:
@@ -291,6 +347,8 @@ def groups_words(metrics: Mapping[str, Any]) -> str:
         return ""
     task = metrics["task"]
     (low, lowest, few), (high, highest, many) = groups["min"], groups["max"]
+    if lowest == highest and groups["count"] > 1:
+        return f"All {groups['count']} groups score {quality(lowest, task)}."
     spread = (
         f"{groups['sd']:.3g}"
         if task == "regression"
