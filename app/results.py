@@ -30,7 +30,7 @@ def number(value: float | None) -> str:
 _BASELINES = {
     "mean_pool": "mean over frames, no order",
     "single_frame": "a single frame",
-    "majority": "always the most frequent class",
+    "majority": "the most frequent class of these",
 }
 
 # Of each task: the figure above all, and the others.

@@ -16,7 +16,7 @@ from cliptide.configs.errors import CliptideError, DataError, InputError, SplitE
 from cliptide.datasets.synthetic import CLASS_NAMES, write_dataset
 from cliptide.models.bundle import load_model, save_model
 
-UNPROVEN = "Groups are not known, so leakage cannot be excluded."
+UNPROVEN = "it is not known whether it has seen these videos"
 PROVEN = "No group stands in both training and test data"
 UNKNOWN_CLIPS = "These are not the clips, or not the split, that the model was trained with"
 

@@ -10,7 +10,7 @@ from test_report import Page, metrics_in, page_of, percent, plain, rendered
 
 from cliptide.app.evaluation.predictions import VideoPrediction, write_predictions
 from cliptide.app.evaluation.report.filters import breakable, shown_facts, when
-from cliptide.app.evaluation.report.folder import write_page
+from cliptide.app.evaluation.report.folder import rebuild_page, write_page
 from cliptide.app.evaluation.report.stored import ConfusedPair
 from cliptide.configs.errors import DataError
 
@@ -253,5 +253,5 @@ def test_a_folder_that_is_no_run_is_told_the_mend(
     if text is not None:
         (folder / file).write_text(text, encoding="utf-8")
     with pytest.raises(DataError, match=said):
-        write_page(folder)
+        rebuild_page(folder)
     assert not (folder / "report.html").exists()

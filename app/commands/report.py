@@ -23,10 +23,10 @@ def _run(parser: Parser, args: Namespace) -> int:
             f"{folder} has no metrics.json: nothing was evaluated there. Give the folder of a "
             "finished run."
         )
-    from cliptide.app.evaluation.report.folder import write_page
+    from cliptide.app.evaluation.report.folder import rebuild_page
     from cliptide.app.inference.terminal import warn
 
-    alarm = write_page(folder)
+    alarm = rebuild_page(folder)
     if alarm:
         warn(f"Warning: {alarm}")
     print(f"report: {folder / 'report.html'}")

@@ -39,10 +39,27 @@ def write_page(folder: Path) -> str:
     Raises:
         DataError: A file is missing or damaged.
     """
+    report = read_report(folder)
+    page = render(report)
+    scratch = folder / "report.html.part"
+    # Names of files that are no UTF-8 hold lone surrogates, which no page can show.
+    scratch.write_bytes(page.encode("utf-8", errors="replace"))
+    scratch.replace(folder / "report.html")
+    return report.alarm
+
+
+def rebuild_page(folder: Path) -> str:
+    """The same for files of any age and hand, whose metrics.json may lack what is needed.
+
+    Returns:
+        See `write_page`.
+
+    Raises:
+        DataError: A file is missing or damaged.
+    """
     metrics_file = folder / "metrics.json"
     try:
-        report = read_report(folder)
-        page = render(report)
+        return write_page(folder)
     # The keys are checked, but not all that lies below them.
     except (KeyError, UndefinedError) as error:
         raise damaged_value(metrics_file, f"a part of it is missing ({error})") from error
@@ -50,11 +67,6 @@ def write_page(folder: Path) -> str:
         raise damaged_value(
             metrics_file, f"a part of it is of another kind than it was written ({error})"
         ) from error
-    scratch = folder / "report.html.part"
-    # Names of files that are no UTF-8 hold lone surrogates, which no page can show.
-    scratch.write_bytes(page.encode("utf-8", errors="replace"))
-    scratch.replace(folder / "report.html")
-    return report.alarm
 
 
 def read_report(folder: Path) -> Report:
