@@ -43,7 +43,7 @@ def test_metrics_that_lack_a_part_name_it_and_the_mend(
     folder = run_of(tmp_path)
     changed_metrics(folder, change)
     with pytest.raises(DataError) as raised:
-        write_page(folder)
+        rebuild_page(folder)
     assert f"{folder / 'metrics.json'} is damaged: {said}" in str(raised.value)
     assert "evaluate its model again" in str(raised.value)
 
