@@ -10,7 +10,7 @@ from test_report import Page, metrics_in, page_of, percent, plain, rendered
 
 from cliptide.app.evaluation.predictions import VideoPrediction, write_predictions
 from cliptide.app.evaluation.report.filters import breakable, shown_facts, when
-from cliptide.app.evaluation.report.folder import rebuild_page, write_page
+from cliptide.app.evaluation.report.folder import rebuild_page
 from cliptide.app.evaluation.report.stored import ConfusedPair
 from cliptide.configs.errors import DataError
 
