@@ -298,3 +298,22 @@ def test_the_calibration_error_is_that_of_torchmetrics():
             torch.from_numpy(scores), torch.from_numpy(labels), 4, n_bins=15, norm="l1"
         )
         assert calibration_of(scores, labels)["ece"] == pytest.approx(float(theirs), abs=1e-6)
+
+
+def test_labels_that_are_given_too_surely_are_not_hidden_by_many_easy_refusals():
+    """Fifty labels, of which hardly any is there: nearly every no is right, and no yes is."""
+    rng = np.random.default_rng(0)
+    names = [f"l{number}" for number in range(50)]
+    rows = []
+    for number in range(60):
+        scores = np.full(50, 0.02)
+        given = rng.choice(50, size=1)
+        scores[given] = 0.95
+        said = "|".join(sorted(names[place] for place in given))
+        true = names[(int(given[0]) + 1) % 50]
+        rows.append(VideoPrediction(f"v{number}", true, said, tuple(map(float, scores)), 8))
+    found = compute_metrics(rows, names, split="x", task="multi")["calibration"]
+    assert found["verdict"] == "over"
+    assert found["yes"]["num"] == 60
+    assert found["yes"]["mean_score"] == pytest.approx(0.95)
+    assert found["yes"]["gap"] == pytest.approx(0.95)

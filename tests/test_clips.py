@@ -377,3 +377,18 @@ class kept_clips:
 
     def __exit__(self, *error: object) -> None:
         self.kept.close()
+
+
+def test_bars_around_a_picture_make_it_no_darker(tmp_path: Path) -> None:
+    frames = np.full((4, 32, 96, 3), 200, dtype=np.uint8)
+    path = tmp_path / "wide.avi"
+    write_video(path, frames)
+    record = SampleRecord(path, "wide", "a", "g")
+    rule = SamplingRule("uniform", 4)
+    looks = [
+        ClipDataset([record], class_names=["a"], rule=rule, size=(64, 64), fit=fit)[0, 0].looks
+        for fit in ("resize", "letterbox", "pad", "crop")
+    ]
+    for one in looks:
+        assert one.brightness == pytest.approx(200 / 255, abs=0.05)
+        assert (one.width, one.height) == (96, 32)
