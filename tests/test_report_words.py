@@ -246,3 +246,12 @@ def test_a_changed_file_is_told_before_and_after() -> None:
     assert "error was 0.25, of the file as it is now it is not defined" in changed_words(
         0.25, None, task="regression"
     )
+
+
+def test_an_interval_beside_zero_that_the_test_does_not_bear_out_is_told_so() -> None:
+    entry = {"by": 0.07, "ci95": [0.004, 0.12], "p": 0.06}
+    order = {"verdict": "unclear", "worth": {"shuffled": entry}, "same_answers": {}}
+    told = order_verdict({"task": "single", "order": order, "above": {}})
+    assert told is not None
+    assert "which an exact test of the pairs does not bear out" in told.text
+    assert "may be chance" not in told.text

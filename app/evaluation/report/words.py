@@ -163,7 +163,10 @@ def _unclear(order: Mapping[str, Any], task: Task) -> str:
     # The one that leaves most open is why it is unclear.
     name = max(known, key=lambda name: known[name]["ci95"][1] - known[name]["ci95"][0])
     told = difference(known[name], task=task)
-    chance = ", which may be chance" if known[name]["by"] else ""
+    low, high = known[name]["ci95"]
+    # An interval beside zero alone proves nothing: the exact test of pairs must agree.
+    beyond = "which an exact test of the pairs does not bear out" if low > 0 or high < 0 else ""
+    chance = f", {beyond or 'which may be chance'}" if known[name]["by"] else ""
     what = "it" if name == "shuffled" else "its direction"
     return (
         f"Whether order matters is unclear: {what} is worth {told}{chance}. More test videos would "
