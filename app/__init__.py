@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cliptide.app.evaluation.compare_folders import compare
     from cliptide.app.evaluation.evaluate import evaluate
-    from cliptide.app.inference.recognise import load
+    from cliptide.app.inference.loading import load
     from cliptide.app.training.train import train
     from cliptide.app.tuning.tune import tune
 
@@ -19,7 +19,7 @@ __all__ = ["compare", "evaluate", "load", "train", "tune"]
 _HOMES = {
     "compare": "cliptide.app.evaluation.compare_folders",
     "evaluate": "cliptide.app.evaluation.evaluate",
-    "load": "cliptide.app.inference.recognise",
+    "load": "cliptide.app.inference.loading",
     "train": "cliptide.app.training.train",
     "tune": "cliptide.app.tuning.tune",
 }

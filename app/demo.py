@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.table import Table
 
 from cliptide.app.evaluation.run_folder import claim_run_folder
-from cliptide.app.inference.recognise import load
+from cliptide.app.inference.loading import load
 from cliptide.app.inference.terminal import format_seconds, log, result_console, track
 from cliptide.app.results import percent, show_training
 from cliptide.app.training.run import TrainingResult

@@ -11,15 +11,16 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from cliptide.app.evaluation.predictions import VideoPrediction, write_predictions
-from cliptide.app.inference.recognise import FailedVideo, Prediction, load
+from cliptide.app.inference.loading import load
+from cliptide.app.inference.prediction import FailedVideo, Prediction
 from cliptide.app.inference.terminal import log, result_console, track, warn
 from cliptide.app.outputs import require_writable
 from cliptide.app.results import percent
 from cliptide.configs.errors import InputError
 from cliptide.configs.schema import DataConfig, EvalConfig
 from cliptide.datasets.catalog import VIDEO_SUFFIXES, find_videos
+from cliptide.datasets.in_order import thread_count
 from cliptide.datasets.labels import SEPARATOR, joined_names
-from cliptide.datasets.loaders import scoring_worker_count
 
 SHOWN_CLASSES = 3
 UNLIMITED = 10_000  # columns
@@ -85,7 +86,7 @@ def predict_sources(
         json_to: File to write JSON to; `-` writes it to stdout in place of the table.
         csv_to: File to write CSV to.
         clips: Clips taken from each video; their scores are averaged. As in training when None.
-        workers: Processes that decode, or `auto`.
+        workers: Threads that decode, or `auto` for one a core.
         device: Where to compute.
         overwrite: Whether files that exist may be replaced.
 
@@ -104,9 +105,7 @@ def predict_sources(
     _require_writable(files, overwrite=overwrite)
     videos = expand_sources(sources)
     recognizer = load(model, device=device)
-    predictions = recognizer.predict_many(
-        videos, clips=clips, workers=scoring_worker_count(workers, num_samples=len(videos))
-    )
+    predictions = recognizer.predict_many(videos, clips=clips, workers=thread_count(workers))
     results = list(track(predictions, total=len(videos), what="Predicting", unit="videos"))
     if csv_to is not None:
         rows = [_row(result) for result in results]

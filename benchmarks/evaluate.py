@@ -20,8 +20,9 @@ from pathlib import Path
 
 import torch
 
+from cliptide.app.inference.network import NetworkRecognizer
 from cliptide.app.inference.probing import Probe
-from cliptide.app.inference.recognise import ActionRecognizer, sampling_rule
+from cliptide.app.inference.rules import sampling_rule
 from cliptide.app.inference.scoring import score_videos
 from cliptide.configs.schema import ModelConfig
 from cliptide.datasets.catalog import read_catalog
@@ -31,7 +32,8 @@ from cliptide.datasets.processes import usable_cores
 from cliptide.datasets.records import SampleRecord
 from cliptide.datasets.synthetic import CLASS_NAMES, write_dataset
 from cliptide.models.build import build_recognizer
-from cliptide.models.bundle import ModelInfo, save_model
+from cliptide.models.bundle import save_model
+from cliptide.models.info import ModelInfo
 
 RESULTS = Path(__file__).parent / "results" / "evaluate.json"
 CLIPS_PER_GROUP = 5
@@ -45,7 +47,7 @@ CASES = (
 KEPT_BATCHES = 4
 
 
-def recognizer_of(encoder: str, frames: int, size: tuple[int, int]) -> ActionRecognizer:
+def recognizer_of(encoder: str, frames: int, size: tuple[int, int]) -> NetworkRecognizer:
     """An untrained network: what it answers plays no part here."""
     config = ModelConfig(encoder=encoder)
     network = build_recognizer(config, num_classes=len(CLASS_NAMES), load_weights=False)
@@ -61,10 +63,10 @@ def recognizer_of(encoder: str, frames: int, size: tuple[int, int]) -> ActionRec
         context_s=2.0,
         split_fingerprint="",
     )
-    return ActionRecognizer(network, info, device=torch.device("cpu"))
+    return NetworkRecognizer(network, info, device=torch.device("cpu"))
 
 
-def dataset_of(recognizer: ActionRecognizer, records: list[SampleRecord]) -> ClipDataset:
+def dataset_of(recognizer: NetworkRecognizer, records: list[SampleRecord]) -> ClipDataset:
     return ClipDataset(
         records,
         class_names=CLASS_NAMES,
@@ -74,7 +76,7 @@ def dataset_of(recognizer: ActionRecognizer, records: list[SampleRecord]) -> Cli
     )
 
 
-def decoding_alone(recognizer: ActionRecognizer, records: list[SampleRecord]) -> float:
+def decoding_alone(recognizer: NetworkRecognizer, records: list[SampleRecord]) -> float:
     """Videos a second, all cores decoding; from the first batch on."""
     loader = make_loader(dataset_of(recognizer, records), batch_size=8, workers=usable_cores())
     batches = iter(loader)
@@ -85,7 +87,7 @@ def decoding_alone(recognizer: ActionRecognizer, records: list[SampleRecord]) ->
 
 
 def network_alone(
-    recognizer: ActionRecognizer, batches: list[Batch], probe: Probe | None, *, videos: int
+    recognizer: NetworkRecognizer, batches: list[Batch], probe: Probe | None, *, videos: int
 ) -> float:
     """Videos a second, all cores on the network."""
     again = [batches[turn % len(batches)] for turn in range(max(2, videos // 8))]

@@ -17,7 +17,8 @@ from pathlib import Path
 from cliptide.configs.schema import ModelConfig
 from cliptide.datasets.synthetic import CLASS_NAMES, write_dataset
 from cliptide.models.build import build_recognizer
-from cliptide.models.bundle import ModelInfo, save_model
+from cliptide.models.bundle import save_model
+from cliptide.models.info import ModelInfo
 
 CLIPS_PER_GROUP = 5
 MIB = 2**20

@@ -16,12 +16,13 @@ from torch.utils.data import Dataset
 
 from cliptide.configs.errors import VideoError
 from cliptide.configs.tasks import Task
-from cliptide.datasets.fitting import Fit, place, set_in_frame
+from cliptide.datasets.fitting import Fit, place
 from cliptide.datasets.kept import KeptClips
 from cliptide.datasets.labels import encode_label
 from cliptide.datasets.looks import Looks, looks_of
+from cliptide.datasets.reading import different_views, read_fitted, times_in, used_fps
 from cliptide.datasets.records import SampleRecord
-from cliptide.datasets.sampling import SamplingRule, choose_indices, segment_bounds
+from cliptide.datasets.sampling import SamplingRule, choose_indices
 from cliptide.datasets.transforms import ClipTransform, clip_transform, decode_size
 from cliptide.datasets.video import open_video
 from cliptide.datasets.video.video import Video
@@ -138,13 +139,9 @@ class ClipDataset(Dataset[Sample]):
 
     def _choose(self, pts_s: NDArray[np.float64], rng: np.random.Generator) -> list[list[int]]:
         """Frame indices of each view, at random in training."""
-        views, draw = (1, rng) if self.augment is not None else (self.num_views, None)
-        chosen = [
-            choose_indices(pts_s, self.rule, view=view, num_views=views, rng=draw)
-            for view in range(views)
-        ]
-        # Every view of a short video is the whole video: scoring it once gives the same mean.
-        return [indices for at, indices in enumerate(chosen) if indices not in chosen[:at]]
+        if self.augment is not None:
+            return [choose_indices(pts_s, self.rule, rng=rng)]
+        return different_views(pts_s, self.rule, num_views=self.num_views)
 
     def _decode(
         self, record: SampleRecord, index: int, rng: np.random.Generator
@@ -184,38 +181,3 @@ class ClipDataset(Dataset[Sample]):
             # Built where it is used: albumentations takes seconds to import.
             self._transform = clip_transform(self.augment or "none", size=self.size, flip=self.flip)
         return self._transform(clip, seed)
-
-
-def times_in(video: Video, record: SampleRecord) -> tuple[int, NDArray[np.float64], float]:
-    """Find a record's clip in its open video.
-
-    Returns:
-        Its first frame as an index into the video, its time stamps (N,) and its length, seconds.
-
-    Raises:
-        VideoError: No frame lies in it.
-    """
-    first, last = segment_bounds(
-        video.pts_s, start_s=record.start_s, end_s=record.end_s, name=record.name
-    )
-    shown_until_s = video.pts_s[last] if last < video.num_frames else video.duration_s
-    pts_s = video.pts_s[first:last]
-    return first, pts_s, float(shown_until_s - pts_s[0])
-
-
-def read_fitted(
-    video: Video, indices: Sequence[int], *, size: tuple[int, int], fit: Fit
-) -> NDArray[np.uint8]:
-    """Read frames (N, height, width, 3) uint8 RGB, fitted into `size` as `fit` says."""
-    if fit == "resize":  # needs no look at how large the video is
-        return video.frames_at(indices, size=size)
-    placement = place(fit, video_size=(video.height, video.width), size=size)
-    frames = video.frames_at(indices, size=placement.size, crop=placement.crop)
-    return set_in_frame(frames, placement, size=size)
-
-
-def used_fps(pts_s: NDArray[np.float64], duration_s: float) -> float:
-    """Frames per second at which a clip's chosen frames (n,) were taken; 0 where unknown."""
-    if len(pts_s) > 1 and pts_s[-1] > pts_s[0]:
-        return float((len(pts_s) - 1) / (pts_s[-1] - pts_s[0]))
-    return 1 / duration_s if duration_s > 0 else 0.0

@@ -18,9 +18,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from cliptide.configs.errors import VideoError
-from cliptide.datasets.clips import ClipDataset, Sample, read_fitted, used_fps
+from cliptide.datasets.clips import ClipDataset, Sample
 from cliptide.datasets.fitting import Fit
 from cliptide.datasets.lengths import ClipTimes
+from cliptide.datasets.reading import read_fitted, used_fps
 from cliptide.datasets.records import SampleRecord
 from cliptide.datasets.video import open_video
 

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
 from cliptide.configs.errors import VideoError
-from cliptide.datasets.clips import times_in
 from cliptide.datasets.loaders import start_worker
 from cliptide.datasets.processes import worker_context
+from cliptide.datasets.reading import times_in
 from cliptide.datasets.records import SampleRecord
 from cliptide.datasets.sampling import SamplingRule, choose_indices
 from cliptide.datasets.video import open_video

@@ -5,9 +5,8 @@ The JSON in the file's metadata rebuilds the network; loading runs no code and n
 
 import json
 import textwrap
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -16,68 +15,10 @@ from torch import nn
 
 from cliptide.configs.errors import InputError, ModelFileError
 from cliptide.configs.schema import ModelConfig
-from cliptide.configs.tasks import TASKS, Task
 from cliptide.models.baselines import PREFIX, FrameBaselines
 from cliptide.models.build import build_recognizer
+from cliptide.models.info import METADATA_KEY, ModelInfo, parse_info
 from cliptide.models.recognizer import Recognizer
-
-FORMAT_VERSION = 2
-METADATA_KEY = "cliptide"
-
-
-@dataclass(frozen=True)
-class ModelInfo:
-    """What a model file says about itself.
-
-    Attributes:
-        model: The network's config, as a dict.
-        class_names: Labels, or names of the targets, in the order of the outputs.
-        size: (height, width) of the frames fed to the network.
-        mean: RGB mean of the normalisation (0 to 1), which happens inside the network.
-        std: RGB standard deviation, likewise.
-        sampling: The rule that chose the frames: `uniform`, `rate` or `dense`.
-        frames: The frame budget of a clip.
-        rate_fps: Frames used per second of video in training (median), the rate to stream at.
-        context_s: Seconds a clip of that many frames spans at that rate.
-        split_fingerprint: Which clips the model was trained, validated and tested on.
-        stride: Steps from frame to frame, for `dense`; files without it mean 1.
-        run: The other sections of the run's config (data, eval, seed), for the same split again.
-        metrics: Figures on validation and test as they become known.
-        versions: Library versions at training.
-        task: The kind of label.
-        fit: How a picture is fitted into `size`; files without it mean `resize`.
-        thresholds: For task multi, the score from which on each label is given; files without
-            it mean 0.5.
-        temperature: For task single, what a video's scores are made calibrated with: each is
-            raised to the power 1 / temperature, and their sum made 1 again. Fitted on validation
-            (Guo et al., "On Calibration of Modern Neural Networks", 2017); None where the scores
-            are as the network gives them.
-        nothing_below: For task single, the highest score under which an answer is better taken
-            for "nothing of these": 95 % of the right answers on validation are above it; None
-            where that is not known.
-        format_version: Version of this description.
-    """
-
-    model: dict[str, Any]
-    class_names: tuple[str, ...]
-    size: tuple[int, int]
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    sampling: str
-    frames: int
-    rate_fps: float
-    context_s: float
-    split_fingerprint: str
-    stride: int = 1
-    run: dict[str, Any] = field(default_factory=dict)
-    metrics: dict[str, Any] = field(default_factory=dict)
-    versions: dict[str, str] = field(default_factory=dict)
-    fit: str = "resize"
-    task: Task = "single"
-    thresholds: tuple[float, ...] = ()
-    temperature: float | None = None
-    nothing_below: float | None = None
-    format_version: int = FORMAT_VERSION
 
 
 def save_model(
@@ -118,32 +59,7 @@ def read_info(path: Path) -> ModelInfo:
             "Give a model.safetensors from a run folder; "
             "encoder weights go to --model.encoder_weights."
         )
-    try:
-        raw = json.loads(metadata[METADATA_KEY])
-        version = int(raw["format_version"])
-        if version > FORMAT_VERSION:
-            raise ModelFileError(
-                f"{path} is of format {version}; this cliptide reads up to {FORMAT_VERSION}. "
-                "Upgrade with: pip install --upgrade cliptide"
-            )
-        known = {f.name for f in fields(ModelInfo)}
-        values = {key: value for key, value in raw.items() if key in known}
-        for key in ("class_names", "size", "mean", "std"):
-            values[key] = tuple(values[key])
-        values["thresholds"] = tuple(values.get("thresholds", ()))
-        info = ModelInfo(**values)
-        if info.temperature is not None and not info.temperature > 0:
-            raise ValueError(f"the temperature is {info.temperature}")
-    except (KeyError, TypeError, ValueError) as error:
-        raise ModelFileError(
-            f"The description in {path} is damaged ({error!r}). Copy the file again or retrain."
-        ) from error
-    if info.task not in TASKS:
-        raise ModelFileError(
-            f"{path} is for the task {info.task!r}, which this cliptide does not have. Upgrade "
-            "with: pip install --upgrade cliptide"
-        )
-    return info
+    return parse_info(metadata[METADATA_KEY], path=path)
 
 
 def load_model(path: Path) -> tuple[Recognizer, ModelInfo]:

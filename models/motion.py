@@ -53,6 +53,10 @@ class FeatureDifferences(nn.Module):
             (N, 3 D) or (N, 3 C, h, w), and the new state.
         """
         previous, last = previous_frames(features, lengths, state.feature if state else None)
+        return self.beside(features, previous), MotionState(last)
+
+    def beside(self, features: Tensor, previous: Tensor) -> Tensor:
+        """Features (N, ...) with their differences from `previous` ones beside them."""
         change = features - previous
         moving: Tensor = self.norm(torch.cat([features, change, change.abs()], dim=1))
-        return moving, MotionState(last)
+        return moving

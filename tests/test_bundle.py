@@ -17,15 +17,8 @@ from safetensors.torch import load_file, save_file
 from cliptide.configs.errors import ModelFileError
 from cliptide.configs.schema import ModelConfig
 from cliptide.models.build import build_recognizer
-from cliptide.models.bundle import (
-    FORMAT_VERSION,
-    METADATA_KEY,
-    ModelInfo,
-    load_model,
-    read_info,
-    save_model,
-    start_from,
-)
+from cliptide.models.bundle import load_model, read_info, save_model, start_from
+from cliptide.models.info import FORMAT_VERSION, METADATA_KEY, ModelInfo
 from cliptide.models.recognizer import Recognizer
 
 CLASS_NAMES = ("fall", "rise", "größer, ganz groß")

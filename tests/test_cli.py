@@ -10,7 +10,8 @@ import pytest
 from safetensors.torch import save_file
 
 from cliptide.app import cli, commands
-from cliptide.models.bundle import METADATA_KEY, read_tensors
+from cliptide.models.bundle import read_tensors
+from cliptide.models.info import METADATA_KEY
 
 
 def is_user_error(result, *parts):

@@ -280,7 +280,7 @@ class TestModelFile:
         assert [DataConfig(fit=fit).fit for fit in FITS] == list(FITS)
 
     def test_a_fit_of_a_later_release_is_refused(self, small_model: Path) -> None:
-        from cliptide.app.inference.recognise import load
+        from cliptide.app.inference.network import load_network as load
 
         recognizer = load(small_model, device="cpu")
         assert recognizer.info.fit == "resize", "a file without it"

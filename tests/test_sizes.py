@@ -9,7 +9,7 @@ import pytest
 import torch
 from video_files import write_video
 
-from cliptide.app.inference.recognise import load
+from cliptide.app.inference.network import load_network as load
 from cliptide.app.training.train import train
 from cliptide.configs.schema import DataConfig, ModelConfig, RunConfig, TrainConfig
 from cliptide.models.build import build_recognizer

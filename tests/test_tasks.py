@@ -25,13 +25,7 @@ from cliptide.datasets.synthetic_tasks import (
     write_speed_dataset,
 )
 from cliptide.models.build import build_recognizer
-from cliptide.models.bundle import (
-    load_model,
-    read_baselines,
-    read_info,
-    read_tensors,
-    save_model,
-)
+from cliptide.models.bundle import load_model, read_baselines, read_info, read_tensors, save_model
 
 TINY = RunConfig(
     data=DataConfig(frames=4, size=24, augment="none", workers=0, keep="never"),

@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from cliptide.configs.errors import ConfigError, InputError
 from cliptide.configs.schema import ModelConfig
 from cliptide.models.build import build_encoder, build_recognizer, check_frame_size
-from cliptide.models.bundle import ModelInfo, load_model, save_model
+from cliptide.models.bundle import load_model, save_model
 from cliptide.models.encoders.shift import BRANCHES, TemporalShift
 from cliptide.models.encoders.timm_encoder import TimmEncoder, check_timm_name, timm_names
+from cliptide.models.info import ModelInfo
 
 # Small networks of many families, and the size of the frames to try each with.
 NETWORKS: dict[str, tuple[int, int]] = {

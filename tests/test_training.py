@@ -15,7 +15,7 @@ import yaml
 from reproducible import reproducible
 
 from cliptide.app.cli import main
-from cliptide.app.inference.recognise import sampling_rule
+from cliptide.app.inference.rules import sampling_rule
 from cliptide.app.training.callbacks import EpochKeeper
 from cliptide.app.training.config_file import read_config_file
 from cliptide.app.training.start import config_from_model

@@ -14,8 +14,8 @@ from cliptide.app.evaluation.reading import read_to_score
 from cliptide.app.evaluation.run_folder import claim_run_folder, data_name
 from cliptide.app.evaluation.scored import score_all
 from cliptide.app.evaluation.writing import write_evaluation
+from cliptide.app.inference.network import load_network
 from cliptide.app.inference.probing import Probe
-from cliptide.app.inference.recognise import load
 from cliptide.app.inference.terminal import warn
 from cliptide.configs.schema import DataConfig, EvalConfig, RunConfig
 from cliptide.datasets.copies import find_copies
@@ -85,7 +85,7 @@ def evaluate(
     Raises:
         InputError: The model, the data or an option is wrong.
     """
-    recognizer = load(model, device=device)
+    recognizer = load_network(Path(model), device=device)
     info, data = recognizer.info, Path(data)
     options = {"kind": kind, "fold": fold, "group_regex": group_regex}
     given: dict[str, Any] = {key: value for key, value in options.items() if value is not None}

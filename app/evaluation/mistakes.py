@@ -13,7 +13,7 @@ from cliptide.app.evaluation.predictions import (
 )
 from cliptide.app.evaluation.report.stored import ConfusedPair, Strip
 from cliptide.app.evaluation.strips import Curves, film_strip
-from cliptide.app.inference.recognise import ActionRecognizer
+from cliptide.app.inference.network import NetworkRecognizer
 from cliptide.app.inference.terminal import track
 from cliptide.configs.tasks import Task
 from cliptide.datasets.labels import encode_label, numbers_in
@@ -71,7 +71,7 @@ def _truth(
 
 
 def mistake_strips(
-    recognizer: ActionRecognizer,
+    recognizer: NetworkRecognizer,
     rows: Sequence[VideoPrediction],
     records: Sequence[SampleRecord],
 ) -> tuple[Strip, ...]:
@@ -140,7 +140,7 @@ def _curves(row: VideoPrediction, output: int, *, class_names: Sequence[str], ta
 
 
 def confused_pairs(
-    recognizer: ActionRecognizer,
+    recognizer: NetworkRecognizer,
     rows: Sequence[VideoPrediction],
     records: Sequence[SampleRecord],
 ) -> tuple[ConfusedPair, ...]:

@@ -17,7 +17,7 @@ from cliptide.datasets.folds import read_fold
 from cliptide.datasets.labels import classes_of, joined_names, numbers_in
 from cliptide.datasets.records import SampleRecord
 from cliptide.datasets.splits import SplitPlan, make_splits, require_split
-from cliptide.models.bundle import ModelInfo
+from cliptide.models.info import ModelInfo
 
 # More names than these make a message that nobody reads.
 _MOST_NAMED = 10

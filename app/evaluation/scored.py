@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from cliptide.app.evaluation.clip_facts import BASELINES, ClipFacts, written_number
 from cliptide.app.evaluation.predictions import VideoPrediction, written_scores
+from cliptide.app.inference.network import NetworkRecognizer
 from cliptide.app.inference.probing import Probe
-from cliptide.app.inference.recognise import ActionRecognizer
 from cliptide.app.inference.scoring import VideoScores
 from cliptide.app.inference.terminal import track
 from cliptide.configs.tasks import DEFAULT_THRESHOLD
@@ -29,7 +29,7 @@ class Scored:
 
 
 def score_all(
-    recognizer: ActionRecognizer,
+    recognizer: NetworkRecognizer,
     records: Sequence[SampleRecord],
     *,
     clips: int,
@@ -70,7 +70,7 @@ def score_all(
     return Scored(tuple(rows), tuple(facts))
 
 
-def _facts(recognizer: ActionRecognizer, record: SampleRecord, result: VideoScores) -> ClipFacts:
+def _facts(recognizer: NetworkRecognizer, record: SampleRecord, result: VideoScores) -> ClipFacts:
     looks = result.looks
     assert looks is not None, "a clip that was scored has been looked at"
     return ClipFacts(
@@ -89,7 +89,7 @@ def _facts(recognizer: ActionRecognizer, record: SampleRecord, result: VideoScor
 
 
 def answer_text(
-    recognizer: ActionRecognizer, scores: Sequence[float], *, halves: bool = False
+    recognizer: NetworkRecognizer, scores: Sequence[float], *, halves: bool = False
 ) -> str:
     """What scores stand for, as predictions.csv writes it.
 

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from cliptide.app.evaluation.report.stored import Explanation, Strip
 from cliptide.app.inference.explain import explain
-from cliptide.app.inference.recognise import ActionRecognizer, picture_fit, sampling_rule
+from cliptide.app.inference.network import NetworkRecognizer
+from cliptide.app.inference.rules import picture_fit, sampling_rule
 from cliptide.app.inference.terminal import warn
 from cliptide.configs.errors import VideoError
-from cliptide.datasets.clips import read_fitted, times_in
+from cliptide.datasets.reading import read_fitted, times_in
 from cliptide.datasets.records import SampleRecord
 from cliptide.datasets.sampling import choose_indices
 from cliptide.datasets.video import open_video
@@ -31,7 +32,7 @@ Curves = Callable[[NDArray[np.float64]], tuple[NDArray[np.float64], NDArray[np.f
 
 
 def film_strip(
-    recognizer: ActionRecognizer,
+    recognizer: NetworkRecognizer,
     record: SampleRecord,
     *,
     explain_output: int | None = None,
@@ -91,7 +92,7 @@ def film_strip(
 
 
 def _explanation(
-    recognizer: ActionRecognizer,
+    recognizer: NetworkRecognizer,
     clip: NDArray[np.uint8],
     *,
     output: int,

@@ -1,149 +1,40 @@
-"""A loaded model that recognises actions in video files."""
+"""A loaded model that recognises actions: in files, over long videos, and on live streams."""
 
-import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import Any, cast, get_args
 
-import torch
+import numpy as np
+from numpy.typing import NDArray
 
-from cliptide.app.inference.device import resolve_device
-from cliptide.app.inference.probing import Probe
-from cliptide.app.inference.scoring import VideoScores, score_videos
-from cliptide.configs.errors import ModelFileError, VideoError
+from cliptide.app.inference.engine import DIVERGED, Engine, Floats, scores_of
+from cliptide.app.inference.prediction import FailedVideo, Prediction, Segment
+from cliptide.app.inference.rules import picture_fit, sampling_rule
+from cliptide.app.inference.temperature import scaled
+from cliptide.configs.errors import CliptideError, VideoError
 from cliptide.configs.schema import DataConfig, EvalConfig
 from cliptide.configs.tasks import DEFAULT_THRESHOLD, Task
-from cliptide.datasets.clips import ClipDataset
 from cliptide.datasets.fitting import Fit
-from cliptide.datasets.loaders import make_loader
+from cliptide.datasets.in_order import in_order
+from cliptide.datasets.reading import Views, read_views
 from cliptide.datasets.records import SampleRecord
-from cliptide.datasets.sampling import SamplingKind, SamplingRule
-from cliptide.models.bundle import ModelInfo, load_model
-from cliptide.models.recognizer import Recognizer
+from cliptide.datasets.sampling import SamplingRule
 
-CLIPS_AT_ONCE = 16
-# On a CPU more at once is no faster, and takes memory for the features of every frame.
-CLIPS_AT_ONCE_ON_CPU = 8
-
-
-@dataclass(frozen=True)
-class Segment:
-    """A stretch of a video and what happens in it; times in seconds."""
-
-    start_s: float
-    end_s: float
-    label: str
-    score: float
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What the model sees in one video.
-
-    Attributes:
-        video: The file.
-        task: What the model answers: `single`, `multi` or `regression`.
-        labels: The class with the highest score; of task multi every label whose score reaches
-            its threshold, the likeliest first; of a regression none.
-        scores: Probability of each class or label, in the model's order; of a regression none.
-        values: The number of each target, of a regression.
-        duration_s: Length of the video, seconds.
-        frames_used: Different frames that were looked at.
-        segments: Stretches of the video and their labels.
-    """
-
-    video: str
-    task: Task
-    labels: tuple[str, ...]
-    scores: Mapping[str, float]
-    values: Mapping[str, float]
-    duration_s: float
-    frames_used: int
-    segments: tuple[Segment, ...]
-
-    @property
-    def label(self) -> str:
-        """The class with the highest score.
-
-        Raises:
-            AttributeError: The model gives several labels or numbers.
-        """
-        if self.task != "single":
-            mend = ".labels" if self.task == "multi" else ".values"
-            raise AttributeError(f"The model's task is {self.task!r}: read {mend}, not .label.")
-        return self.labels[0]
-
-    @property
-    def score(self) -> float:
-        """The probability of `label`, 0..1.
-
-        Raises:
-            AttributeError: The model gives several labels or numbers.
-        """
-        return self.scores[self.label]
-
-    @property
-    def value(self) -> float:
-        """The number that a regression of one target predicts.
-
-        Raises:
-            AttributeError: The model gives labels, or several numbers.
-        """
-        if len(self.values) != 1:
-            mend = ".values" if self.values else ".labels"
-            raise AttributeError(f"The model predicts no single number: read {mend}, not .value.")
-        return next(iter(self.values.values()))
-
-    def top(self, count: int = 5) -> list[tuple[str, float]]:
-        """The `count` classes with the highest scores, best first."""
-        ranked = sorted(self.scores.items(), key=lambda item: -item[1])
-        return ranked[:count]
-
-    def to_json(self) -> dict[str, Any]:
-        """The prediction as the command line writes it."""
-        seen = {"duration_s": self.duration_s, "frames_used": self.frames_used}
-        if self.task == "regression":
-            value = self.value if len(self.values) == 1 else dict(self.values)
-            return {"video": self.video, "value": value, **seen}
-        answer: dict[str, Any] = {"labels": list(self.labels)}
-        if self.task == "single":
-            answer = {"label": self.label, "score": self.score}
-        return {
-            "video": self.video,
-            **answer,
-            "scores": dict(self.scores),
-            "top": [{"label": label, "score": score} for label, score in self.top()],
-            **seen,
-            "segments": [vars(segment) for segment in self.segments],
-        }
-
-
-@dataclass(frozen=True)
-class FailedVideo:
-    """A video that could not be read, and why."""
-
-    video: str
-    error: str
-
-    def to_json(self) -> dict[str, Any]:
-        """The failure as the command line writes it."""
-        return {"video": self.video, "error": self.error}
+# Clips that go through the network together; more are no faster on a CPU.
+CLIPS_AT_ONCE = 8
 
 
 class ActionRecognizer:
-    """A network, what its file says of it, and where it runs.
+    """A model at work.
 
     Args:
-        network: The network; it is moved to `device` and set to evaluation.
-        info: What the model file says.
-        device: Where to compute.
+        engine: What runs its network.
     """
 
-    def __init__(self, network: Recognizer, info: ModelInfo, *, device: torch.device) -> None:
-        self.network = network.to(device).eval()
-        self.info, self.device = info, device
+    def __init__(self, engine: Engine) -> None:
+        self.engine, self.info = engine, engine.info
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -173,22 +64,20 @@ class ActionRecognizer:
     def _thresholds(self) -> tuple[float, ...]:
         return self.info.thresholds or (DEFAULT_THRESHOLD,) * len(self.class_names)
 
-    def score_records(
+    def predict_many(
         self,
-        records: Sequence[SampleRecord],
+        sources: Sequence[str | os.PathLike[str]],
         *,
         clips: int | None = None,
-        workers: int = 0,
-        probe: Probe | None = None,
-    ) -> Iterator[VideoScores]:
-        """Score each record once, in order, unreadable ones included.
+        workers: int = 1,
+    ) -> Iterator[Prediction | FailedVideo]:
+        """Recognise the actions in many files, in order; an unreadable one costs only itself.
 
         Args:
-            records: What to score.
+            sources: Video files.
             clips: Clips taken from each video; their scores are averaged. As in training when
                 left out.
-            workers: Processes that decode; 0 decodes in this one.
-            probe: What to try beside the clips as they are.
+            workers: Threads that decode; FFmpeg works without Python's lock.
 
         Raises:
             ConfigError: `clips` or `workers` is too small.
@@ -197,56 +86,46 @@ class ActionRecognizer:
             clips = int(self.info.run.get("eval", {}).get("clips", EvalConfig().clips))
         EvalConfig(clips=clips)
         DataConfig(workers=workers)
-        dataset = ClipDataset(
-            records,
-            class_names=self.info.class_names,
+        names = [os.fspath(source) for source in sources]
+        read = partial(
+            _read,
             rule=sampling_rule(self.info),
             size=self.info.size,
             fit=picture_fit(self.info),
             num_views=clips,
-            task=self.info.task,
         )
-        at_once = CLIPS_AT_ONCE_ON_CPU if self.device.type == "cpu" else CLIPS_AT_ONCE
-        loader = make_loader(
-            dataset,
-            batch_size=math.ceil(at_once / clips),
-            workers=workers,
-            polite=self.device.type == "cpu",
-            pin_memory=self.device.type == "cuda",
-        )
-        return score_videos(
-            self.network,
-            loader,
-            device=self.device,
-            task=self.info.task,
-            temperature=self.info.temperature or 1.0,
-            probe=probe,
-        )
+        waiting: list[tuple[str, Views | str]] = []
+        for name, views in zip(names, in_order(read, names, threads=workers), strict=True):
+            waiting.append((name, views))
+            if sum(_num_clips(views) for _, views in waiting) >= CLIPS_AT_ONCE:
+                yield from self._answers(waiting)
+                waiting = []
+        yield from self._answers(waiting)
 
-    def predict_many(
-        self,
-        sources: Sequence[str | os.PathLike[str]],
-        *,
-        clips: int | None = None,
-        workers: int = 0,
+    def _answers(
+        self, videos: Sequence[tuple[str, Views | str]]
     ) -> Iterator[Prediction | FailedVideo]:
-        """Recognise the actions in many files, in order; an unreadable one costs only itself.
-
-        Args:
-            sources: Video files.
-            clips: Clips taken from each video; their scores are averaged. As in training when
-                left out.
-            workers: Processes that decode; 0 decodes in this one.
-        """
-        records = [
-            SampleRecord(Path(source), os.fspath(source), label="", group="") for source in sources
-        ]
-        for result in self.score_records(records, clips=clips, workers=workers):
-            name = records[result.index].name
-            if result.scores is None:
-                yield FailedVideo(name, result.error)
+        clips = [clip for _, views in videos if isinstance(views, Views) for clip in views.clips]
+        rows = iter(self._raw_scores(self.engine.score_clips(clips)) if clips else ())
+        for name, views in videos:
+            if isinstance(views, str):
+                yield FailedVideo(name, views)
             else:
-                yield self._prediction(name, result)
+                of_video: NDArray[np.float64] = np.stack(list(islice(rows, len(views.clips))))
+                mean = scaled(of_video.mean(axis=0), self.info.temperature or 1.0)
+                yield self.answer(
+                    name, mean, duration_s=views.duration_s, frames_used=views.frames_used
+                )
+
+    def _raw_scores(self, outputs: Floats) -> NDArray[np.float64]:
+        """Scores (B, K) before calibration.
+
+        Raises:
+            CliptideError: They are no numbers: the network is broken, not a video.
+        """
+        if not np.isfinite(outputs).all():
+            raise CliptideError(DIVERGED)
+        return scores_of(outputs, task=self.task)
 
     def predict(self, source: str | os.PathLike[str], *, clips: int | None = None) -> Prediction:
         """Recognise the action in one video file.
@@ -259,9 +138,18 @@ class ActionRecognizer:
             raise VideoError(result.error)
         return result
 
-    def _prediction(self, name: str, result: VideoScores) -> Prediction:
-        assert result.scores is not None
-        numbers = result.scores.tolist()
+    def answer(
+        self, name: str, scores: NDArray[np.float64], *, duration_s: float, frames_used: int
+    ) -> Prediction:
+        """What scores (K,) of a whole video say.
+
+        Args:
+            name: What to call the video.
+            scores: Calibrated, in the model's order.
+            duration_s: Its length, seconds.
+            frames_used: Different frames that were looked at.
+        """
+        numbers = scores.tolist()
         named = dict(zip(self.class_names, numbers, strict=True))
         labels = self.labels_for(numbers)
         regression = self.task == "regression"
@@ -271,54 +159,22 @@ class ActionRecognizer:
             labels=labels,
             scores={} if regression else named,
             values=named if regression else {},
-            duration_s=result.duration_s,
-            frames_used=result.frames_used,
-            segments=tuple(
-                Segment(0.0, result.duration_s, label, named[label]) for label in labels
-            ),
+            duration_s=duration_s,
+            frames_used=frames_used,
+            segments=tuple(Segment(0.0, duration_s, label, named[label]) for label in labels),
         )
 
 
-def sampling_rule(info: ModelInfo) -> SamplingRule:
-    """How a model wants frames chosen.
-
-    Raises:
-        ModelFileError: The model was trained with a rule that this release does not have.
-    """
-    kind = next((known for known in get_args(SamplingKind) if known == info.sampling), None)
-    if kind is None:
-        raise ModelFileError(
-            f"The model's sampling is {info.sampling!r}, which this cliptide does not have. "
-            "Upgrade with: pip install --upgrade cliptide"
-        )
-    return SamplingRule(kind, info.frames, info.rate_fps, info.stride)
+def _read(
+    name: str, *, rule: SamplingRule, size: tuple[int, int], fit: Fit, num_views: int
+) -> Views | str:
+    """The clips of a video, or why it cannot be read."""
+    record = SampleRecord(Path(name), name, label="", group="")
+    try:
+        return read_views(record, rule=rule, size=size, fit=fit, num_views=num_views)
+    except VideoError as error:
+        return str(error)
 
 
-def picture_fit(info: ModelInfo) -> Fit:
-    """How a model wants pictures fitted into its frame size.
-
-    Raises:
-        ModelFileError: The model was trained with a fit that this release does not have.
-    """
-    fit = next((known for known in get_args(Fit) if known == info.fit), None)
-    if fit is None:
-        raise ModelFileError(
-            f"The model fits pictures by {info.fit!r}, which this cliptide does not have. "
-            "Upgrade with: pip install --upgrade cliptide"
-        )
-    return cast(Fit, fit)
-
-
-def load(path: str | os.PathLike[str], *, device: str = "auto") -> ActionRecognizer:
-    """Load a model file.
-
-    Args:
-        path: A `model.safetensors` written by training.
-        device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
-
-    Raises:
-        ModelFileError: The file is no model, is truncated or is of a newer format.
-        DeviceError: This machine lacks the device.
-    """
-    network, info = load_model(Path(path))
-    return ActionRecognizer(network, info, device=resolve_device(device))
+def _num_clips(views: Views | str) -> int:
+    return len(views.clips) if isinstance(views, Views) else 0

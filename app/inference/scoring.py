@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from cliptide.app.inference.engine import DIVERGED
 from cliptide.app.inference.probing import REORDERED, Probe
 from cliptide.app.inference.temperature import scaled
 from cliptide.configs.errors import CliptideError
@@ -123,9 +124,6 @@ def _means(logits: Tensor, indices: Tensor, *, task: Task) -> dict[int, NDArray[
     """The mean of the scores over each video's clips."""
     rows = scores_of(logits, task=task)
     if not np.isfinite(rows).all():
-        raise CliptideError(
-            "The model's scores are not numbers (NaN): its training diverged. Train again with a "
-            "smaller --train.lr or --train.clip_grad, or --train.precision fp32."
-        )
+        raise CliptideError(DIVERGED)
     owners = indices.numpy()
     return {int(index): rows[owners == index].mean(axis=0) for index in np.unique(owners)}

@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader
 from cliptide.app.evaluation.baselines import fit_baselines, gather_vectors
 from cliptide.app.evaluation.figures.calibration import fit_temperature, suggest_threshold
 from cliptide.app.evaluation.scored import score_all
-from cliptide.app.inference.recognise import ActionRecognizer
+from cliptide.app.inference.network import NetworkRecognizer
 from cliptide.app.inference.temperature import scaled
 from cliptide.app.inference.terminal import log, track
 from cliptide.datasets.clips import Sample
@@ -21,12 +21,12 @@ LEAST_TO_CALIBRATE = 20
 
 
 def calibrate(
-    recognizer: ActionRecognizer,
+    recognizer: NetworkRecognizer,
     val_records: Sequence[SampleRecord],
     *,
     clips: int,
     workers: int | str,
-) -> ActionRecognizer:
+) -> NetworkRecognizer:
     """Fit the temperature and the threshold for "nothing of these" on validation.
 
     Args:
@@ -43,7 +43,7 @@ def calibrate(
         return recognizer
     # A resumed run evaluates a model again that has both already.
     raw = replace(recognizer.info, temperature=None, nothing_below=None)
-    recognizer = ActionRecognizer(recognizer.network, raw, device=recognizer.device)
+    recognizer = NetworkRecognizer(recognizer.network, raw, device=recognizer.device)
     rows = []
     if len(val_records) >= LEAST_TO_CALIBRATE:
         scored = score_all(
@@ -65,11 +65,11 @@ def calibrate(
         temperature=temperature,
         nothing_below=suggest_threshold(scaled(scores, temperature), labels),
     )
-    return ActionRecognizer(recognizer.network, info, device=recognizer.device)
+    return NetworkRecognizer(recognizer.network, info, device=recognizer.device)
 
 
 def learn_baselines(
-    recognizer: ActionRecognizer,
+    recognizer: NetworkRecognizer,
     loaders: Callable[[], tuple[DataLoader[Sample], DataLoader[Sample]]],
 ) -> FrameBaselines | None:
     """Fit the baselines on what the model's encoder makes of training and validation clips.

@@ -18,8 +18,8 @@ from cliptide.app.evaluation.report.words import percent
 from cliptide.app.evaluation.scored import score_all
 from cliptide.app.evaluation.writing import library_versions, write_evaluation
 from cliptide.app.inference.device import describe_device
+from cliptide.app.inference.network import load_network
 from cliptide.app.inference.probing import Probe
-from cliptide.app.inference.recognise import load
 from cliptide.app.inference.terminal import format_seconds, log
 from cliptide.app.training.callbacks import DataWatch, EpochKeeper, Quarantine
 from cliptide.app.training.encoding import EncodedStore
@@ -33,7 +33,8 @@ from cliptide.app.training.run_data import RunData
 from cliptide.configs.schema import RunConfig
 from cliptide.datasets.catalog import Catalog
 from cliptide.datasets.splits import SplitPlan
-from cliptide.models.bundle import ModelInfo, save_model
+from cliptide.models.bundle import save_model
+from cliptide.models.info import ModelInfo
 from cliptide.models.recognizer import Recognizer
 
 
@@ -199,7 +200,7 @@ class Run:
 
     def _evaluate(self, fitted_s: float, *, parameters: int) -> TrainingResult:
         began = time.perf_counter()
-        recognizer = load(self.out / "model.safetensors", device=str(self.device))
+        recognizer = load_network(self.out / "model.safetensors", device=str(self.device))
         config, class_names = self.config, self.catalog.class_names
         clips, workers = config.eval.clips, config.data.workers
         recognizer = calibrate(recognizer, self.data.val_records, clips=clips, workers=workers)

@@ -246,7 +246,11 @@ class Video:
         return frames
 
     def frames(
-        self, *, every_s: float | None = None, size: tuple[int, int] | None = None
+        self,
+        *,
+        every_s: float | None = None,
+        size: tuple[int, int] | None = None,
+        crop: tuple[int, int, int, int] | None = None,
     ) -> Iterator[TimedFrame]:
         """Go through the video in order, in constant memory, reading ahead in a thread.
 
@@ -256,13 +260,14 @@ class Video:
             every_s: Take the frame on show every so many seconds, each at most once; None takes
                 every frame. What lies between is not converted, and not decoded where nothing
                 wanted depends on it.
-            size: (height, width) to resize to; None keeps the video's.
+            size: (height, width) to resize to; None keeps the video's or the crop's.
+            crop: The part to take; see `frames_at`.
 
         Yields:
             The frames with their numbers and times, rising.
 
         Raises:
-            ValueError: `every_s` or the size is out of range, or the video is closed.
+            ValueError: `every_s`, the size or the crop is out of range, or the video is closed.
             VideoError: A frame cannot be decoded; all before it have been given.
         """
         self._check_is_open()
@@ -275,11 +280,14 @@ class Video:
             until_s = np.append(self.pts_s[1:], self.duration_s)
             next_s = np.ceil((self.pts_s - TOLERANCE_S) / every_s) * every_s
             chosen = np.flatnonzero(next_s < until_s - TOLERANCE_S)
-        height, width = size or (self.height, self.width)
+        part = self._checked_crop(crop)
+        height, width = self._picture_size(size, part)
         depth = max(1, min(MOST_AHEAD, MOST_BYTES_AHEAD // (height * width * 3)))
-        return read_ahead(self._streamed(chosen.tolist(), (height, width)), depth=depth)
+        return read_ahead(self._streamed(chosen.tolist(), (height, width), part), depth=depth)
 
-    def _streamed(self, chosen: list[int], size: tuple[int, int]) -> Iterator[TimedFrame]:
+    def _streamed(
+        self, chosen: list[int], size: tuple[int, int], crop: Crop | None
+    ) -> Iterator[TimedFrame]:
         """Read rising indices through a reader of their own."""
         again = copy(self)
         again._in_order, again._num_decoded, again._planned = None, 0, None
@@ -297,7 +305,7 @@ class Video:
                         raise self._left_out(index)
                     pictures = pictures or PictureMaker(frame)
                     picture = np.empty((*size, 3), np.uint8)
-                    pictures.write(frame, picture)
+                    pictures.write(frame, picture, crop=crop)
                 yield TimedFrame(index, float(again.pts_s[index]), picture)
 
     def _rising(self, chosen: Sequence[int]) -> Iterator[tuple[int, VideoFrame]]:
