@@ -15,6 +15,7 @@ from cliptide.app.inference.rules import picture_fit, sampling_rule
 from cliptide.app.inference.segments import segment_rule
 from cliptide.app.inference.temperature import scaled
 from cliptide.app.inference.timeline import Timeline, make_timeline
+from cliptide.app.inference.watching import Update, Watcher, arrivals_of
 from cliptide.configs.errors import CliptideError, VideoError
 from cliptide.configs.schema import DataConfig, EvalConfig
 from cliptide.configs.tasks import DEFAULT_THRESHOLD, Task
@@ -188,6 +189,43 @@ class ActionRecognizer:
             rule=rule,
             on_progress=on_progress,
         )
+
+    def watch(
+        self,
+        source: str | int | os.PathLike[str],
+        *,
+        realtime: bool = False,
+        nothing_below: float | None = None,
+        reconnect_s: float = 60.0,
+        on_status: Callable[[str], None] = lambda text: None,
+    ) -> Iterator[Update]:
+        """Watch a webcam, a network stream or a file, one step a frame at the model's own rate.
+
+        Args:
+            source: A webcam's number, a URL such as `rtsp://...`, or a file.
+            realtime: Whether a file is played at its own speed, as a camera would give it; else
+                as fast as it can be read, no frame left out.
+            nothing_below: Score under which nothing of the classes is seen; as fitted on
+                validation when None.
+            reconnect_s: How long a lost source is tried to be had again, seconds.
+            on_status: Told in words when a source is lost, tried again and back.
+
+        Yields:
+            An update for each frame taken. Of a live source the newest frame always wins.
+
+        Raises:
+            InputError: There is no such camera.
+            VideoError: The source cannot be read, or was lost.
+        """
+        watcher = Watcher(self.engine, nothing_below=nothing_below)
+        arrivals = arrivals_of(
+            os.fspath(source) if not isinstance(source, int) else str(source),
+            self.engine,
+            realtime=realtime,
+            reconnect_s=reconnect_s,
+            on_status=on_status,
+        )
+        yield from map(watcher.push, arrivals)
 
     def answer(
         self, name: str, scores: NDArray[np.float64], *, duration_s: float, frames_used: int
