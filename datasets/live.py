@@ -109,7 +109,8 @@ class Camera:
         import cv2
 
         self._number = number
-        cv2.setLogLevel(0)  # what it would print of a camera that is not there, we say
+        # What it would print of a camera that is not there, we say.
+        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
         self._capture = cv2.VideoCapture(number)
         if not self._capture.isOpened():
             self._capture.release()

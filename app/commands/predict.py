@@ -2,7 +2,12 @@
 
 from jsonargparse import Namespace
 
-from cliptide.app.commands.arguments import add_running_arguments, path_or_none
+from cliptide.app.commands.arguments import (
+    add_running_arguments,
+    add_timeline_arguments,
+    path_or_none,
+    refuse_timeline_options,
+)
 from cliptide.app.commands.command import Command
 from cliptide.app.parsing import Parser
 from cliptide.configs.errors import ConfigError
@@ -32,25 +37,7 @@ def _add_arguments(parser: Parser) -> None:
         default=None,
         help="Write an MP4 with the timeline drawn in, likewise.",
     )
-    parser.add_argument(
-        "--nothing_below",
-        type=float | None,
-        default=None,
-        help="Score under which nothing happens in a timeline, 0 to 1; as fitted in training by "
-        "default.",
-    )
-    parser.add_argument(
-        "--smooth_s",
-        type=float | None,
-        default=None,
-        help="Seconds that a timeline's scores are averaged over; by the model when left out.",
-    )
-    parser.add_argument(
-        "--least_s",
-        type=float | None,
-        default=None,
-        help="Seconds that a segment lasts at least; by the model when left out.",
-    )
+    add_timeline_arguments(parser)
     parser.add_argument(
         "--eval.clips",
         type=int | None,
@@ -66,7 +53,7 @@ def _add_arguments(parser: Parser) -> None:
 def _run(parser: Parser, args: Namespace) -> int:
     if args.timeline or args.srt or args.video:
         return _run_timelines(args)
-    _refuse_timeline_options(args)
+    refuse_timeline_options(args)
     from cliptide.app.predict import predict_sources
 
     return predict_sources(
@@ -102,14 +89,6 @@ def _run_timelines(args: Namespace) -> int:
         device=args.device,
         overwrite=args.overwrite,
     )
-
-
-def _refuse_timeline_options(args: Namespace) -> None:
-    for name in ("nothing_below", "smooth_s", "least_s"):
-        if getattr(args, name) is not None:
-            raise ConfigError(
-                f"--{name} is {getattr(args, name)}, but no timeline is asked for. Add --timeline."
-            )
 
 
 COMMAND = Command(

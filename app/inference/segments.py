@@ -22,7 +22,8 @@ from cliptide.configs.errors import ConfigError
 from cliptide.configs.tasks import DEFAULT_THRESHOLD, Task
 from cliptide.models.info import ModelInfo
 
-# Where a model file says nothing of when an answer is none.
+# At most so high, and where a model file does not say: what straddles two actions is less sure than a
+# clip of one.
 BEGIN_AT = 0.5
 KEPT_SHARE = 0.6  # of the score to begin at, at which a label goes on
 LEAD = 0.1
@@ -72,7 +73,7 @@ def segment_rule(
         if value is not None and not 0 <= value < float("inf"):
             raise ConfigError(f"{name} is {value}. Give seconds, 0 or more.")
     count = len(info.class_names)
-    begin: Sequence[float] = (BEGIN_AT if info.nothing_below is None else info.nothing_below,)
+    begin: Sequence[float] = (min(BEGIN_AT, info.nothing_below or BEGIN_AT),)
     if info.task == "multi":
         begin = info.thresholds or (DEFAULT_THRESHOLD,) * count
     if nothing_below is not None:
