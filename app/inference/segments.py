@@ -22,8 +22,8 @@ from cliptide.configs.errors import ConfigError
 from cliptide.configs.tasks import DEFAULT_THRESHOLD, Task
 from cliptide.models.info import ModelInfo
 
-# At most so high, and where a model file does not say: what straddles two actions is less sure than a
-# clip of one.
+# At most so high, and where a model file does not say: what straddles two actions is less sure
+# than a clip of one.
 BEGIN_AT = 0.5
 KEPT_SHARE = 0.6  # of the score to begin at, at which a label goes on
 LEAD = 0.1

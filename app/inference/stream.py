@@ -4,16 +4,17 @@ A model is right about what it learnt: clips of so many seconds. A state that is
 holds more past than any clip did, and its answers decay. So a few states run side by side, each
 begun anew in its turn, and the oldest answers:
 
-    state 0   0 1 2 3 4 5 6 7 | 0 1 2 3 4 5 ...       4 states, a context of 6 frames:
-    state 1       0 1 2 3 4 5 6 7 | 0 1 2 3 ...       each lives for 8, one begins every 2,
-    state 2           0 1 2 3 4 5 6 7 | 0 1 ...       and the oldest has seen the last 6 to 8
-    state 3   . .         0 1 2 3 4 5 6 7 ...
+    state 0   1 2 3 4 5 6 7 8 | 1 2 3 4 5 6 ...       4 states, a context of 7 frames:
+    state 1   1 2 | 1 2 3 4 5 6 7 8 | 1 2 3 ...       each lives for 8, one begins every 2,
+    state 2   1 2 3 4 | 1 2 3 4 5 6 7 8 | 1 ...       and the oldest has seen the last 7 or 8
+    state 3   1 2 3 4 5 6 | 1 2 3 4 5 6 7 8 ...
 
 Each frame goes through the encoder once and through the small recurrent part once for all states,
 as a batch. Models that also look ahead (bidirectional) are given the last frames of a context again
 and again, in overlapping chunks.
 """
 
+import math
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
@@ -98,14 +99,17 @@ class _Stepping:
         oldest: Floats = outputs[self._ages.argmax()]
         return oldest
 
+    def __post_init__(self) -> None:
+        # The shortest life after which the next state has seen a context by then.
+        life = self.context
+        while life - math.ceil(life / STATES) + 1 < self.context:
+            life += 1
+        self._life, self._offsets = life, np.arange(STATES) * life // STATES
+
     def _begin(self) -> NDArray[np.bool_]:
         if not self._seen:
-            self._ages = np.zeros(STATES, np.int64)
             return np.ones(STATES, bool)
-        apart = max(1, -(-self.context // (STATES - 1)))
-        turn, rest = divmod(self._seen, apart)
-        begin = np.zeros(STATES, bool)
-        begin[turn % STATES] = rest == 0
+        begin: NDArray[np.bool_] = (self._seen - self._offsets) % self._life == 0
         return begin
 
     def restart(self) -> None:
