@@ -98,6 +98,12 @@ class Prediction:
             "segments": [vars(segment) for segment in self.segments],
         }
 
+    def _repr_html_(self) -> str:
+        """A film strip and bars, in a notebook."""
+        from cliptide.app.inference.notebook import prediction_html
+
+        return prediction_html(self)
+
 
 @dataclass(frozen=True)
 class FailedVideo:

@@ -65,6 +65,12 @@ class Timeline:
             "curve": {"times_s": [round(float(time), 3) for time in self.times_s], key: curve},
         }
 
+    def _repr_html_(self) -> str:
+        """Lanes with the segments, in a notebook."""
+        from cliptide.app.inference.notebook import timeline_html
+
+        return timeline_html(self)
+
 
 def make_timeline(
     engine: Engine,
