@@ -1,6 +1,7 @@
 """A copy of a video with what the model sees written over it, its sound kept."""
 
 import errno
+import os
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -50,6 +51,7 @@ def write_annotated(
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO):
             raise
+        _drop_torn_end(out)
         kept = f"{out} holds the first {written_s:.0f} s and can be played"
         raise CliptideError(
             f"The disk is full or fails ({error.strerror}): {kept}. Make room, or write elsewhere."
@@ -94,6 +96,27 @@ def _write(source: str | Path, timeline: Timeline, out: Path) -> Iterator[float]
                 sound.close()
         finally:
             container.close()
+
+
+def _drop_torn_end(path: Path) -> None:
+    """Cut an MP4 that was not written to its end behind its last whole fragment.
+
+    Boxes: four bytes of size, four of name (ISO/IEC 14496-12, section 4.2); a fragment is a `moof`
+    and the `mdat` behind it.
+    """
+    whole = at = 0
+    with path.open("r+b") as file:
+        num_bytes = file.seek(0, os.SEEK_END)
+        while at + 8 <= num_bytes:
+            file.seek(at)
+            header = file.read(8)
+            size = int.from_bytes(header[:4], "big")
+            if size < 8 or at + size > num_bytes:
+                break
+            at += size
+            if header[4:] != b"moof":
+                whole = at
+        file.truncate(whole)
 
 
 def _seen(timeline: Timeline, time_s: float) -> list[tuple[str, float]]:
