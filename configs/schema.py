@@ -240,6 +240,8 @@ class TrainConfig:
         mixup: Blend the clips of a batch in pairs; alpha of the Beta distribution, 0 never.
         cutmix: Paste a box of one clip into another; alpha of the Beta distribution, 0 never.
             With mixup, each batch takes one of them.
+        lead_in: Share of the clips that are shown behind the end of another clip, for models that
+            are to run on streams, where nothing tells when an action begins.
         loss: What is minimised; auto is cross_entropy for classes (binary for several labels) and
             mse for numbers. focal for classes, l1 and huber for numbers.
         focal_gamma: How much the loss focal turns from what is easy; 0 is cross_entropy.
@@ -273,6 +275,7 @@ class TrainConfig:
     checkpointing: bool = False
     mixup: float = 0.0
     cutmix: float = 0.0
+    lead_in: float = 0.0
     loss: Literal["auto", "cross_entropy", "focal", "mse", "l1", "huber"] = "auto"
     focal_gamma: float = 2.0
     class_beta: float = 0.999
@@ -318,6 +321,12 @@ class TrainConfig:
         for key in ("mixup", "cutmix"):
             value = getattr(self, key)
             _require(value, value >= 0, f"train.{key}", "0, or an alpha above 0 such as 0.2")
+        _require(self.lead_in, 0 <= self.lead_in <= 1, "train.lead_in", "a share from 0 to 1")
+        if self.lead_in and self.chunk:
+            raise ConfigError(
+                f"train.lead_in is {self.lead_in} and train.chunk is {self.chunk}, but after each "
+                "chunk the network is judged by the clip's own label. Set one of them to 0."
+            )
         _require(self.focal_gamma, self.focal_gamma >= 0, "train.focal_gamma", "0 or more")
         _require(
             self.class_beta, 0 <= self.class_beta < 1, "train.class_beta", "0 to below 1, as 0.999"

@@ -32,12 +32,13 @@ class Engine(Protocol):
         info: What its model file says.
         can_step: Whether it goes through a stream frame by frame; False where it looks at frames
             that are still to come.
-        sees_single_frames: Whether what the encoder makes of a frame depends on no other.
+        can_encode: Whether at least its encoder does, and frames of a stream need be encoded but
+            once.
     """
 
     info: ModelInfo
     can_step: bool
-    sees_single_frames: bool
+    can_encode: bool
 
     def score_clips(self, clips: Sequence[Frames]) -> Floats:
         """Score whole clips.

@@ -1,7 +1,7 @@
 """A loaded model that recognises actions: in files, over long videos, and on live streams."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -12,15 +12,18 @@ from numpy.typing import NDArray
 from cliptide.app.inference.engine import DIVERGED, Engine, Floats, scores_of
 from cliptide.app.inference.prediction import FailedVideo, Prediction, Segment
 from cliptide.app.inference.rules import picture_fit, sampling_rule
+from cliptide.app.inference.segments import segment_rule
 from cliptide.app.inference.temperature import scaled
+from cliptide.app.inference.timeline import Timeline, make_timeline
 from cliptide.configs.errors import CliptideError, VideoError
 from cliptide.configs.schema import DataConfig, EvalConfig
 from cliptide.configs.tasks import DEFAULT_THRESHOLD, Task
 from cliptide.datasets.fitting import Fit
 from cliptide.datasets.in_order import in_order
-from cliptide.datasets.reading import Views, read_views
+from cliptide.datasets.reading import Views, frames_at_rate, read_views
 from cliptide.datasets.records import SampleRecord
 from cliptide.datasets.sampling import SamplingRule
+from cliptide.datasets.video import open_video
 
 # Clips that go through the network together; more are no faster on a CPU.
 CLIPS_AT_ONCE = 8
@@ -137,6 +140,49 @@ class ActionRecognizer:
         if isinstance(result, FailedVideo):
             raise VideoError(result.error)
         return result
+
+    def timeline(
+        self,
+        source: str | os.PathLike[str],
+        *,
+        nothing_below: float | None = None,
+        smooth_s: float | None = None,
+        least_s: float | None = None,
+        on_progress: Callable[[float, float], None] = lambda time_s, duration_s: None,
+    ) -> Timeline:
+        """Find out what happens when in a video of any length, in constant memory.
+
+        Args:
+            source: A video file.
+            nothing_below: Score under which nothing of the classes happens, 0..1; as fitted on
+                validation when None.
+            smooth_s: Seconds that scores are averaged over; half a context when None.
+            least_s: Seconds that a segment lasts at least; half a context when None.
+            on_progress: Told how far it is and how long the video is, seconds.
+
+        Raises:
+            VideoError: The file cannot be read.
+            ConfigError: A value is out of range.
+        """
+        rule = segment_rule(
+            self.info, nothing_below=nothing_below, smooth_s=smooth_s, least_s=least_s
+        )
+        # One long video: FFmpeg's own threads help here, where one a clip would not.
+        with open_video(source, threads=0) as video:
+            frames = frames_at_rate(
+                video,
+                rate_fps=self.info.rate_fps,
+                size=self.info.size,
+                fit=picture_fit(self.info),
+            )
+            return make_timeline(
+                self.engine,
+                frames,
+                video=os.fspath(source),
+                duration_s=video.duration_s,
+                rule=rule,
+                on_progress=lambda time_s: on_progress(time_s, video.duration_s),
+            )
 
     def answer(
         self, name: str, scores: NDArray[np.float64], *, duration_s: float, frames_used: int

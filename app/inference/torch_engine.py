@@ -26,7 +26,7 @@ class TorchEngine:
         self.network, self.info = network.to(device).eval(), info
         self.device = device
         self.can_step = network.can_step
-        self.sees_single_frames = network.encoder.sees_single_frames
+        self.can_encode = network.encoder.can_step
 
     @cached_property
     def _stepper(self) -> Stepper:

@@ -73,6 +73,7 @@ class DataWatch(Callback):
         self.quarantine, self.clock = quarantine, clock
         self.train_records, self.val_records = train_records, val_records
         self.rates: dict[int, float] = {}
+        self.lengths: dict[int, int] = {}
         self.waited_s = self.epoch_s = 0.0
         self.num_clips = 0
         self.total_waited_s = self.total_s = 0.0
@@ -85,6 +86,11 @@ class DataWatch(Callback):
         return statistics.median(known) if known else 1.0
 
     @property
+    def num_frames(self) -> float:
+        """Median over the training clips of the frames used."""
+        return statistics.median(self.lengths.values()) if self.lengths else 1.0
+
+    @property
     def wait_share(self) -> float:
         """Share of this epoch's time so far that was spent waiting for data."""
         return self.waited_s / self.epoch_s if self.epoch_s else 0.0
@@ -95,12 +101,17 @@ class DataWatch(Callback):
         return self.num_clips / self.epoch_s if self.epoch_s else 0.0
 
     def state_dict(self) -> dict[str, Any]:
-        """Rates and unreadable videos so far."""
-        return {"rates": dict(self.rates), "quarantine": dict(self.quarantine.reasons)}
+        """Rates, lengths and unreadable videos so far."""
+        return {
+            "rates": dict(self.rates),
+            "lengths": dict(self.lengths),
+            "quarantine": dict(self.quarantine.reasons),
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take up what the run before found."""
         self.rates = dict(state_dict["rates"])
+        self.lengths = dict(state_dict["lengths"])
         self.quarantine.reasons.update(state_dict["quarantine"])
         self.quarantine.write()
 
@@ -120,6 +131,7 @@ class DataWatch(Callback):
                 self.quarantine.add(self.train_records[sample.index], sample.error)
             elif sample.index not in self.rates:
                 self.rates[sample.index] = sample.used_fps[0]
+                self.lengths[sample.index] = sample.frames_used
 
     def on_train_batch_end(
         self,

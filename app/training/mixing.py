@@ -1,4 +1,4 @@
-"""Mixup and cutmix over clips: two clips and their targets become one.
+"""Mixup and cutmix over clips: two clips and their targets become one. Lead-ins for streams.
 
 mixup    x = l x_a + (1 - l) x_b                       Zhang et al. (2018), section 2
 cutmix   x = x_a, with a box of x_b over all frames    Yun et al. (2019), section 3.1
@@ -6,6 +6,11 @@ cutmix   x = x_a, with a box of x_b over all frames    Yun et al. (2019), sectio
 The targets are mixed by the same share l, drawn from Beta(alpha, alpha) for each batch. Here l is
 never below a half (l and 1 - l are alike, with the clips in each other's places), so that a
 clip's own label stays the one of which it shows most.
+
+lead-in  x = [the end of x_b; x_a]      the target stays that of x_a
+
+On a stream nothing tells when an action begins: a state holds what was before it too. A model that
+saw each clip alone in training takes that for a part of the action.
 """
 
 import torch
@@ -66,6 +71,33 @@ def mix_clips(
             blend = torch.lerp(stretched.float(), clips[row, :own].float(), share)
             mixed[row, :own] = blend.round().to(torch.uint8)
     return mixed, torch.lerp(targets[partners], targets, share)
+
+
+def lead_in(clips: Tensor, lengths: Tensor, *, share: float) -> tuple[Tensor, Tensor]:
+    """Put the end of another clip of the batch in front of a share of the clips.
+
+    How much of it is drawn evenly, up to the whole; what is drawn comes from torch's own generator.
+
+    Args:
+        clips: (B, T, ...) frames or features, padded at the end of T; left as they are.
+        lengths: (B,) int64, real frames of each clip, 1..T.
+        share: Of the clips that are led in, 0 to 1.
+
+    Returns:
+        Clips (B, T', ...) padded with zeros, and their lengths.
+    """
+    partners = torch.randperm(len(clips))
+    chosen = torch.rand(len(clips)) < share
+    drawn = (torch.rand(len(clips)) * lengths[partners]).long() + 1
+    # A clip behind itself would only be longer.
+    before = torch.where(chosen & (partners != torch.arange(len(clips))), drawn, 0)
+    longer = lengths + before
+    led = clips.new_zeros(len(clips), int(longer.max()), *clips.shape[2:])
+    for row, partner in enumerate(partners.tolist()):
+        own, other, ahead = int(lengths[row]), int(lengths[partner]), int(before[row])
+        led[row, :ahead] = clips[partner, other - ahead : other]
+        led[row, ahead : ahead + own] = clips[row, :own]
+    return led, longer
 
 
 def _box(area: float, height: int, width: int) -> tuple[int, int, int, int]:

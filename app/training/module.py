@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 from cliptide.app.inference.terminal import log
 from cliptide.app.training.chunks import score_in_chunks
 from cliptide.app.training.figures import FIGURES, WholeSplit
-from cliptide.app.training.mixing import mix_clips
+from cliptide.app.training.mixing import lead_in, mix_clips
 from cliptide.app.training.optimisation import (
     build_optimizer,
     build_schedule,
@@ -116,10 +116,13 @@ class ClassifierModule(LightningModule):
         count = len(batch.lengths)
         weight = count / self.config.batch_size if self.config.accumulate > 1 else 1.0
         clips, targets = self._mixed(batch)
+        lengths = batch.lengths
+        if self.config.lead_in:
+            clips, lengths = lead_in(clips, lengths, share=self.config.lead_in)
         loss = torch.zeros((), device=self.device)
         logits = torch.empty(0)
         for scored in score_in_chunks(
-            self.network, clips, batch.lengths, chunk=self.config.chunk, encoded=batch.encoded
+            self.network, clips, lengths, chunk=self.config.chunk, encoded=batch.encoded
         ):
             logits, active = scored.logits, scored.active
             part = self.loss(logits[active], targets[active]) * scored.share

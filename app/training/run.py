@@ -312,7 +312,7 @@ class Run:
             sampling=self.data.rule.kind,
             frames=self.data.rule.frames,
             rate_fps=rate_fps,
-            context_s=self.data.rule.frames / rate_fps,
+            context_s=self.watch.num_frames / rate_fps,
             split_fingerprint=self.plan.fingerprint,
             stride=self.data.rule.stride,
             fit=config.data.fit,
