@@ -1,15 +1,15 @@
 """From traced graphs to ONNX files that say of themselves what cliptide must know."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from cliptide.app.export.parity import Arrays, Runner
-from cliptide.app.export.tracing import Traced
-from cliptide.configs.errors import InputError
+from cliptide.app.export.tracing import Traced, first_line
+from cliptide.configs.errors import CliptideError, InputError
 
 # What ONNX Runtime has had since 1.17.
 OPSET = 20
@@ -43,24 +43,34 @@ def write_onnx(traced: Traced, path: Path, *, metadata: Mapping[str, str]) -> No
         metadata: Texts to be kept in it by name.
     """
     graph = traced.graph
-    with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        program = torch.onnx.export(
-            traced.program,
-            graph.example,
-            input_names=[port.name for port in graph.inputs],
-            output_names=[port.name for port in graph.outputs],
-            opset_version=OPSET,
-            dynamo=True,
-            verbose=False,
-        )
+    try:
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            program = torch.onnx.export(
+                traced.program,
+                graph.example,
+                input_names=[port.name for port in graph.inputs],
+                output_names=[port.name for port in graph.outputs],
+                opset_version=OPSET,
+                dynamo=True,
+                verbose=False,
+            )
+    except torch.onnx.errors.OnnxExporterError as error:
+        cause = first_line(error.__cause__ or error)
+        raise CliptideError(
+            f"The graph {graph.name!r} cannot be written as ONNX: {cause} --format torch may be."
+        ) from error
     assert program is not None
     model = program.model
     _name_axes(model, traced)
     _forget_sources(model)
     model.metadata_props.update(metadata)
-    weights = sum(value.const_value.nbytes for value in model.graph.initializers.values())
+    weights = sum(value.const_value.nbytes for value in _weights(model))
     program.save(path, external_data=weights > MOST_INSIDE)
+
+
+def _weights(model: Any) -> Iterable[Any]:
+    return model.graph.initializers.values()  # type: ignore[no-any-return]
 
 
 def _name_axes(model: Any, traced: Traced) -> None:

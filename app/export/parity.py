@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cliptide.app.export.graphs import Graph
-from cliptide.app.export.tracing import Traced
+from cliptide.app.export.tracing import Traced, first_line
 from cliptide.datasets.catalog.wording import counted
 
 # The most that a number may differ, as a share of itself where it is more than 1.
@@ -21,6 +22,8 @@ OTHER_SIZE = 16  # pixels more than the model's frames, upwards and sideways
 
 Arrays = Sequence[NDArray[np.generic]]
 Runner = Callable[[Arrays], Arrays]
+# What each is, and what computes how far the numbers differ.
+Cases = Iterator[tuple[str, Callable[[], float]]]
 
 
 @dataclass(frozen=True)
@@ -33,12 +36,14 @@ class Parity:
         worst: The greatest difference of any number in any case, see `TOLERANCE`; not a number
             where a graph gave none.
         worst_case: Where that was.
+        error: Why the graph could not be run there; empty where it could.
     """
 
     graph: str
     cases: tuple[str, ...]
     worst: float
     worst_case: str
+    error: str = ""
 
     @property
     def holds(self) -> bool:
@@ -56,64 +61,70 @@ def check(traced: Traced, run: Runner, *, frames: int, seed: int = 0) -> Parity:
         seed: Of the inputs.
     """
     generator = torch.Generator().manual_seed(seed)
-    cases, worst, worst_case = [], 0.0, ""
+    cases: list[str] = []
+    worst, worst_case = 0.0, ""
     num_frames = min(frames, MOST_FRAMES)
-    graph = traced.graph
-    walk = _stepping if graph.num_states else _at_once
-    for case, difference in walk(traced, run, num_frames, generator):
+    name = traced.graph.name
+    walk = _stepping if traced.graph.num_states else _at_once
+    for case, compare in walk(traced, run, num_frames, generator):
         cases.append(case)
+        try:
+            difference = compare()
+        except Exception as error:  # each runtime has its own
+            return Parity(name, tuple(cases), float("nan"), case, first_line(error))
         if not difference <= worst:  # also where it is no number
             worst, worst_case = difference, case
         if np.isnan(worst):
             break
-    return Parity(graph.name, tuple(cases), worst, worst_case)
+    return Parity(name, tuple(cases), worst, worst_case)
 
 
-def _at_once(
-    traced: Traced, run: Runner, frames: int, generator: torch.Generator
-) -> Iterator[tuple[str, float]]:
+def _at_once(traced: Traced, run: Runner, frames: int, generator: torch.Generator) -> Cases:
     graph = traced.graph
     first = graph.example[0]
     if len(graph.inputs) == 1:  # frames without a state
         for batch in BATCHES:
-            yield f"batch {batch}", _compare(graph, run, (_like(first, batch, generator),))
+            yield f"batch {batch}", partial(_compare, graph, run, _like(first, batch, generator))
         for size in _other_sizes(traced):
             given = _like(first, 2, generator, size=size)
-            yield f"batch 2, size {size[0]}x{size[1]}", _compare(graph, run, (given,))
+            yield f"batch 2, size {size[0]}x{size[1]}", partial(_compare, graph, run, given)
         return
     lengths = [[1], [2], [frames], [2 * frames + 1], [frames, 2], [2, 1, frames, 1, frames]]
     for counts in lengths:
         given = _like(first, len(counts), generator, time=max(counts))
         case = f"batch {len(counts)}, frames {', '.join(map(str, counts))}"
-        yield case, _compare(graph, run, (given, torch.tensor(counts)))
+        yield case, partial(_compare, graph, run, given, torch.tensor(counts))
     for size in _other_sizes(traced):
         given = _like(first, 2, generator, time=3, size=size)
         case = f"batch 2, frames 3, 1, size {size[0]}x{size[1]}"
-        yield case, _compare(graph, run, (given, torch.tensor([3, 1])))
+        yield case, partial(_compare, graph, run, given, torch.tensor([3, 1]))
 
 
-def _stepping(
-    traced: Traced, run: Runner, frames: int, generator: torch.Generator
-) -> Iterator[tuple[str, float]]:
+def _stepping(traced: Traced, run: Runner, frames: int, generator: torch.Generator) -> Cases:
     """Streams of 2T frames, some of which begin anew on the way."""
-    graph = traced.graph
     for batch in BATCHES:
-        ours = theirs = [
-            # Whatever stands in a state, `begin` makes it new.
-            torch.full((batch, *part.shape[1:]), 7.0)
-            for part in graph.example[len(graph.example) - graph.num_states :]
-        ]
-        worst = 0.0
-        for number in range(2 * frames):
-            given = _like(graph.example[0], batch, generator)
-            begin = torch.rand(batch, generator=generator) < 0.2
-            begin |= torch.tensor(number == 0)
-            with torch.no_grad():
-                wanted = graph.module(given, begin, *ours)
-            found = run([tensor.numpy() for tensor in (given, begin, *theirs)])
-            worst = max(worst, _difference(wanted, found), key=_nan_last)
-            ours, theirs = list(wanted[1:]), [torch.from_numpy(part) for part in found[1:]]
-        yield f"batch {batch}, a stream of {counted(2 * frames, 'frame')}", worst
+        case = f"batch {batch}, a stream of {counted(2 * frames, 'frame')}"
+        yield case, partial(_compare_streams, traced.graph, run, batch, 2 * frames, generator)
+
+
+def _compare_streams(
+    graph: Graph, run: Runner, batch: int, frames: int, generator: torch.Generator
+) -> float:
+    ours = theirs = [
+        # Whatever stands in a state, `begin` makes it new.
+        torch.full((batch, *part.shape[1:]), 7.0)
+        for part in graph.example[len(graph.example) - graph.num_states :]
+    ]
+    worst = 0.0
+    for number in range(frames):
+        given = _like(graph.example[0], batch, generator)
+        begin = (torch.rand(batch, generator=generator) < 0.2) | torch.tensor(number == 0)
+        with torch.no_grad():
+            wanted = graph.module(given, begin, *ours)
+        found = run([tensor.numpy() for tensor in (given, begin, *theirs)])
+        worst = max(worst, _difference(wanted, found), key=_nan_last)
+        ours, theirs = list(wanted[1:]), [torch.from_numpy(part) for part in found[1:]]
+    return worst
 
 
 def _nan_last(value: float) -> float:
@@ -150,7 +161,7 @@ def _like(
     return example.mean() + example.std() * noise
 
 
-def _compare(graph: Graph, run: Runner, given: Sequence[Tensor]) -> float:
+def _compare(graph: Graph, run: Runner, *given: Tensor) -> float:
     with torch.no_grad():
         wanted = graph.module(*given)
     return _difference(wanted, run([tensor.numpy() for tensor in given]))

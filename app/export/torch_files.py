@@ -1,5 +1,6 @@
 """From traced graphs to files of torch.export, which PyTorch runs without cliptide."""
 
+import logging
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,9 +19,16 @@ def write_torch(traced: Traced, path: Path, *, metadata: Mapping[str, str]) -> N
         path: The file.
         metadata: Texts to be kept in it by name (`extra_files` of torch.export.load).
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.export.save(traced.program, path, extra_files=dict(metadata))
+    # It tells of every loop whose body reads no weights.
+    loud = logging.getLogger("torch._export.serde.serialize")
+    level = loud.level
+    loud.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            torch.export.save(traced.program, path, extra_files=dict(metadata))
+    finally:
+        loud.setLevel(level)
 
 
 def torch_runner(path: Path) -> Runner:

@@ -25,14 +25,12 @@ class Traced:
     Attributes:
         graph: What was traced.
         program: What came of it.
-        symbols: torch's name of an open size and that of the axis.
         input_shapes: Sizes, and names of the axes that are open.
         output_shapes: Likewise.
     """
 
     graph: Graph
     program: ExportedProgram
-    symbols: dict[str, str]
     input_shapes: tuple[Shape, ...]
     output_shapes: tuple[Shape, ...]
 
@@ -43,49 +41,42 @@ def trace(graph: Graph) -> Traced:
     Raises:
         CliptideError: torch cannot, or only for one number of clips or frames.
     """
-    dynamic = tuple(
+    dynamic: list[Any] = [
         {number: Dim.AUTO for number, axis in enumerate(port.axes) if axis} for port in graph.inputs
-    )
+    ]
     if graph.num_states:  # what FrameEncoder and Stepper take as *state
         plain = len(dynamic) - graph.num_states
-        dynamic = (*dynamic[:plain], dynamic[plain:])
+        dynamic = [*dynamic[:plain], tuple(dynamic[plain:])]
     try:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             # Not strict: temporal shifts find their pass in a context variable.
             program = torch.export.export(
-                graph.module, graph.example, dynamic_shapes=dynamic, strict=False
+                graph.module, graph.example, dynamic_shapes=tuple(dynamic), strict=False
             )
     except Exception as error:  # whatever a network does that a graph cannot
         raise CliptideError(
-            f"torch.export cannot trace the graph {graph.name!r}: {_first_line(error)} "
-            "Models of other encoders can be exported, such as tiny and resnet18."
+            f"torch.export cannot trace the graph {graph.name!r}: {first_line(error)} "
+            "Another model.encoder may be traced, such as tiny or resnet18."
         ) from error
     inputs, outputs = _values(program)
-    symbols = {
-        str(size): axis
-        for port, value in zip(graph.inputs, inputs, strict=True)
-        for axis, size in zip(port.axes, value.shape, strict=True)
-        if axis and not isinstance(size, int)
+    shapes = [_shape(port, value) for port, value in zip(graph.inputs, inputs, strict=True)]
+    stuck = {
+        axis
+        for port, shape in zip(graph.inputs, shapes, strict=True)
+        for axis, size in zip(port.axes, shape, strict=True)
+        if axis in MUST_BE_OPEN and isinstance(size, int)
     }
-    stuck = sorted(
-        {
-            axis
-            for port, value in zip(graph.inputs, inputs, strict=True)
-            for axis, size in zip(port.axes, value.shape, strict=True)
-            if axis in MUST_BE_OPEN and isinstance(size, int)
-        }
-    )
     if stuck:
         raise CliptideError(
-            f"The graph {graph.name!r} would hold for one size alone of: {', '.join(stuck)}. The "
-            "network computes with it in Python. Models of other encoders can be exported."
+            f"The graph {graph.name!r} would hold for one size alone of: "
+            f"{', '.join(sorted(stuck))}. Its network computes with it in Python; another "
+            "model.encoder may not, such as tiny or resnet18."
         )
     return Traced(
         graph,
         program,
-        symbols,
-        tuple(_shape(port, value) for port, value in zip(graph.inputs, inputs, strict=True)),
+        tuple(shapes),
         tuple(_shape(port, value) for port, value in zip(graph.outputs, outputs, strict=True)),
     )
 
@@ -109,7 +100,8 @@ def _shape(port: Port, value: Any) -> Shape:
     )
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
+    """What an error says first, as a sentence."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return lines[0].rstrip(".") + "."
 

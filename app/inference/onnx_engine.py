@@ -11,6 +11,7 @@ import numpy as np
 
 from cliptide.app.inference.engine import Bools, Floats, Frames, Ints, State
 from cliptide.configs.errors import DeviceError, InputError, ModelFileError
+from cliptide.datasets.processes import usable_cores
 from cliptide.models.info import METADATA_KEY, ModelInfo, parse_info
 
 GRAPHS = ("encoder", "step", "window", "clip")
@@ -80,13 +81,6 @@ def _runtime() -> Any:
     return onnxruntime
 
 
-def usable_cores() -> int:
-    """Cores that this process may use: in a container fewer than the machine has."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def num_threads() -> int:
     """Threads to compute with: what OMP_NUM_THREADS says, as for PyTorch, or one a core."""
     told = os.environ.get("OMP_NUM_THREADS", "")
@@ -112,7 +106,9 @@ class OnnxEngine:
         text = self._metadata(there[0])[METADATA_KEY]
         self.info: ModelInfo = parse_info(text, path=self._path(there[0]))
         self.can_step = "encoder" in there and "step" in there
-        self.sees_single_frames = "encoder" in there and not self._encoder_state
+        self.can_encode = "encoder" in there
+        # What it makes of a frame then depends on no other.
+        self._encodes_alone = self.can_encode and not self._encoder_state
 
     def _path(self, graph: str) -> Path:
         return self.folder / f"{graph}{SUFFIX}"
@@ -171,7 +167,7 @@ class OnnxEngine:
     def score_clips(self, clips: Sequence[Frames]) -> Floats:
         """See `engine.Engine.score_clips`."""
         lengths = np.array([len(clip) for clip in clips], dtype=np.int64)
-        if self.sees_single_frames:
+        if self._encodes_alone:
             # Padding is not encoded at all.
             features, _ = self.encode(np.concatenate(clips), None)
             return self.score_features(_padded(features, lengths), lengths)
@@ -182,7 +178,7 @@ class OnnxEngine:
     def encode(self, frames: Frames, state: State | None) -> tuple[Floats, State]:
         """See `engine.Engine.encode`."""
         given = _channels_first(frames)
-        if self.sees_single_frames:
+        if self._encodes_alone:
             parts = [
                 self._run("encoder", {"frames": given[at : at + _FRAMES_AT_ONCE]})[0]
                 for at in range(0, len(given), _FRAMES_AT_ONCE)

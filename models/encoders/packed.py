@@ -27,7 +27,8 @@ def previous_frames(
         # Every clip has a frame here: a graph cannot choose clips by their lengths.
         starts, last = _bounds(frames, lengths)
         first = frames[starts] if before is None else before.to(frames.dtype)
-        return _shifted_by_one(frames).index_copy(0, starts, first), frames[last]
+        number = torch.arange(frames.shape[0], device=frames.device) - 1
+        return frames[number.clamp(min=0)].index_copy(0, starts, first), frames[last]
     if before is not None and not len(frames):
         return frames, before  # every clip has ended before
     lengths = lengths.to(frames.device)
@@ -35,7 +36,7 @@ def previous_frames(
     present = lengths > 0
     starts = starts[present]
     first = frames[starts] if before is None else before[present].to(frames.dtype)
-    previous = _shifted_by_one(frames).index_copy(0, starts, first)
+    previous = torch.cat([frames[:1], frames[:-1]]).index_copy(0, starts, first)
     shown = frames[last]
     if before is not None:
         shape = (-1, *[1] * (frames.ndim - 1))
@@ -47,11 +48,13 @@ def next_frames(frames: Tensor, lengths: Tensor) -> Tensor:
     """Of each frame (N, ...) the one behind it in its own clip, zero behind the last."""
     _, last = _bounds(frames, lengths.to(frames.device))
     zeros = frames.new_zeros(last.shape[0], *frames.shape[1:])
-    return torch.cat([frames[1:], frames[:1]]).index_copy(0, last, zeros)
-
-
-def _shifted_by_one(frames: Tensor) -> Tensor:
-    return torch.cat([frames[:1], frames[:-1]])
+    if torch.compiler.is_compiling():
+        # Slices would be of N - 1 frames, and so of none or one in a graph that holds for any N.
+        number = torch.arange(frames.shape[0], device=frames.device) + 1
+        behind = frames[number.clamp(max=frames.shape[0] - 1)]
+    else:
+        behind = torch.cat([frames[1:], frames[:1]])
+    return behind.index_copy(0, last, zeros)
 
 
 def _bounds(frames: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:

@@ -166,7 +166,8 @@ class RecurrentTemporal(Temporal):
         # h, and of an LSTM c: (layers * directions, B, hidden) each.
         before = state if isinstance(state, tuple) else (state,)
         directions = ("", "_reverse") if self.rnn.bidirectional else ("",)
-        steps, ends = without_padding(features, lengths), []
+        steps = without_padding(features, lengths)
+        ends: list[list[Tensor]] = []
         for layer in range(self.rnn.num_layers):
             outputs = []
             for direction in directions:

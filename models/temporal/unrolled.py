@@ -33,7 +33,8 @@ def each_step(step: Callable[[Tensor, State], State], given: Tensor, start: Stat
         state = step(given_now, state)
         return state, tuple(part.clone() for part in state)  # `scan` wants no two the same
 
-    # Its first axis is the one that it goes along.
-    start = tuple(part.contiguous() for part in start)
+    # Its first axis is the one that it goes along; and of a tensor that is given to it twice, as
+    # zeros are, it would make one state.
+    start = tuple(part.clone() for part in start)
     _, states = scan(body, start, torch.transpose(given, 0, 1).contiguous())
     return tuple(torch.transpose(part, 0, 1) for part in states)
