@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cliptide.app.export.cost import Cost, cost_on
-from cliptide.app.export.graphs import graphs_of
+from cliptide.app.export.graphs import graphs_of, size_to_trace
 from cliptide.app.export.onnx_files import onnx_runner, require_onnx, write_onnx
 from cliptide.app.export.parity import TOLERANCE, Parity, Runner, check
 from cliptide.app.export.quantise import quantize_file
@@ -116,9 +116,14 @@ def export(
     described, parities, traced_graphs = [], [], []
     scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        for graph in graphs_of(network, size=info.size):
+        traced_size = size_to_trace(network, info.size)
+        graphs = graphs_of(network, size=info.size, traced_size=traced_size)
+        plain = graphs_of(network, size=info.size)
+        for graph, of_own_size in zip(graphs, plain, strict=True):
             log(f"Exporting {graph.name}")
             traced = trace(graph)
+            if traced_size != info.size and traced.has_fixed_size:
+                traced = trace(of_own_size)
             path = scratch / f"{graph.name}{files.suffix}"
             facts = describe(traced)
             metadata = {METADATA_KEY: json.dumps(asdict(info)), GRAPH_KEY: json.dumps(facts)}
@@ -210,11 +215,11 @@ def _missing(*, can_step: bool, encoder: bool) -> str:
     """Why there are fewer graphs than four."""
     if can_step:
         return ""
+    what = "no graph step" if encoder else "only the graph clip"
     cause = "model.bidirectional true" if encoder else "model.shift both"
-    graphs = "no graph step" if encoder else "but the graph clip"
     return (
-        f"There is {graphs}: the model looks at frames that are still to come ({cause}), so it "
-        "scores whole clips."
+        f"There is {what}: the model looks at frames that are still to come ({cause}), so it "
+        "scores whole clips. Train without that to step through a stream."
     )
 
 

@@ -20,6 +20,7 @@ from cliptide.models.stepping import FrameEncoder, Stepper
 
 # Of an example; not 1, which tracing takes for a constant.
 EXAMPLE_BATCH, EXAMPLE_TIME = 3, 4
+MOST_DOUBLINGS = 4  # of a size, until maps have more than one pixel
 # Names of the new state: those of the state behind this.
 NEXT = "next_"
 
@@ -77,18 +78,22 @@ class OverClips(nn.Module):
         return (self.network(clips, lengths, encoded=self.encoded),)
 
 
-def graphs_of(network: Recognizer, *, size: tuple[int, int]) -> list[Graph]:
+def graphs_of(
+    network: Recognizer, *, size: tuple[int, int], traced_size: tuple[int, int] | None = None
+) -> list[Graph]:
     """The graphs that a network can be exported as.
 
     Args:
         network: In evaluation mode, on the CPU.
         size: (height, width) of its frames.
+        traced_size: Of the examples of graphs in which it is open; see `size_to_trace`.
     """
+    open_size = traced_size or size
     batch, time = EXAMPLE_BATCH, EXAMPLE_TIME
     logits, lengths = Port("logits", ("batch", None)), Port("lengths", ("batch",))
     begin, beginning = Port("begin", ("batch",)), torch.ones(batch, dtype=torch.bool)
     counts = torch.tensor([time, *[time - 1] * (batch - 1)])
-    clips = torch.randint(0, 256, (batch, time, 3, *size), dtype=torch.uint8)
+    clips = torch.randint(0, 256, (batch, time, 3, *open_size), dtype=torch.uint8)
     maps = network.temporal.takes == "maps"
     of_feature: Axes = (None, "map_height", "map_width") if maps else (None,)
     graphs = []
@@ -97,6 +102,7 @@ def graphs_of(network: Recognizer, *, size: tuple[int, int]) -> list[Graph]:
         state = encoder.initial(batch)
         # A state has the size of the frames that it came from.
         sides: Axes = (None, None) if state else ("height", "width")
+        frames = clips[:, 0, :, : size[0], : size[1]] if state else clips[:, 0]
         carried = [Port(name, ("batch", None, None, None)) for name in encoder.state_names]
         graphs.append(
             _graph(
@@ -105,13 +111,13 @@ def graphs_of(network: Recognizer, *, size: tuple[int, int]) -> list[Graph]:
                 [Port("frames", ("batch", None, *sides)), *([begin] if state else [])],
                 Port("features", ("batch", *of_feature)),
                 carried,
-                (clips[:, 0].contiguous(), *([beginning] if state else []), *state),
+                (frames.contiguous(), *([beginning] if state else []), *state),
             )
         )
         with torch.no_grad():
             feature = encoder(*graphs[0].example)[0]
         if network.can_step:
-            stepper = Stepper(network, size=size)
+            stepper = Stepper(network, size=size if encoder.state_names else open_size)
             state = stepper.initial(batch)
             on_maps: Axes = ("batch", None, "map_height", "map_width")
             carried = [
@@ -149,6 +155,27 @@ def graphs_of(network: Recognizer, *, size: tuple[int, int]) -> list[Graph]:
         )
     )
     return graphs
+
+
+def size_to_trace(network: Recognizer, size: tuple[int, int]) -> tuple[int, int]:
+    """A size whose feature maps are larger than 1 x 1, which tracing would take for constants.
+
+    Args:
+        network: In evaluation mode, on the CPU.
+        size: (height, width) of its frames; it stays so where no other can be taken.
+    """
+    wanted = size
+    for _ in range(MOST_DOUBLINGS):
+        black = torch.zeros(1, 3, *wanted, dtype=torch.uint8)
+        try:
+            with torch.no_grad():
+                maps = network.encoder(black, torch.ones(1, dtype=torch.int64)).maps
+        except (RuntimeError, AssertionError, ValueError):  # a network built for one size
+            return size
+        if min(maps.shape[2:]) > 1:
+            return wanted
+        wanted = (2 * wanted[0], 2 * wanted[1])
+    return size
 
 
 def _graph(

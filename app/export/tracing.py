@@ -34,6 +34,15 @@ class Traced:
     input_shapes: tuple[Shape, ...]
     output_shapes: tuple[Shape, ...]
 
+    @property
+    def has_fixed_size(self) -> bool:
+        """Whether frames or maps, which might have had any size, are of one alone."""
+        return any(
+            isinstance(size, int) and axis is not None
+            for port, shape in zip(self.graph.inputs, self.input_shapes, strict=True)
+            for axis, size in zip(port.axes, shape, strict=True)
+        )
+
 
 def trace(graph: Graph) -> Traced:
     """Trace a graph.

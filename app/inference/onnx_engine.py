@@ -120,6 +120,8 @@ class OnnxEngine:
             options.intra_op_num_threads = num_threads()
             options.inter_op_num_threads = 1
             options.log_severity_level = 3
+            # Weights in 8 bits (--quantize) become 32 bits once, not at every call.
+            options.add_session_config_entry("session.disable_quant_qdq", "1")
             # Threads that wait by spinning take the cores of those that decode.
             options.add_session_config_entry("session.intra_op.allow_spinning", "0")
             path = self._path(graph)
