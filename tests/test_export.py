@@ -211,9 +211,10 @@ def test_8_bits_make_files_smaller_and_their_cost_is_measured(small_export, smal
     small = tmp_path / "int8"
     shutil.copytree(small_export.folder, small)
     for path in small.glob("*.onnx"):
-        before = path.stat().st_size
         quantize_file(path)
-        assert path.stat().st_size < before
+    # The other graphs of so small a network hold fewer weights than words.
+    for name in ("encoder.onnx", "clip.onnx"):
+        assert (small / name).stat().st_size < (small_export.folder / name).stat().st_size / 2
     cost = cost_on(small_data, [small_export.folder, small])
     plain, int8 = cost.comparison.runs
     assert (plain.name, int8.name) == ("float32", "int8")

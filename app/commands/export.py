@@ -42,6 +42,10 @@ def _run(parser: Parser, args: Namespace) -> int:
     if args.data is not None:
         require_data(args.data)
 
+    from cliptide.app.export.packages import require_packages
+
+    require_packages(args.format)
+
     from cliptide.app.export.export import export
     from cliptide.app.export_tables import show_export
 

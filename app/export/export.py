@@ -11,7 +11,8 @@ from typing import Any, Literal
 
 from cliptide.app.export.cost import Cost, cost_on
 from cliptide.app.export.graphs import graphs_of, size_to_trace
-from cliptide.app.export.onnx_files import onnx_runner, require_onnx, write_onnx
+from cliptide.app.export.onnx_files import onnx_runner, write_onnx
+from cliptide.app.export.packages import require_packages
 from cliptide.app.export.parity import TOLERANCE, Parity, Runner, check
 from cliptide.app.export.quantise import quantize_file
 from cliptide.app.export.torch_files import torch_runner, write_torch
@@ -162,8 +163,7 @@ def _format(name: str, quantize: str | None, data: str | os.PathLike[str] | None
             "--data is what --quantize int8 is measured on. Give both, or leave --data out: "
             "cliptide evaluate scores a model."
         )
-    if name == "onnx":
-        require_onnx()
+    require_packages(name)
     return FORMATS[name]
 
 

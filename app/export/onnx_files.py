@@ -9,29 +9,12 @@ import torch
 
 from cliptide.app.export.parity import Arrays, Runner
 from cliptide.app.export.tracing import Traced, first_line
-from cliptide.configs.errors import CliptideError, InputError
+from cliptide.configs.errors import CliptideError
 
 # What ONNX Runtime has had since 1.17.
 OPSET = 20
 # Protobuf ends at 2 GiB: more weights than this lie in a file beside the graph.
 MOST_INSIDE = 1_900_000_000
-
-
-def require_onnx() -> None:
-    """Refuse at once where the packages for ONNX are missing.
-
-    Raises:
-        InputError: See above; it has the line that installs them.
-    """
-    try:
-        import onnx as onnx
-        import onnxruntime as onnxruntime
-        import onnxscript as onnxscript
-    except ModuleNotFoundError as error:
-        raise InputError(
-            f"cliptide export --format onnx needs {error.name}. Install what it takes with: "
-            "pip install 'cliptide[export]'"
-        ) from error
 
 
 def write_onnx(traced: Traced, path: Path, *, metadata: Mapping[str, str]) -> None:
