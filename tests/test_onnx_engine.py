@@ -1,10 +1,12 @@
 """The engine that runs exported files: the numbers of PyTorch, without PyTorch."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
 from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -159,3 +161,17 @@ def test_a_missing_graph_is_named_when_it_is_needed(folder, tmp_path, clips):
     shutil.copy(folder / "encoder.onnx", tmp_path)
     with pytest.raises(ModelFileError, match=r"There is no .*window.onnx"):
         open_onnx(tmp_path).score_clips(clips)
+
+
+def test_the_programs_of_the_docs_run_on_an_exported_model(folder, tmp_path, monkeypatch, capsys):
+    text = (Path(__file__).parents[1] / "docs" / "export.md").read_text("utf-8")
+    clips, stream = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    (tmp_path / "model-onnx").symlink_to(folder, target_is_directory=True)
+    monkeypatch.chdir(tmp_path)
+    info = open_onnx(folder).info
+    names: dict = {}
+    # The clip of the docs is longer than this model's: its second one has 5 frames.
+    exec(clips.replace('info["frames"]', str(max(5, info.frames))), names)
+    assert capsys.readouterr().out.count("'") == 4  # two labels
+    frames = np.random.default_rng(0).integers(0, 256, (4, 3, *info.size), dtype=np.uint8)
+    exec(stream, names | {"frames": frames})
