@@ -1,7 +1,5 @@
 """`cliptide predict`: files, folders and globs in; a table, JSON and CSV out."""
 
-import glob
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -14,57 +12,16 @@ from cliptide.app.evaluation.predictions import VideoPrediction, write_predictio
 from cliptide.app.inference.loading import load
 from cliptide.app.inference.prediction import FailedVideo, Prediction
 from cliptide.app.inference.terminal import log, result_console, track, warn
-from cliptide.app.outputs import require_writable
+from cliptide.app.outputs import STDOUT, require_different, require_writable, write_json
 from cliptide.app.results import percent
+from cliptide.app.sources import expand_sources
 from cliptide.configs.errors import InputError
 from cliptide.configs.schema import DataConfig, EvalConfig
-from cliptide.datasets.catalog import VIDEO_SUFFIXES, find_videos
 from cliptide.datasets.in_order import thread_count
 from cliptide.datasets.labels import SEPARATOR, joined_names
 
 SHOWN_CLASSES = 3
 UNLIMITED = 10_000  # columns
-STDOUT = "-"
-
-
-def expand_sources(sources: Sequence[str]) -> list[str]:
-    """Turn files, folders (with all below them) and globs into files, each once, in order.
-
-    A file that is named is taken whatever its name; in folders and globs, what has the name
-    of a video.
-
-    Raises:
-        InputError: A folder holds no video, or a glob matches none.
-    """
-    found: list[str] = []
-    for source in sources:
-        if Path(source).is_dir():
-            videos = [str(path) for path in find_videos(source)]
-            if not videos:
-                raise InputError(
-                    f"The folder {source} holds no videos. Give one that does, or a file."
-                )
-            found += videos
-        elif glob.has_magic(source) and not Path(source).exists():
-            found += _matching(source)
-        else:
-            found.append(source)
-    return list(dict.fromkeys(found))
-
-
-def _matching(pattern: str) -> list[str]:
-    # Not Path.glob, which takes no absolute pattern.
-    matches = sorted(glob.iglob(pattern, recursive=True))  # noqa: PTH207
-    videos = []
-    for match in map(Path, matches):
-        if match.is_dir():
-            videos += [str(path) for path in find_videos(match)]
-        elif match.suffix.lower() in VIDEO_SUFFIXES:
-            videos.append(str(match))
-    if not videos:
-        what = f"{len(matches)} files, but no video" if matches else "nothing"
-        raise InputError(f"The pattern {pattern} matches {what}. Mend it; ** goes into folders.")
-    return videos
 
 
 def predict_sources(
@@ -102,7 +59,9 @@ def predict_sources(
     if csv_to is not None and str(csv_to) == STDOUT:
         raise InputError("--csv - is no file. Give its name; --json - writes JSON to stdout.")
     files = [Path(path) for path in (json_to, csv_to) if path is not None and str(path) != STDOUT]
-    _require_writable(files, overwrite=overwrite)
+    require_different(files)
+    for path in files:
+        require_writable(path, overwrite=overwrite)
     videos = expand_sources(sources)
     recognizer = load(model, device=device)
     predictions = recognizer.predict_many(videos, clips=clips, workers=thread_count(workers))
@@ -111,7 +70,7 @@ def predict_sources(
         rows = [_row(result) for result in results]
         write_predictions(csv_to, rows, recognizer.class_names, task=recognizer.task)
     if json_to is not None:
-        _write_json(json_to, results)
+        write_json(json_to, [result.to_json() for result in results])
     if json_to != STDOUT:
         _show(results)
     for path in files:
@@ -124,27 +83,6 @@ def predict_sources(
             f"cliptide: {len(failed)} of {len(results)} videos could not be read.", file=sys.stderr
         )
     return 1 if failed else 0
-
-
-def _require_writable(files: Sequence[Path], *, overwrite: bool) -> None:
-    """Refuse now what would fail when all is computed."""
-    if len(files) > 1 and files[0].resolve() == files[1].resolve():
-        raise InputError(f"--json and --csv are both {files[0]}. Give each a file of its own.")
-    for path in files:
-        require_writable(path, overwrite=overwrite)
-
-
-def _write_json(json_to: str, results: Sequence[Prediction | FailedVideo]) -> None:
-    # A lone surrogate (a file name that is no UTF-8) becomes its escape, which JSON has too.
-    to_screen = json_to == STDOUT
-    readable = not to_screen or (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
-    text = json.dumps(
-        [result.to_json() for result in results], indent=2, ensure_ascii=not readable
-    ).encode("utf-8", errors="backslashreplace")
-    if to_screen:
-        print(text.decode("utf-8"))
-    else:
-        Path(json_to).write_bytes(text + b"\n")
 
 
 def _row(result: Prediction | FailedVideo) -> VideoPrediction:

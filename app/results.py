@@ -1,15 +1,18 @@
 """The tables a command ends with, on stdout."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from cliptide.app.inference.terminal import result_console
+from cliptide.app.inference.terminal import format_seconds, log, result_console, warn
+from cliptide.datasets.catalog.wording import counted
 
 if TYPE_CHECKING:
     from cliptide.app.evaluation.evaluate import Evaluation
     from cliptide.app.evaluation.report.words import Verdict
+    from cliptide.app.evaluation.timelines import TimelineEvaluation
     from cliptide.app.training.folds import FoldsResult
     from cliptide.app.training.run import TrainingResult
     from cliptide.app.tuning.loop import TuningResult
@@ -246,3 +249,37 @@ def _show_paths(paths: Mapping[str, Any]) -> None:
     for name, path in paths.items():
         # print, not rich: a path that is wrapped cannot be copied.
         print(f"{name + ':':<{width}} {path}")
+
+
+def show_timeline_evaluation(evaluation: "TimelineEvaluation") -> None:
+    """Print how well a timeline agrees with annotations, and where the figures are."""
+    metrics = evaluation.metrics
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for name in ("segments found", "F1", "95 % interval", "precision", "recall", "mAP"):
+        table.add_column(name, justify="left" if name == "segments found" else "right")
+    for at, figures in metrics["segment_f1"].items():
+        table.add_row(
+            f"overlapping by {float(at):.0%}",
+            percent(figures["f1"]),
+            _percents(figures["ci95"]),
+            percent(figures["precision"]),
+            percent(figures["recall"]),
+            percent(metrics["map"][at]),
+        )
+    console = result_console()
+    console.print(table)
+    moments = metrics["frame_accuracy"]
+    interval = f" ({_percents(moments['ci95'])})" if moments["ci95"] else ""
+    console.print(
+        f"Right in {percent(moments['accuracy'])}{interval} of all moments, and in "
+        f"{percent(moments['where_something_happens'])} of those where something happens: "
+        f"{metrics['num_found']} segments found, {metrics['num_segments']} annotated in "
+        f"{counted(metrics['num_videos'], 'video')}, {format_seconds(metrics['duration_s'])}."
+    )
+    for failure in evaluation.failed:
+        warn(f"Not read: {failure.error}")
+    log(f"Written: {evaluation.out / 'timeline.json'}, segments.csv")
+
+
+def _percents(interval: Sequence[float] | None) -> str:
+    return "-" if interval is None else f"{interval[0]:.1%} to {interval[1]:.1%}"

@@ -6,7 +6,7 @@ apart. Shape, colours and background belong to a group, which is what a split mu
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -201,3 +201,32 @@ def write_new_video(
     rng = np.random.default_rng((seed, 999_983))
     frames = clip_frames(label, num_frames=num_frames, side=side, look=random_look(rng), rng=rng)
     write_video(path, frames)
+
+
+def write_long_video(
+    path: Path,
+    labels: Sequence[str],
+    *,
+    repeats: int = 3,
+    num_frames: int = 24,
+    side: int = 64,
+    fps: int = 12,
+    seed: int = 1,
+) -> list[tuple[float, float, str]]:
+    """Write one video in which each of the labels happens a few times in a row.
+
+    Returns:
+        Where each begins and ends, seconds, and its label.
+    """
+    look = random_look(np.random.default_rng((seed, 1_000_000)))
+    parts, segments, shown = [], [], 0
+    for number, label in enumerate(labels):
+        before = shown
+        for repeat in range(repeats):
+            rng = np.random.default_rng((seed, number, repeat))
+            length = int(rng.integers(num_frames * 3 // 4, num_frames + 1))
+            parts.append(clip_frames(label, num_frames=length, side=side, look=look, rng=rng))
+            shown += length
+        segments.append((before / fps, shown / fps, label))
+    write_video(path, np.concatenate(parts), fps=fps)
+    return segments

@@ -17,7 +17,7 @@ import torch
 from cliptide.app import load
 from cliptide.app.evaluation.predictions import read_predictions
 from cliptide.app.inference.terminal import track
-from cliptide.app.predict import expand_sources
+from cliptide.app.sources import expand_sources
 from cliptide.configs.errors import ConfigError, InputError, ModelFileError, VideoError
 from cliptide.datasets.video import open_video
 from cliptide.models.bundle import load_model, save_model

@@ -10,6 +10,7 @@ from cliptide.app.commands import (
     report,
     train,
     tune,
+    watch,
 )
 
 COMMANDS = {
@@ -20,6 +21,7 @@ COMMANDS = {
     "compare": compare.COMMAND,
     "report": report.COMMAND,
     "predict": predict.COMMAND,
+    "watch": watch.COMMAND,
     "export": export.COMMAND,
     "check": check.COMMAND,
 }

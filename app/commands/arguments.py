@@ -3,7 +3,10 @@
 from pathlib import Path
 from typing import Any, Literal
 
+from jsonargparse import Namespace
+
 from cliptide.app.parsing import Parser, configs_first
+from cliptide.configs.errors import ConfigError
 
 
 def add_running_arguments(parser: Parser) -> None:
@@ -17,6 +20,33 @@ def add_running_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--device", default="auto", help="Where to compute: auto, cpu, cuda, cuda:1 or mps."
     )
+
+
+TIMELINE_OPTIONS = {
+    "nothing_below": "Score under which nothing happens in a timeline, 0 to 1; as fitted in "
+    "training when left out.",
+    "smooth_s": "Seconds that a timeline's scores are averaged over; by the model when left out.",
+    "least_s": "Seconds that a segment lasts at least; by the model when left out.",
+}
+
+
+def add_timeline_arguments(parser: Parser) -> None:
+    """Add how the segments of a timeline are made."""
+    for name, text in TIMELINE_OPTIONS.items():
+        parser.add_argument(f"--{name}", type=float | None, default=None, help=text)
+
+
+def refuse_timeline_options(args: Namespace) -> None:
+    """Refuse options of a timeline where none is asked for.
+
+    Raises:
+        ConfigError: Names the option.
+    """
+    for name in TIMELINE_OPTIONS:
+        if getattr(args, name) is not None:
+            raise ConfigError(
+                f"--{name} is {getattr(args, name)}, but no timeline is asked for. Add --timeline."
+            )
 
 
 def add_data_argument(parser: Parser) -> None:

@@ -2,14 +2,30 @@
 
 from jsonargparse import Namespace
 
-from cliptide.app.commands.arguments import add_running_arguments, require_data
+from cliptide.app.commands.arguments import (
+    add_running_arguments,
+    add_timeline_arguments,
+    path_or_none,
+    refuse_timeline_options,
+    require_data,
+)
 from cliptide.app.commands.command import Command
 from cliptide.app.parsing import Parser
+from cliptide.configs.errors import ConfigError
 
 
 def _add_arguments(parser: Parser) -> None:
     parser.add_argument("MODEL", help="A model.safetensors from a run folder.")
-    parser.add_argument("DATA", help="Folder of videos, or manifest CSV.")
+    parser.add_argument(
+        "DATA",
+        help="Folder of videos, or manifest CSV; with --timeline annotations: a CSV with "
+        "path,start_s,end_s,label, or videos with a CSV beside each.",
+    )
+    parser.add_argument(
+        "--timeline",
+        action="store_true",
+        help="Judge what the model finds along long videos against annotated segments.",
+    )
     parser.add_argument(
         "--split", default="test", help="test, val, train, or all for every video of DATA."
     )
@@ -60,6 +76,7 @@ def _add_arguments(parser: Parser) -> None:
         default=None,
         help="Regular expression that finds the group; as in training by default.",
     )
+    add_timeline_arguments(parser)
     add_running_arguments(parser)
     parser.add_argument(
         "--seed",
@@ -70,6 +87,9 @@ def _add_arguments(parser: Parser) -> None:
 
 
 def _run(parser: Parser, args: Namespace) -> int:
+    if args.timeline:
+        return _run_timeline(args)
+    refuse_timeline_options(args)
     require_data(args.DATA)
     if args.data.workers:
         from cliptide.datasets.processes import start_worker_server
@@ -97,6 +117,34 @@ def _run(parser: Parser, args: Namespace) -> int:
     )
     show_evaluation(evaluation)
     return 1 if all(row.failed for row in evaluation.predictions) else 0
+
+
+def _run_timeline(args: Namespace) -> int:
+    given = {"eval.clips": args.eval.clips, **{f"data.{k}": v for k, v in vars(args.data).items()}}
+    for key, value in given.items():
+        if value is not None and key != "data.workers":
+            raise ConfigError(
+                f"--{key} is {value}, but --timeline looks at whole videos. Leave one of them out."
+            )
+    from cliptide.app.evaluation.reading import parse_renames
+    from cliptide.app.evaluation.timelines import evaluate_timelines
+    from cliptide.app.results import show_timeline_evaluation
+
+    evaluation = evaluate_timelines(
+        args.MODEL,
+        args.DATA,
+        split=args.split,
+        out=path_or_none(args.out),
+        overwrite=args.overwrite,
+        renames=parse_renames(args.map),
+        nothing_below=args.nothing_below,
+        smooth_s=args.smooth_s,
+        least_s=args.least_s,
+        seed=args.seed or 0,
+        device=args.device,
+    )
+    show_timeline_evaluation(evaluation)
+    return 1 if evaluation.failed else 0
 
 
 COMMAND = Command(

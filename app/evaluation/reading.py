@@ -1,7 +1,7 @@
 """Reading a data set the way a model's own was read, and holding it against the model."""
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -227,6 +227,15 @@ def _refuse_unknown_classes(
             )
         return
     labels = {name for record in records for name in classes_of(record.label, info.task)}
+    check_labels_known(labels, class_names, data=data)
+
+
+def check_labels_known(labels: Set[str], class_names: Sequence[str], *, data: Path) -> None:
+    """Refuse labels of a data set that a model does not know.
+
+    Raises:
+        DataError: Names them, and what they may have meant.
+    """
     strangers = sorted(labels - set(class_names))
     if not strangers:
         return

@@ -15,6 +15,7 @@ from cliptide.app.inference.rules import picture_fit, sampling_rule
 from cliptide.app.inference.segments import segment_rule
 from cliptide.app.inference.temperature import scaled
 from cliptide.app.inference.timeline import Timeline, make_timeline
+from cliptide.app.inference.watching import Update, Watcher, arrivals_of
 from cliptide.configs.errors import CliptideError, VideoError
 from cliptide.configs.schema import DataConfig, EvalConfig
 from cliptide.configs.tasks import DEFAULT_THRESHOLD, Task
@@ -23,7 +24,7 @@ from cliptide.datasets.in_order import in_order
 from cliptide.datasets.reading import Views, frames_at_rate, read_views
 from cliptide.datasets.records import SampleRecord
 from cliptide.datasets.sampling import SamplingRule
-from cliptide.datasets.video import open_video
+from cliptide.datasets.video import Video, open_video
 
 # Clips that go through the network together; more are no faster on a CPU.
 CLIPS_AT_ONCE = 8
@@ -143,46 +144,88 @@ class ActionRecognizer:
 
     def timeline(
         self,
-        source: str | os.PathLike[str],
+        source: str | os.PathLike[str] | Video,
         *,
         nothing_below: float | None = None,
         smooth_s: float | None = None,
         least_s: float | None = None,
-        on_progress: Callable[[float, float], None] = lambda time_s, duration_s: None,
+        on_progress: Callable[[float], None] = lambda time_s: None,
     ) -> Timeline:
         """Find out what happens when in a video of any length, in constant memory.
 
         Args:
-            source: A video file.
+            source: A video file, or an open video.
             nothing_below: Score under which nothing of the classes happens, 0..1; as fitted on
                 validation when None.
-            smooth_s: Seconds that scores are averaged over; half a context when None.
-            least_s: Seconds that a segment lasts at least; half a context when None.
-            on_progress: Told how far it is and how long the video is, seconds.
+            smooth_s: Seconds that scores are averaged over; see `segments.segment_rule`.
+            least_s: Seconds that a segment lasts at least; likewise.
+            on_progress: Told the time of each frame that was looked at, seconds.
 
         Raises:
             VideoError: The file cannot be read.
             ConfigError: A value is out of range.
         """
+        if not isinstance(source, Video):
+            # One long video: FFmpeg's own threads help here, where one a clip would not.
+            with open_video(source, threads=0) as video:
+                return self.timeline(
+                    video,
+                    nothing_below=nothing_below,
+                    smooth_s=smooth_s,
+                    least_s=least_s,
+                    on_progress=on_progress,
+                )
         rule = segment_rule(
             self.info, nothing_below=nothing_below, smooth_s=smooth_s, least_s=least_s
         )
-        # One long video: FFmpeg's own threads help here, where one a clip would not.
-        with open_video(source, threads=0) as video:
-            frames = frames_at_rate(
-                video,
-                rate_fps=self.info.rate_fps,
-                size=self.info.size,
-                fit=picture_fit(self.info),
-            )
-            return make_timeline(
-                self.engine,
-                frames,
-                video=os.fspath(source),
-                duration_s=video.duration_s,
-                rule=rule,
-                on_progress=lambda time_s: on_progress(time_s, video.duration_s),
-            )
+        frames = frames_at_rate(
+            source, rate_fps=self.info.rate_fps, size=self.info.size, fit=picture_fit(self.info)
+        )
+        return make_timeline(
+            self.engine,
+            frames,
+            video=os.fspath(source.path),
+            duration_s=source.duration_s,
+            rule=rule,
+            on_progress=on_progress,
+        )
+
+    def watch(
+        self,
+        source: str | int | os.PathLike[str],
+        *,
+        realtime: bool = False,
+        nothing_below: float | None = None,
+        reconnect_s: float = 60.0,
+        on_status: Callable[[str], None] = lambda text: None,
+    ) -> Iterator[Update]:
+        """Watch a webcam, a network stream or a file, one step a frame at the model's own rate.
+
+        Args:
+            source: A webcam's number, a URL such as `rtsp://...`, or a file.
+            realtime: Whether a file is played at its own speed, as a camera would give it; else
+                as fast as it can be read, no frame left out.
+            nothing_below: Score under which nothing of the classes is seen; as fitted on
+                validation when None.
+            reconnect_s: How long a lost source is tried to be had again, seconds.
+            on_status: Told in words when a source is lost, tried again and back.
+
+        Yields:
+            An update for each frame taken. Of a live source the newest frame always wins.
+
+        Raises:
+            InputError: There is no such camera.
+            VideoError: The source cannot be read, or was lost.
+        """
+        watcher = Watcher(self.engine, nothing_below=nothing_below)
+        arrivals = arrivals_of(
+            os.fspath(source) if not isinstance(source, int) else str(source),
+            self.engine,
+            realtime=realtime,
+            reconnect_s=reconnect_s,
+            on_status=on_status,
+        )
+        yield from map(watcher.push, arrivals)
 
     def answer(
         self, name: str, scores: NDArray[np.float64], *, duration_s: float, frames_used: int

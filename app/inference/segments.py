@@ -22,7 +22,8 @@ from cliptide.configs.errors import ConfigError
 from cliptide.configs.tasks import DEFAULT_THRESHOLD, Task
 from cliptide.models.info import ModelInfo
 
-# Where a model file says nothing of when an answer is none.
+# At most so high, and where a model file does not say: what straddles two actions is less sure than a
+# clip of one.
 BEGIN_AT = 0.5
 KEPT_SHARE = 0.6  # of the score to begin at, at which a label goes on
 LEAD = 0.1
@@ -72,7 +73,7 @@ def segment_rule(
         if value is not None and not 0 <= value < float("inf"):
             raise ConfigError(f"{name} is {value}. Give seconds, 0 or more.")
     count = len(info.class_names)
-    begin: Sequence[float] = (BEGIN_AT if info.nothing_below is None else info.nothing_below,)
+    begin: Sequence[float] = (min(BEGIN_AT, info.nothing_below or BEGIN_AT),)
     if info.task == "multi":
         begin = info.thresholds or (DEFAULT_THRESHOLD,) * count
     if nothing_below is not None:
@@ -109,6 +110,33 @@ def smoothed(points: Iterable[Point], *, smooth_s: float) -> Iterator[Point]:
         yield mean_around(waiting.popleft())
 
 
+class LabelHolder:
+    """Says which labels hold, with hysteresis: a score around a threshold does not flicker.
+
+    Args:
+        rule: Where labels begin and end.
+        task: `single` or `multi`.
+    """
+
+    def __init__(self, rule: SegmentRule, *, task: Task) -> None:
+        self._rule, self._task = rule, task
+        self._held: list[int] = []
+
+    def hold(self, scores: NDArray[np.float64]) -> list[int]:
+        """Take in the next scores (K,); give the labels that hold now, as indices."""
+        rule = self._rule
+        goes_on = [label for label in self._held if scores[label] >= rule.end_below[label]]
+        best = int(scores.argmax())
+        if self._task == "multi":
+            begins = [i for i, score in enumerate(scores) if score >= rule.begin_at[i]]
+            self._held = sorted({*goes_on, *begins})
+        elif goes_on and scores[best] <= scores[goes_on[0]] + rule.lead:
+            self._held = goes_on
+        else:
+            self._held = [best] if scores[best] >= rule.begin_at[best] else goes_on
+        return self._held
+
+
 class SegmentMaker:
     """Makes segments of smoothed points as they come.
 
@@ -120,6 +148,7 @@ class SegmentMaker:
 
     def __init__(self, rule: SegmentRule, class_names: Sequence[str], *, task: Task) -> None:
         self._rule, self._names, self._task = rule, class_names, task
+        self._holder = LabelHolder(rule, task=task)
         self._open: dict[int, _Run] = {}
         self._done: list[_Run] = []
         self._last_s: float | None = None
@@ -128,7 +157,7 @@ class SegmentMaker:
         """Take in the next point."""
         # Between two points one holds up to the middle.
         since_s = 0.0 if self._last_s is None else (self._last_s + point.time_s) / 2
-        active = self._active(point.scores)
+        active = self._holder.hold(point.scores)
         for label in [label for label in self._open if label not in active]:
             self._close(label, since_s)
         for label in active:
@@ -136,17 +165,6 @@ class SegmentMaker:
             run.total += float(point.scores[label])
             run.count += 1
         self._last_s = point.time_s
-
-    def _active(self, scores: NDArray[np.float64]) -> list[int]:
-        rule = self._rule
-        goes_on = [label for label in self._open if scores[label] >= rule.end_below[label]]
-        if self._task == "multi":
-            begins = [i for i, score in enumerate(scores) if score >= rule.begin_at[i]]
-            return sorted({*goes_on, *begins})
-        best = int(scores.argmax())
-        if goes_on and scores[best] <= scores[goes_on[0]] + rule.lead:
-            return goes_on
-        return [best] if scores[best] >= rule.begin_at[best] else goes_on
 
     def _close(self, label: int, end_s: float) -> None:
         run = self._open.pop(label)

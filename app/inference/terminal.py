@@ -3,12 +3,12 @@
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.progress import (
     BarColumn,
-    MofNCompleteColumn,
     Progress,
     SpinnerColumn,
     TextColumn,
@@ -62,7 +62,7 @@ def track(
     unit: str,
     weigh: Callable[[Item], int] = lambda item: 1,
 ) -> Iterator[Item]:
-    """Hand items on and show how far it is: a bar on a terminal, else a line now and then.
+    """Hand items on and show how far it is; see `showing`.
 
     Args:
         items: What to hand on.
@@ -71,6 +71,26 @@ def track(
         unit: What is counted, such as `videos`.
         weigh: How many of `unit` an item is.
     """
+    count = 0
+    with showing(total=total, what=what, unit=unit) as tell:
+        for item in items:
+            count += weigh(item)
+            tell(count)
+            yield item
+
+
+@contextmanager
+def showing(*, total: float, what: str, unit: str) -> Iterator[Callable[[float], None]]:
+    """Show how far it is: a bar with rate and time left on a terminal, else a line now and then.
+
+    Args:
+        total: How much there is to do.
+        what: What is being done, such as `Evaluating`.
+        unit: What is counted, such as `videos`.
+
+    Yields:
+        What to tell how much is done by now.
+    """
     console = log_console()
     began = time.perf_counter()
     if console.is_terminal:
@@ -78,25 +98,27 @@ def track(
             SpinnerColumn(),
             TextColumn("{task.description}"),
             BarColumn(),
-            MofNCompleteColumn(),
+            TextColumn("{task.completed:.0f}/{task.total:.0f}"),
             TextColumn("{task.fields[rate]}"),
             TimeRemainingColumn(),
         )
         with Progress(*columns, console=console, transient=True) as progress:
             task = progress.add_task(what, total=total, rate="")
-            count = 0
-            for item in items:
-                count += weigh(item)
-                rate = count / max(time.perf_counter() - began, 1e-9)
-                progress.update(task, completed=count, rate=f"{rate:.1f} {unit}/s")
-                yield item
+
+            def tell(done: float) -> None:
+                rate = done / max(time.perf_counter() - began, 1e-9)
+                progress.update(task, completed=done, rate=f"{rate:.1f} {unit}/s")
+
+            yield tell
         return
-    last_line, count = began, 0
-    for item in items:
-        count += weigh(item)
+    last_line = began
+
+    def tell_in_lines(done: float) -> None:
+        nonlocal last_line
         now = time.perf_counter()
-        if now - last_line >= LINE_EVERY_S:
-            last_line, rate = now, count / (now - began)
-            left = format_seconds((total - count) / rate)
-            log(f"{what}: {count}/{total} {unit}, {rate:.1f} {unit}/s, {left} left")
-        yield item
+        if now - last_line >= LINE_EVERY_S and done:
+            last_line, rate = now, done / (now - began)
+            left = format_seconds((total - done) / rate)
+            log(f"{what}: {done:.0f}/{total:.0f} {unit}, {rate:.1f} {unit}/s, {left} left")
+
+    yield tell_in_lines
