@@ -10,19 +10,23 @@ def grid_of_averages(maps: Tensor) -> Tensor:
     """Averages over a GRID x GRID grid of cells: maps (N, C, h, w) -> (N, C, GRID * GRID).
 
     The cells are those of torch's AdaptiveAvgPool2d, which on Apple's GPUs refuses maps whose
-    sides GRID does not divide; one matrix product runs everywhere.
+    sides GRID does not divide, and in exported graphs maps of any other size than the one they
+    were exported with; one matrix product runs everywhere.
     """
-    rows, columns = _cell_shares(maps.shape[2]), _cell_shares(maps.shape[3])
-    return torch.flatten(maps, 2) @ torch.kron(rows, columns).T.to(maps)
+    rows, columns = _cell_shares(maps.shape[2], maps), _cell_shares(maps.shape[3], maps)
+    shares = torch.flatten(rows[:, None, :, None] * columns[None, :, None, :], 2)
+    return torch.flatten(maps, 2) @ torch.flatten(shares, 0, 1).T
 
 
-def _cell_shares(length: int) -> Tensor:
-    """(GRID, length) float32: the share of each pixel along a side in the average of each cell."""
-    shares = torch.zeros(GRID, length)
-    for cell in range(GRID):
-        start, end = cell * length // GRID, -(-(cell + 1) * length // GRID)
-        shares[cell, start:end] = 1 / (end - start)
-    return shares
+def _cell_shares(length: int, maps: Tensor) -> Tensor:
+    """(GRID, length): the share of each pixel along a side in the average of each cell."""
+    pixel = torch.arange(length, device=maps.device)
+    cell = torch.arange(GRID, device=maps.device)[:, None]
+    # Rounded down and up; in whole numbers, because a graph keeps the length open.
+    start = cell * length // GRID
+    end = ((cell + 1) * length + GRID - 1) // GRID
+    inside = (pixel >= start) & (pixel < end)
+    return torch.where(inside, 1.0 / (end - start), 0.0).to(maps.dtype)
 
 
 class GridProjection(nn.Sequential):

@@ -21,7 +21,7 @@ from cliptide.models.encoders.base import Encoder, EncoderState
 from cliptide.models.heads import TargetScale
 from cliptide.models.motion import FeatureDifferences, MotionState
 from cliptide.models.summaries import Summary
-from cliptide.models.temporal.base import CANNOT_STEP, Temporal, real_steps
+from cliptide.models.temporal.base import CANNOT_STEP, Temporal, real_steps, without_padding
 
 
 class StreamState(NamedTuple):
@@ -99,9 +99,13 @@ class Recognizer(nn.Module):
         Whatever the network is trained on may be kept of a frozen encoder, and scored later with
         `encoded` (see `forward`).
         """
-        real = real_steps(clips.shape[1], lengths, clips.device)
+        if torch.compiler.is_compiling():
+            # A graph has a place for every frame, real or not.
+            real_frames = torch.flatten(clips, 0, 1)
+        else:
+            real_frames = clips[real_steps(clips.shape[1], lengths, clips.device)]
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.freeze_encoder):
-            frames, seen = self.encoder.advance(clips[real], lengths, state)
+            frames, seen = self.encoder.advance(real_frames, lengths, state)
         return frames.maps if self.temporal.takes == "maps" else frames.pooled, seen
 
     def features(
@@ -117,14 +121,20 @@ class Recognizer(nn.Module):
         Also gives the states of encoder and motion.
         """
         _check_clips(clips, lengths, least=0 if state else 1, encoded=encoded)
+        if encoded and self.motion is None:
+            return without_padding(clips, lengths), None, None
+        in_graph = torch.compiler.is_compiling()
         real = real_steps(clips.shape[1], lengths, clips.device)
-        packed, seen, moved = clips, None, None
+        seen, moved = None, None
         if encoded:
-            packed = clips[real]
+            packed = torch.flatten(clips, 0, 1) if in_graph else clips[real]
         else:
             packed, seen = self.encode(clips, lengths, state.encoder if state else None)
         if self.motion is not None:
             packed, moved = self.motion(packed, lengths, state.motion if state else None)
+        if in_graph:
+            padded = torch.unflatten(packed, 0, clips.shape[:2])
+            return without_padding(padded, lengths), seen, moved
         features = packed.new_zeros(*real.shape, *packed.shape[1:])
         return features.index_put((real,), packed), seen, moved
 

@@ -154,7 +154,7 @@ class Stepper(nn.Module):
             ]
         )
         temporal, summary = _rebuilt(fresh, before)
-        ones = torch.ones(len(features), dtype=torch.int64, device=features.device)
+        ones = torch.ones(features.shape[0], dtype=torch.int64, device=features.device)
         steps, temporal = self.temporal.advance(given[:, None], ones, temporal)
         vector, summary = self.summary.advance(steps, ones, summary)
         after = [
@@ -168,7 +168,7 @@ class Stepper(nn.Module):
         return features if self.motion is None else self.motion.beside(features, previous)
 
     def _fresh(self, given: Tensor) -> tuple[Any, Any]:
-        step = given.new_zeros(len(given), self.temporal.dim)
+        step = given.new_zeros(given.shape[0], self.temporal.dim)
         return self.temporal.initial_state(given), self.summary.initial_state(step)
 
 

@@ -50,7 +50,7 @@ class Summary(nn.Module, ABC):
 
     def step(self, step: Tensor, state: Any) -> tuple[Tensor, Any]:
         """Take in one step (B, D); return the summary so far (B, D) and the new state."""
-        ones = torch.ones(len(step), dtype=torch.int64, device=step.device)
+        ones = torch.ones(step.shape[0], dtype=torch.int64, device=step.device)
         return self.advance(step[:, None], ones, state)
 
 
@@ -85,7 +85,7 @@ class MeanOfSteps(Summary):
     def initial_state(self, step: Tensor) -> Any:
         """The sum so far and how many steps it holds."""
         total = torch.zeros_like(step, dtype=precise(step.dtype))
-        return total, total.new_zeros(len(step), 1)
+        return total, total.new_zeros(step.shape[0], 1)
 
     def advance(self, steps: Tensor, lengths: Tensor, state: Any) -> tuple[Tensor, Any]:
         """See `Summary.advance`."""
@@ -125,8 +125,8 @@ class AttentionOverSteps(Summary):
         """Largest score, weighted sum and sum of weights so far."""
         # Not infinity: of a clip that has no frame in a chunk, inf - inf would be no number.
         total = torch.zeros_like(step, dtype=precise(step.dtype))
-        lowest = total.new_full((len(step), 1), torch.finfo(torch.float32).min / 2)
-        return lowest, total, total.new_zeros(len(step), 1)
+        lowest = total.new_full((step.shape[0], 1), torch.finfo(torch.float32).min / 2)
+        return lowest, total, total.new_zeros(step.shape[0], 1)
 
     def advance(self, steps: Tensor, lengths: Tensor, state: Any) -> tuple[Tensor, Any]:
         """See `Summary.advance`."""

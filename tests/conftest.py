@@ -49,6 +49,14 @@ def small_model(small_run) -> Path:
     return small_run / "model.safetensors"
 
 
+@pytest.fixture(scope="session")
+def small_export(small_model, tmp_path_factory):
+    """What `cliptide export` makes of `small_model`; its folder is only to read."""
+    from cliptide.app.export.export import export
+
+    return export(small_model, out=tmp_path_factory.mktemp("export") / "onnx")
+
+
 @pytest.fixture
 def cliptide(capsys):
     """Run a command line in this process: its exit code, stdout and stderr."""

@@ -24,6 +24,14 @@ MAY_IMPORT = {
         "models",
         "configs",
     ),
+    "app.export": (
+        "app.export",
+        "app.evaluation",
+        "app.inference",
+        "datasets",
+        "models",
+        "configs",
+    ),
     "app.tuning": (
         "app.tuning",
         "app.training",
@@ -50,6 +58,8 @@ HEAVY = (
     "av",
     "albumentations",
     "optuna",
+    "onnx",
+    "onnxruntime",
 )
 
 

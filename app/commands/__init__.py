@@ -5,6 +5,7 @@ from cliptide.app.commands import (
     compare,
     demo,
     evaluate,
+    export,
     predict,
     report,
     train,
@@ -21,5 +22,6 @@ COMMANDS = {
     "report": report.COMMAND,
     "predict": predict.COMMAND,
     "watch": watch.COMMAND,
+    "export": export.COMMAND,
     "check": check.COMMAND,
 }

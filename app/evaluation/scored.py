@@ -7,6 +7,7 @@ from cliptide.app.evaluation.clip_facts import BASELINES, ClipFacts, written_num
 from cliptide.app.evaluation.predictions import VideoPrediction, written_scores
 from cliptide.app.inference.network import NetworkRecognizer
 from cliptide.app.inference.probing import Probe
+from cliptide.app.inference.recognise import ActionRecognizer
 from cliptide.app.inference.scoring import VideoScores
 from cliptide.app.inference.terminal import track
 from cliptide.configs.tasks import DEFAULT_THRESHOLD
@@ -89,7 +90,7 @@ def _facts(recognizer: NetworkRecognizer, record: SampleRecord, result: VideoSco
 
 
 def answer_text(
-    recognizer: NetworkRecognizer, scores: Sequence[float], *, halves: bool = False
+    recognizer: ActionRecognizer, scores: Sequence[float], *, halves: bool = False
 ) -> str:
     """What scores stand for, as predictions.csv writes it.
 

@@ -155,7 +155,7 @@ class Encoder(nn.Module, ABC):
         self, frames: Tensor, state: EncoderState | None
     ) -> tuple[EncodedFrames, EncoderState]:
         """Encode one frame of each of B streams: (B, 3, H, W) uint8 and the state so far."""
-        ones = torch.ones(len(frames), dtype=torch.int64, device=frames.device)
+        ones = torch.ones(frames.shape[0], dtype=torch.int64, device=frames.device)
         return self.advance(frames, ones, state)
 
 

@@ -134,7 +134,7 @@ class TemporalShift(nn.Module):
         before = shifts.before.get(self)
         if before is None:
             # Before the first frame there is nothing.
-            before = given.new_zeros(len(shifts.lengths), *given.shape[1:])
+            before = given.new_zeros(shifts.lengths.shape[0], *given.shape[1:])
         previous, shifts.shown[self] = previous_frames(given, shifts.lengths, before)
         parts = [previous, maps[:, at + count :]]
         if self.both:

@@ -70,7 +70,7 @@ class Temporal(nn.Module, ABC):
         """
         if not self.can_step:
             raise ConfigError(CANNOT_STEP)
-        ones = torch.ones(len(feature), dtype=torch.int64, device=feature.device)
+        ones = torch.ones(feature.shape[0], dtype=torch.int64, device=feature.device)
         outputs, state = self.advance(feature[:, None], ones, state)
         return outputs[:, 0], state
 
@@ -110,7 +110,7 @@ def all_real(num_steps: int, lengths: Tensor) -> bool:
 def last_real(steps: Tensor, lengths: Tensor, before: Tensor) -> Tensor:
     """Of steps (B, T, ...) each clip's last real one (B, ...), or `before` where it has none."""
     lengths = lengths.to(steps.device)
-    last = steps[torch.arange(len(steps), device=steps.device), (lengths - 1).clamp(min=0)]
+    last = steps[torch.arange(steps.shape[0], device=steps.device), (lengths - 1).clamp(min=0)]
     return torch.where(lengths.view(-1, *[1] * (last.ndim - 1)) > 0, last, before)
 
 

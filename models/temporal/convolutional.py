@@ -27,10 +27,12 @@ from cliptide.models.grid import GRID, grid_of_averages
 from cliptide.models.temporal.base import (
     Temporal,
     all_real,
+    last_real,
     precise,
     real_steps,
     without_padding,
 )
+from cliptide.models.temporal.unrolled import each_step
 
 
 class ConvLSTMCell(nn.Module):
@@ -133,7 +135,7 @@ class ConvRecurrentTemporal(Temporal):
         """See `Temporal.initial_state`: of each layer (h,) or (h, c), each (B, hidden, h, w)."""
         # Half precision would lose what a long sequence adds in small parts.
         dtype = precise(feature.dtype)
-        zeros = feature.new_zeros(len(feature), self.dim, *feature.shape[2:], dtype=dtype)
+        zeros = feature.new_zeros(feature.shape[0], self.dim, *feature.shape[2:], dtype=dtype)
         return tuple(cell.initial_state(zeros) for cell in self.cells)  # type: ignore[operator]
 
     def advance(self, features: Tensor, lengths: Tensor, state: Any) -> tuple[Tensor, Any]:
@@ -153,6 +155,10 @@ def _run(
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Maps (B, T, C, h, w) -> every h (B, T, hidden, h, w), and the state behind each clip."""
     given = cell.of_input(torch.flatten(maps, 0, 1))  # type: ignore[operator]
+    if torch.compiler.is_compiling():
+        states = each_step(cell, given.unflatten(0, maps.shape[:2]), state)
+        pairs = zip(states, state, strict=True)
+        return states[0], tuple(last_real(part, lengths, before) for part, before in pairs)
     hidden, padded = [], not all_real(maps.shape[1], lengths)
     real = real_steps(maps.shape[1], lengths, maps.device)[..., None, None, None]
     for number, of_frame in enumerate(given.unflatten(0, maps.shape[:2]).unbind(1)):

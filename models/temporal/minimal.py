@@ -61,7 +61,7 @@ class MinimalTemporal(Temporal):
         """See `Temporal.initial_state`: one (B, hidden) for each direction."""
         # Half precision would lose what a long sequence adds in small parts.
         dtype = precise(feature.dtype)
-        zeros = feature.new_zeros(len(feature), self.hidden, dtype=dtype)
+        zeros = feature.new_zeros(feature.shape[0], self.hidden, dtype=dtype)
         return (zeros,) * len(self.gates)
 
     def advance(self, features: Tensor, lengths: Tensor, state: Any) -> tuple[Tensor, Any]:

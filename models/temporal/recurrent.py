@@ -13,21 +13,57 @@ Elman RNN (1990) here as `rnn`; LSTM: Hochreiter & Schmidhuber (1997), with the 
 Gers et al. (2000); GRU: Cho et al. (2014).
 """
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.functional import dropout as drop
+from torch.nn.functional import linear
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from cliptide.models.temporal.base import Temporal, all_real
+from cliptide.models.temporal.base import (
+    Temporal,
+    all_real,
+    from_the_end,
+    last_real,
+    without_padding,
+)
+from cliptide.models.temporal.unrolled import State, each_step
 
 CELLS: dict[str, type[nn.RNN] | type[nn.LSTM] | type[nn.GRU]] = {
     "rnn": nn.RNN,
     "lstm": nn.LSTM,
     "gru": nn.GRU,
 }
+
+
+KINDS = ("weight", "bias")
+
+
+def _rnn_step(of_state: Sequence[Tensor], given: Tensor, state: State) -> State:
+    return (torch.tanh(given + linear(state[0], *of_state)),)
+
+
+def _lstm_step(of_state: Sequence[Tensor], given: Tensor, state: State) -> State:
+    let_in, keep, new, show = (given + linear(state[0], *of_state)).chunk(4, dim=1)
+    c = torch.sigmoid(keep) * state[1] + torch.sigmoid(let_in) * torch.tanh(new)
+    return torch.sigmoid(show) * torch.tanh(c), c
+
+
+def _gru_step(of_state: Sequence[Tensor], given: Tensor, state: State) -> State:
+    (h,) = state
+    of_gates, of_new = torch.split(given, [2 * h.shape[1], h.shape[1]], dim=1)
+    gates, kept = torch.split(linear(h, *of_state), [2 * h.shape[1], h.shape[1]], dim=1)
+    reset, update = torch.sigmoid(of_gates + gates).chunk(2, dim=1)
+    new = torch.tanh(of_new + reset * kept)
+    return (new + update * (h - new),)
+
+
+# One step, of what the input's matrix product has given (B, gates * hidden).
+STEPS = {"rnn": _rnn_step, "lstm": _lstm_step, "gru": _gru_step}
 
 
 class RecurrentTemporal(Temporal):
@@ -67,7 +103,7 @@ class RecurrentTemporal(Temporal):
         recurrent_dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        self.recurrent_dropout = recurrent_dropout
+        self.cell, self.recurrent_dropout = cell, recurrent_dropout
         self.rnn = CELLS[cell](
             input_dim,
             hidden,
@@ -96,7 +132,7 @@ class RecurrentTemporal(Temporal):
         """See `Temporal.initial_state`."""
         directions = 2 if self.rnn.bidirectional else 1
         count = self.rnn.num_layers * directions
-        zeros = feature.new_zeros(count, len(feature), self.rnn.hidden_size)
+        zeros = feature.new_zeros(count, feature.shape[0], self.rnn.hidden_size)
         return (zeros, torch.zeros_like(zeros)) if isinstance(self.rnn, nn.LSTM) else zeros
 
     def advance(self, features: Tensor, lengths: Tensor, state: Any) -> tuple[Tensor, Any]:
@@ -105,7 +141,7 @@ class RecurrentTemporal(Temporal):
         if all_real(steps, lengths):
             return self._run(features, lengths, state, weights)
         if torch.compiler.is_compiling():
-            return self._packed(features, lengths, state, weights)
+            return self._in_a_graph(features, lengths, state)
         # Where clips end: each once. On a GPU one packed call is faster than several.
         ends = sorted({*lengths.tolist(), steps} - {0})
         if self.rnn.bidirectional or features.device.type != "cpu":
@@ -124,6 +160,30 @@ class RecurrentTemporal(Temporal):
             parts.append(part)
             start = end
         return torch.cat(parts, dim=1), state
+
+    def _in_a_graph(self, features: Tensor, lengths: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """The layers from plain operations, for a graph that holds for any T and any lengths."""
+        # h, and of an LSTM c: (layers * directions, B, hidden) each.
+        before = state if isinstance(state, tuple) else (state,)
+        directions = ("", "_reverse") if self.rnn.bidirectional else ("",)
+        steps = without_padding(features, lengths)
+        ends: list[list[Tensor]] = []
+        for layer in range(self.rnn.num_layers):
+            outputs = []
+            for direction in directions:
+                start = tuple(part[len(ends)] for part in before)
+                of_input, of_state = (
+                    [getattr(self.rnn, f"{kind}_{side}_l{layer}{direction}") for kind in KINDS]
+                    for side in ("ih", "hh")
+                )
+                given = linear(from_the_end(steps, lengths) if direction else steps, *of_input)
+                states = each_step(partial(STEPS[self.cell], of_state), given, start)
+                pairs = zip(states, start, strict=True)
+                ends.append([last_real(part, lengths, begun) for part, begun in pairs])
+                outputs.append(from_the_end(states[0], lengths) if direction else states[0])
+            steps = without_padding(torch.cat(outputs, dim=2), lengths)
+        after = tuple(torch.stack(parts) for parts in zip(*ends, strict=True))
+        return steps, after if isinstance(state, tuple) else after[0]
 
     def _packed(
         self, features: Tensor, lengths: Tensor, state: Any, weights: dict[str, Tensor]

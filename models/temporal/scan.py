@@ -20,6 +20,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from cliptide.models.temporal.unrolled import State, each_step
+
 SHORT = 16  # so few steps are taken one by one
 
 
@@ -34,6 +36,14 @@ def linear_scan(a: Tensor, b: Tensor, start: Tensor) -> Tensor:
     Returns:
         (B, T, H), every h.
     """
+    if torch.compiler.is_compiling():
+        size = a.shape[2]
+        given = torch.cat([a, b], dim=2)
+
+        def step(now: Tensor, state: State) -> State:
+            return (now[:, :size] * state[0] + now[:, size:],)
+
+        return each_step(step, given, (start,))[0]
     out: Tensor = _LinearScan.apply(a, b, start)
     return out
 

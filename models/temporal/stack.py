@@ -95,5 +95,7 @@ class StackedTemporal(Temporal):
         """Steps (B, T, D) with a share of the values at zero, in training."""
         if not self.variational:
             return dropout(steps, self.dropout, self.training)
-        kept = dropout(steps.new_ones(len(steps), 1, steps.shape[2]), self.dropout, self.training)
+        kept = dropout(
+            steps.new_ones(steps.shape[0], 1, steps.shape[2]), self.dropout, self.training
+        )
         return steps * kept

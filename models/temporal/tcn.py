@@ -75,7 +75,7 @@ class ConvolutionalTemporal(Temporal):
     def initial_state(self, feature: Tensor) -> Any:
         """See `Temporal.initial_state`: of each convolution its last inputs (B, past, hidden)."""
         return tuple(
-            feature.new_zeros(len(feature), convolution.past, self.dim)
+            feature.new_zeros(feature.shape[0], convolution.past, self.dim)
             for convolution in self._convolutions()
         )
 

@@ -1,0 +1,1 @@
+"""`cliptide export`: a trained network as files that other programs run."""

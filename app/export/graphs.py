@@ -1,0 +1,196 @@
+"""What is exported of a network: up to four graphs, and what goes into and comes out of each.
+
+    encoder   frames (batch, 3, height, width)                  -> features
+    step      features (batch, ...), begin (batch,), state      -> logits, new state
+    window    features (batch, time, ...), lengths (batch,)     -> logits
+    clip      clips (batch, time, 3, height, width), lengths    -> logits
+
+A network that looks at frames still to come has no `step`. An encoder that does has no `encoder`
+and no `window` either; one that looks at frames before has a state, and `begin`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from cliptide.models.recognizer import Recognizer
+from cliptide.models.stepping import FrameEncoder, Stepper
+
+# Of an example; not 1, which tracing takes for a constant.
+EXAMPLE_BATCH, EXAMPLE_TIME = 3, 4
+MOST_DOUBLINGS = 4  # of a size, until maps have more than one pixel
+# Names of the new state: those of the state behind this.
+NEXT = "next_"
+
+Axes = tuple[str | None, ...]
+
+
+@dataclass(frozen=True)
+class Port:
+    """An input or output of a graph.
+
+    Attributes:
+        name: Its name in the exported file.
+        axes: Of each axis the name under which its size may differ; None where it is fixed.
+    """
+
+    name: str
+    axes: Axes
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A graph to be exported.
+
+    Attributes:
+        name: `encoder`, `step`, `window` or `clip`.
+        module: What computes it.
+        inputs: In the order of the module's arguments; the state last.
+        outputs: In the order of the module's results; the new state last.
+        num_states: So many of the last inputs and outputs are the state.
+        example: Arguments to trace it with.
+    """
+
+    name: str
+    module: nn.Module
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    num_states: int
+    example: tuple[Tensor, ...]
+
+
+class OverClips(nn.Module):
+    """A network over whole clips, of frames or of what its encoder made of them.
+
+    Args:
+        network: In evaluation mode.
+        encoded: Whether it is given encoded frames.
+    """
+
+    def __init__(self, network: Recognizer, *, encoded: bool) -> None:
+        super().__init__()
+        self.network, self.encoded = network, encoded
+
+    def forward(self, clips: Tensor, lengths: Tensor) -> tuple[Tensor]:
+        """See `Recognizer.forward`."""
+        return (self.network(clips, lengths, encoded=self.encoded),)
+
+
+def graphs_of(
+    network: Recognizer, *, size: tuple[int, int], traced_size: tuple[int, int] | None = None
+) -> list[Graph]:
+    """The graphs that a network can be exported as.
+
+    Args:
+        network: In evaluation mode, on the CPU.
+        size: (height, width) of its frames.
+        traced_size: Of the examples of graphs in which it is open; see `size_to_trace`.
+    """
+    open_size = traced_size or size
+    batch, time = EXAMPLE_BATCH, EXAMPLE_TIME
+    logits, lengths = Port("logits", ("batch", None)), Port("lengths", ("batch",))
+    begin, beginning = Port("begin", ("batch",)), torch.ones(batch, dtype=torch.bool)
+    counts = torch.tensor([time, *[time - 1] * (batch - 1)])
+    clips = torch.randint(0, 256, (batch, time, 3, *open_size), dtype=torch.uint8)
+    maps = network.temporal.takes == "maps"
+    of_feature: Axes = (None, "map_height", "map_width") if maps else (None,)
+    graphs = []
+    if network.encoder.can_step:
+        encoder = FrameEncoder(network, size=size)
+        state = encoder.initial(batch)
+        # A state has the size of the frames that it came from.
+        sides: Axes = (None, None) if state else ("height", "width")
+        frames = clips[:, 0, :, : size[0], : size[1]] if state else clips[:, 0]
+        carried = [Port(name, ("batch", None, None, None)) for name in encoder.state_names]
+        graphs.append(
+            _graph(
+                "encoder",
+                encoder,
+                [Port("frames", ("batch", None, *sides)), *([begin] if state else [])],
+                Port("features", ("batch", *of_feature)),
+                carried,
+                (frames.contiguous(), *([beginning] if state else []), *state),
+            )
+        )
+        with torch.no_grad():
+            feature = encoder(*graphs[0].example)[0]
+        if network.can_step:
+            stepper = Stepper(network, size=size if encoder.state_names else open_size)
+            state = stepper.initial(batch)
+            on_maps: Axes = ("batch", None, "map_height", "map_width")
+            carried = [
+                Port(name, on_maps if part.ndim == 4 else ("batch", *[None] * (part.ndim - 1)))
+                for name, part in zip(stepper.state_names, state, strict=True)
+            ]
+            graphs.append(
+                _graph(
+                    "step",
+                    stepper,
+                    [Port("features", ("batch", *of_feature)), begin],
+                    logits,
+                    carried,
+                    (feature, beginning, *state),
+                )
+            )
+        graphs.append(
+            _graph(
+                "window",
+                OverClips(network, encoded=True),
+                [Port("features", ("batch", "time", *of_feature)), lengths],
+                logits,
+                [],
+                (feature[:, None].repeat(1, time, *[1] * (feature.ndim - 1)), counts),
+            )
+        )
+    graphs.append(
+        _graph(
+            "clip",
+            OverClips(network, encoded=False),
+            [Port("clips", ("batch", "time", None, "height", "width")), lengths],
+            logits,
+            [],
+            (clips, counts),
+        )
+    )
+    return graphs
+
+
+def size_to_trace(network: Recognizer, size: tuple[int, int]) -> tuple[int, int]:
+    """A size whose feature maps are larger than 1 x 1, which tracing would take for constants.
+
+    Args:
+        network: In evaluation mode, on the CPU.
+        size: (height, width) of its frames; it stays so where no other can be taken.
+    """
+    wanted = size
+    for _ in range(MOST_DOUBLINGS):
+        black = torch.zeros(1, 3, *wanted, dtype=torch.uint8)
+        try:
+            with torch.no_grad():
+                maps = network.encoder(black, torch.ones(1, dtype=torch.int64)).maps
+        except (RuntimeError, AssertionError, ValueError):  # a network built for one size
+            return size
+        if min(maps.shape[2:]) > 1:
+            return wanted
+        wanted = (2 * wanted[0], 2 * wanted[1])
+    return size
+
+
+def _graph(
+    name: str,
+    module: nn.Module,
+    inputs: Sequence[Port],
+    output: Port,
+    state: Sequence[Port],
+    example: tuple[Tensor, ...],
+) -> Graph:
+    return Graph(
+        name,
+        module.eval(),
+        (*inputs, *state),
+        (output, *(Port(NEXT + port.name, port.axes) for port in state)),
+        len(state),
+        example,
+    )
