@@ -33,6 +33,7 @@ MAY_IMPORT = {
         "models",
         "configs",
     ),
+    "app.serving": ("app.serving", "app.inference", "datasets", "models", "configs"),
     "app": ("app", "datasets", "models", "configs"),
 }
 SOURCES = [
@@ -50,6 +51,8 @@ HEAVY = (
     "av",
     "albumentations",
     "optuna",
+    "fastapi",
+    "uvicorn",
 )
 
 

@@ -1,6 +1,16 @@
 """Every command: what it takes, and what it runs, which is imported only then."""
 
-from cliptide.app.commands import check, compare, demo, evaluate, predict, report, train, tune
+from cliptide.app.commands import (
+    check,
+    compare,
+    demo,
+    evaluate,
+    predict,
+    report,
+    serve,
+    train,
+    tune,
+)
 
 COMMANDS = {
     "demo": demo.COMMAND,
@@ -10,5 +20,6 @@ COMMANDS = {
     "compare": compare.COMMAND,
     "report": report.COMMAND,
     "predict": predict.COMMAND,
+    "serve": serve.COMMAND,
     "check": check.COMMAND,
 }
