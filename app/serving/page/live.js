@@ -10,7 +10,6 @@ import {Strip} from "./strip.js";
 
 const TOLD_EVERY_MS = 3000;  // to screen readers, at most
 const MEDIAN_OF = 20;
-const GATE = 0.5;
 
 const median = values => [...values].sort((a, b) => a - b)[values.length >> 1];
 
@@ -36,6 +35,7 @@ export class LiveTab {
       this.last);
     this.modelChanged();
     const reason = whyNone();
+    this.startButton.disabled = Boolean(reason);
     if (reason) this.say(reason);
   }
 
@@ -136,26 +136,28 @@ export class LiveTab {
   }
 
   take(message) {
-    const now = performance.now(), {time_s: time, scores, values} = message;
-    const given = values ?? scores ?? {};
+    const now = performance.now(), {time_s: time} = message, given = this.numbersOf(message);
     this.latencies = [...this.latencies, now - this.from - 1000 * time].slice(-MEDIAN_OF);
     this.answers = [...this.answers.filter(one => now - one < 3000), now];
     this.bars.update(given);
-    const ranked = Object.entries(given).sort((a, b) => b[1] - a[1]);
-    const label = message.label ?? ranked[0]?.[0] ?? "";
-    let chips = [[label, percent(message.score ?? ranked[0]?.[1] ?? 0)]];
+    let chips;
     if (this.isRegression) {
       const [name, value] = Object.entries(given)[0];
       chips = Object.entries(given).map(([one, v]) => [one, number(v)]);
       this.strip.addNumber(time, name, value);
     } else {
-      const several = message.labels ?? (this.currentModel().task === "multi" ? ranked.filter(one => one[1] >= GATE).map(one => one[0]) : null);
-      if (several) chips = several.map(one => [one, percent(given[one])]);
-      this.strip.addLabel(time, several ? several[0] ?? null : label);
+      const labels = message.labels ?? [message.label];
+      chips = labels.map(label => [label, percent(given[label])]);
+      this.strip.addLabel(time, labels[0] ?? null);
     }
     this.now.replaceChildren(...chips.map(([name, value]) =>
       make("span", {class: "chip " + this.colours.classOf(name)}, make("i"), make("b", {}, name), make("span", {class: "value"}, value))));
     this.tell(message, chips);
+  }
+
+  // A regression of one number tells it without its name.
+  numbersOf({scores, value}) {
+    return scores ?? (typeof value === "number" ? {[this.currentModel().labels[0]]: value} : value);
   }
 
   tell(message, chips) {

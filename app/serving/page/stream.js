@@ -35,7 +35,7 @@ export class Stream {
       this.unsent += 1;
       return false;
     }
-    this.socket.send(JSON.stringify({time_s: timeS}));
+    this.socket.send(JSON.stringify({time_s: Number(timeS.toFixed(3))}));
     this.socket.send(jpeg);
     return true;
   }
