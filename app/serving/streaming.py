@@ -20,7 +20,7 @@ from cliptide.app.inference.rules import picture_fit
 from cliptide.app.inference.stream import StreamScorer
 from cliptide.app.serving.context import Serving
 from cliptide.app.serving.errors import ApiError
-from cliptide.app.serving.keys import WRONG_KEY, is_right, key_of
+from cliptide.app.serving.keys import WRONG_KEY, is_right, keys_of
 from cliptide.app.serving.pictures import check_jpeg, fitted_jpeg
 from cliptide.app.serving.served import ServedModel
 
@@ -85,7 +85,7 @@ class StreamHub:
             raise ApiError(
                 403, "wrong_origin", f"The page of {origin[:100]} may not use this server."
             )
-        given = socket.query_params.get("key") or key_of(socket.headers)
+        given = [*socket.query_params.getlist("key"), *keys_of(socket.headers)]
         if not is_right(given, self._serving.key):
             raise ApiError(401, "wrong_key", f"{WRONG_KEY} Or add ?key=KEY.")
         if self._is_stopping:
