@@ -36,6 +36,25 @@ class Serving:
     allowed_urls: tuple[str, ...] = ()
     is_ready: bool = field(default=False)
 
+    async def start(self) -> None:
+        """Start the workers, and run each model once: the first time takes longer.
+
+        Raises:
+            CliptideError: The workers cannot be started.
+        """
+        await self.pool.start()
+        for model in self.models.values():
+            model.batcher.start()
+            await model.warm_up()
+        self.is_ready = True
+
+    async def close(self) -> None:
+        """End all that was started; what is still in work is left."""
+        self.is_ready = False
+        for model in self.models.values():
+            await model.batcher.close()
+        await self.pool.close()
+
     def model(self, name: str | None) -> ServedModel:
         """The model of a name; the first where there is none.
 

@@ -1,7 +1,5 @@
 """The application: routes, and what stands around them."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Any
 
@@ -33,31 +31,15 @@ def create_app(serving: Serving, hub: StreamHub) -> FastAPI:
     """The application of a server.
 
     Args:
-        serving: The server's parts; its workers are started and ended with the application.
+        serving: The server's parts; whoever has them starts and ends them.
         hub: The streams.
     """
-
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        try:
-            await serving.pool.start()
-            for model in serving.models.values():
-                model.batcher.start()
-            serving.is_ready = True
-            yield
-        finally:
-            serving.is_ready = False
-            for model in serving.models.values():
-                await model.batcher.close()
-            await serving.pool.close()
-
     app = FastAPI(
         title="cliptide",
         version=version("cliptide"),
         description=_ABOUT,
         docs_url=None,  # FastAPI's own pages load from elsewhere
         redoc_url=None,
-        lifespan=lifespan,
     )
     add_error_handlers(app)
 

@@ -107,7 +107,7 @@ async def fetch(url: str, video: VideoFile, *, allowed: Sequence[str], limits: L
         is_left.set()
         await asyncio.wait([done])
         raise
-    except (OSError, HTTPException) as error:
+    except (OSError, HTTPException, UnicodeError) as error:
         cause = getattr(error, "strerror", None) or type(error).__name__
         raise _failed(place, f"cannot be fetched ({cause})") from error
 

@@ -1,7 +1,7 @@
 """The API key: who may ask. Compared in constant time, never written anywhere."""
 
 import hmac
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
@@ -28,17 +28,21 @@ def check_key(key: str | None) -> None:
         raise InputError("The API key is empty or has spaces or letters beyond ASCII. Change it.")
 
 
-def is_right(given: str | None, key: str | None) -> bool:
-    """Whether a request may be served."""
+def is_right(given: Sequence[str], key: str | None) -> bool:
+    """Whether a request may be served: it carries the key, and no other beside it."""
     if key is None:
         return True
-    return hmac.compare_digest((given or "").encode("utf-8", "replace"), key.encode())
+    right = [hmac.compare_digest(one.encode("utf-8", "replace"), key.encode()) for one in given]
+    return bool(right) and all(right)
 
 
-def key_of(headers: Mapping[str, str]) -> str | None:
-    """The key that a request's headers carry."""
-    kind, _, bearer = headers.get("authorization", "").partition(" ")
-    return bearer.strip() if kind.lower() == "bearer" else headers.get("x-api-key")
+def keys_of(headers: Mapping[str, str]) -> list[str]:
+    """The keys that a request's headers carry; one of another kind than `Bearer` is never right."""
+    found = [headers["x-api-key"]] if "x-api-key" in headers else []
+    if "authorization" in headers:
+        kind, _, bearer = headers["authorization"].partition(" ")
+        found.append(bearer.strip() if kind.lower() == "bearer" else "")
+    return found
 
 
 class KeyRequired:
@@ -57,7 +61,7 @@ class KeyRequired:
         path = scope.get("path", "")
         is_open = path in OPEN_PATHS or path.startswith(OPEN_FOLDER)
         # Streams look for themselves: a browser learns nothing of why a handshake was refused.
-        if scope["type"] != "http" or is_open or is_right(key_of(Headers(scope=scope)), self._key):
+        if scope["type"] != "http" or is_open or is_right(keys_of(Headers(scope=scope)), self._key):
             await self._app(scope, receive, send)
             return
         headers = {"WWW-Authenticate": "Bearer"}

@@ -37,14 +37,14 @@ def page_routes() -> APIRouter:
     """The page and its files."""
     router = APIRouter(include_in_schema=False)
 
-    @router.get("/")
+    @router.api_route("/", methods=["GET", "HEAD"])
     async def page() -> Response:
         file = FOLDER / "index.html"
         content = file.read_text("utf-8") if file.is_file() else _FALLBACK
         headers = {"Content-Security-Policy": _STRICT, "Permissions-Policy": _CAMERA}
         return HTMLResponse(content, headers=headers | {"Cache-Control": "no-cache"})
 
-    @router.get("/static/{name}")
+    @router.api_route("/static/{name}", methods=["GET", "HEAD"])
     async def static(name: str, request: Request) -> Response:
         file = FOLDER / name
         if not _FILE.fullmatch(name) or not file.is_file():

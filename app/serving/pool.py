@@ -77,7 +77,8 @@ class Worker:
             if file is not None:
                 send_handle(self._connection, file, self._process.pid)
             while not is_done:
-                if not self._connection.poll(max(0.0, deadline - time.monotonic())):
+                left_s = deadline - time.monotonic()
+                if left_s <= 0 or not self._connection.poll(left_s):
                     on_death("time")
                     raise _refusal(
                         "too_slow",
@@ -204,7 +205,10 @@ class DecoderPool:
         """
         async with self._lent(time_s) as worker:
             answers = worker.answers(job, file=file, time_s=time_s, on_death=self._on_death)
-            done = asyncio.get_running_loop().run_in_executor(self._threads, use, answers)
+            loop = asyncio.get_running_loop()
+            # A process that hangs in the middle of an answer would hold its thread for ever.
+            last_resort = loop.call_later(START_LIMIT_S + time_s, worker.kill)
+            done = loop.run_in_executor(self._threads, use, answers)
             try:
                 return await asyncio.shield(done)
             except asyncio.CancelledError:
@@ -214,6 +218,8 @@ class DecoderPool:
                 await asyncio.wait([done])
                 done.exception()
                 raise
+            finally:
+                last_resort.cancel()
 
     @contextlib.asynccontextmanager
     async def _lent(self, most_wait_s: float) -> AsyncIterator[Worker]:

@@ -28,7 +28,8 @@ def predict_routes(serving: Serving) -> APIRouter:
 
     @router.post(
         "/v1/predict",
-        responses=documented(400, 401, 408, 413, 415, 422, 429, 503) | {200: _success(serving)},
+        responses=documented(400, 401, 404, 408, 413, 415, 422, 429, 503)
+        | {200: _success(serving)},
         openapi_extra={"requestBody": _body(serving)},
         summary="Recognise what happens in a video",
     )

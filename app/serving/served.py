@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from cliptide.app.inference.loading import load
 from cliptide.app.inference.recognise import ActionRecognizer
 from cliptide.app.inference.rules import picture_fit, sampling_rule
 from cliptide.app.inference.segments import segment_rule
+from cliptide.app.inference.stream import StreamScorer
 from cliptide.app.serving.batching import Batcher
 from cliptide.app.serving.decoding import ClipsJob, FramesJob
 from cliptide.app.serving.limits import Limits
@@ -37,6 +40,12 @@ class ServedModel:
         info = self.recognizer.info
         self._rule, self._fit = sampling_rule(info), picture_fit(info)
         self.segment_rule = segment_rule(info)
+
+    async def warm_up(self) -> None:
+        """Run it on one black frame, both ways."""
+        frame = np.zeros((*self.recognizer.info.size, 3), np.uint8)
+        await self.batcher.score([frame[None]])
+        await self.batcher.run(StreamScorer(self.recognizer.engine).push, frame)
 
     def clips_job(self, video: str, path: str | None, limits: Limits) -> ClipsJob:
         """How to read the clips of a video for it."""

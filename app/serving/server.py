@@ -27,7 +27,7 @@ from cliptide.app.serving.pool import DecoderPool
 from cliptide.app.serving.served import load_models
 from cliptide.app.serving.streaming import StreamHub
 from cliptide.app.serving.transport import access
-from cliptide.configs.errors import CliptideError, ConfigError, InputError
+from cliptide.configs.errors import ConfigError, InputError
 from cliptide.datasets.processes import usable_cores
 
 FIRST_HEAD_WITHIN_S = 20.0
@@ -121,7 +121,7 @@ async def _serve(
         ws="websockets-sansio",
         ws_max_size=MOST_MESSAGE_BYTES,
         ws_per_message_deflate=False,  # JPEGs are compressed, and bombs are not
-        lifespan="on",
+        lifespan="off",
         log_config=None,
         access_log=False,  # it would write the query, where a key may stand
         server_header=False,
@@ -129,10 +129,11 @@ async def _serve(
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=max(1, round(options.grace_s)),
     )
-    server = _Server(config, serving, hub, listening)
-    await server.serve(sockets=[listening])
-    if not server.started:
-        raise CliptideError("The server did not start; the lines above say why.")
+    try:
+        await serving.start()
+        await _Server(config, serving, hub, listening).serve(sockets=[listening])
+    finally:
+        await serving.close()
 
 
 class _Server(uvicorn.Server):

@@ -15,11 +15,12 @@ from urllib.parse import urlsplit
 from fastapi import APIRouter, WebSocket
 from starlette.websockets import WebSocketDisconnect, WebSocketState
 
+from cliptide.app.inference.engine import Frames
 from cliptide.app.inference.rules import picture_fit
 from cliptide.app.inference.stream import StreamScorer
 from cliptide.app.serving.context import Serving
 from cliptide.app.serving.errors import ApiError
-from cliptide.app.serving.keys import WRONG_KEY, is_right, key_of
+from cliptide.app.serving.keys import WRONG_KEY, is_right, keys_of
 from cliptide.app.serving.pictures import check_jpeg, fitted_jpeg
 from cliptide.app.serving.served import ServedModel
 
@@ -84,7 +85,7 @@ class StreamHub:
             raise ApiError(
                 403, "wrong_origin", f"The page of {origin[:100]} may not use this server."
             )
-        given = socket.query_params.get("key") or key_of(socket.headers)
+        given = [*socket.query_params.getlist("key"), *keys_of(socket.headers)]
         if not is_right(given, self._serving.key):
             raise ApiError(401, "wrong_key", f"{WRONG_KEY} Or add ?key=KEY.")
         if self._is_stopping:
@@ -228,7 +229,8 @@ class Stream:
             (time_s, data), self._waiting = self._waiting, None
             is_anew = time_s - before_s > self._info.context_s
             before_s = time_s
-            scores = await self._model.batcher.run(self._push, data, is_anew)
+            frame = await asyncio.to_thread(fitted_jpeg, data, size=self._info.size, fit=self._fit)
+            scores = await self._model.batcher.run(self._push, frame, is_anew)
             self._taken += 1
             self._serving.metrics.stream_frames.labels("taken").inc()
             await self._socket.send_json(
@@ -241,9 +243,8 @@ class Stream:
                 }
             )
 
-    def _push(self, data: bytes, is_anew: bool) -> list[float]:
+    def _push(self, frame: Frames, is_anew: bool) -> list[float]:
         """In the model's thread: what was seen before a long gap is forgotten."""
-        frame = fitted_jpeg(data, size=self._info.size, fit=self._fit)
         if is_anew:
             self._scorer.restart()
         numbers: list[float] = self._scorer.push(frame).tolist()

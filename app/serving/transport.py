@@ -92,6 +92,9 @@ class Observed:
 
         try:
             await self._app(scope, receive, sending)
+        except Exception:
+            status = 500
+            raise
         finally:
             seconds = time.perf_counter() - began_s
             route = getattr(scope.get("route"), "path", "other")
