@@ -15,7 +15,7 @@ export class Bars {
   row(label) {
     if (!this.rows.has(label)) {
       const fill = make("i", {style: {width: "0"}}), value = make("span", {class: "value"}, "–");
-      const item = make("li", {class: this.colours.classOf(label)}, make("span", {class: "label-name", title: label}, label), make("span", {class: "meter"}, fill), value);
+      const item = make("li", {class: this.colours.classOf(label)}, make("span", {class: "label-name", title: label}, make("i", {class: "swatch"}), label), make("span", {class: "meter"}, fill), value);
       this.rows.set(label, {fill, value, item});
     }
     return this.rows.get(label);

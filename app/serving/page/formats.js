@@ -9,7 +9,10 @@ export function clock(seconds, digits = 1) {
 }
 
 export function lasting(seconds) {
-  return seconds < 60 ? `${Number(seconds.toFixed(1))} s` : seconds < 3600 ? `${Number((seconds / 60).toFixed(1))} min` : `${Number((seconds / 3600).toFixed(1))} h`;
+  if (seconds < 59.95) return `${Number(seconds.toFixed(1))} s`;
+  const whole = Math.round(seconds), [hours, minutes] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60];
+  const parts = hours ? [[hours, "h"], [minutes, "min"]] : [[minutes, "min"], [whole % 60, "s"]];
+  return parts.filter(([count]) => count).map(([count, unit]) => `${count} ${unit}`).join(" ");
 }
 
 // 99.6 % is not certain, and 0.2 % is not impossible: neither is rounded to the end of the scale.

@@ -13,7 +13,7 @@ const MOST_IN_SUMMARY = 8;
 export function inWords(answer) {
   const {segments, isRegression} = answer;
   if (isRegression) return `${counted(answer.curves.size, "number")} along ${lasting(answer.duration)}`;
-  if (!segments.length) return `Nothing that the model knows for certain in ${lasting(answer.duration)}`;
+  if (!segments.length) return `Nothing certain in ${lasting(answer.duration)}`;
   return `${counted(segments.length, "segment")} of ${counted(answer.seconds.size, "label")} in ${lasting(answer.duration)}`;
 }
 
@@ -41,8 +41,8 @@ function summary(answer, colours) {
     make("ul", {class: "shares"}, ...seconds.slice(0, MOST_IN_SUMMARY).map(([label, lasts]) =>
       make("li", {class: colours.classOf(label)}, make("b", {}, label), make("span", {class: "quiet"}, lasting(lasts)),
         make("span", {class: "meter"}, make("i", {style: {width: `${Math.min(100, 100 * lasts / answer.duration)}%`}}))))),
-    nothing > 0.01 * answer.duration && make("p", {class: "quiet"}, `Nothing certain in the other ${lasting(nothing)}.`),
-    rest > 0 && make("p", {class: "quiet"}, `and ${counted(rest, "more label")} below`));
+    rest > 0 && make("p", {class: "quiet"}, `and ${counted(rest, "more label")} below`),
+    nothing > 0.01 * answer.duration && make("p", {class: "quiet"}, `Nothing certain in the other ${lasting(nothing)}.`));
 }
 
 export class Result {

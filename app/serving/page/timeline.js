@@ -7,6 +7,7 @@ import {Pointing} from "./pointing.js";
 import {Ruler} from "./ruler.js";
 import {moveBetween} from "./steering.js";
 
+const LEAST_SEEN_S = 15;
 const MOST_LANES = 60;  // of a model of 400 labels; the rest never come near occurring
 
 export class Timeline {
@@ -20,9 +21,9 @@ export class Timeline {
     this.grid = make("div", {class: "grid"});
     this.scroll = make("div", {class: "scroll-x"}, this.grid);
     this.more = button("", () => this.showAll(!this.all), {class: "plain"});
-    this.zooms = make("div", {class: "row zooms", role: "group", "aria-label": "Zoom of the timeline"},
-      button("−", () => this.setZoom(this.zoom / 2), {"aria-label": "Zoom out"}),
-      button("+", () => this.setZoom(this.zoom * 2), {"aria-label": "Zoom in"}));
+    this.out = button("−", () => this.setZoom(this.zoom / 2), {"aria-label": "Zoom out", disabled: true});
+    this.in = button("+", () => this.setZoom(this.zoom * 2), {"aria-label": "Zoom in"});
+    this.zooms = make("div", {class: "row zooms", role: "group", "aria-label": "Zoom of the timeline"}, this.out, this.in);
     this.element = make("section", {class: "timeline", "aria-labelledby": "timeline-title"},
       make("div", {class: "head"}, make("h2", {id: "timeline-title"}, "Timeline"), this.legend = make("div"), this.zooms),
       this.scroll,
@@ -95,7 +96,10 @@ export class Timeline {
   }
 
   setZoom(zoom) {
-    this.zoom = Math.min(Math.max(1, zoom), Math.max(2, 2 ** Math.ceil(Math.log2(this.answer.duration / 15))));
+    const most = Math.max(2, 2 ** Math.ceil(Math.log2(this.answer.duration / LEAST_SEEN_S)));
+    this.zoom = Math.min(Math.max(1, zoom), most);
+    this.out.disabled = this.zoom === 1;
+    this.in.disabled = this.zoom === most;
     this.grid.style.setProperty("--zoom", this.zoom);
     this.ruler.fit();
     this.keepInSight(true);

@@ -3,6 +3,8 @@ import {ApiError, predict, withKey} from "./api.js";
 import {announce, find, show} from "./elements.js";
 import {percent, size} from "./formats.js";
 
+const MOST_WAIT_S = 30;
+
 const wait = (ms, signal) => new Promise((resolve, reject) => {
   const timer = setTimeout(resolve, ms);
   signal.addEventListener("abort", () => { clearTimeout(timer); reject(signal.reason); }, {once: true});
@@ -23,13 +25,14 @@ export class Upload {
   async run() {
     const {signal} = this.aborting;
     try {
-      for (;;) {
+      for (let tries = 0; ; tries++) {
         try {
           return await withKey(() => this.once(signal));
         } catch (error) {
           const passing = error instanceof ApiError && (error.status === 429 || error.status === 503) && error.retryS !== null;
           if (!passing) throw error;
-          await this.countDown(error, signal);
+          // Each time longer, at most half a minute: a large file is sent anew every time.
+          await this.countDown(Math.max(error.retryS, Math.min(MOST_WAIT_S, 2 ** tries)), signal);
         }
       }
     } finally {
@@ -63,8 +66,8 @@ export class Upload {
     this.ticking = setInterval(tell, 1000);
   }
 
-  async countDown(error, signal) {
-    const until = performance.now() + 1000 * error.retryS;
+  async countDown(seconds, signal) {
+    const until = performance.now() + 1000 * seconds;
     this.say("The server is busy", "");
     this.progress.removeAttribute("value");
     show(this.atOnce, true);
@@ -72,7 +75,7 @@ export class Upload {
     const left = () => Math.ceil((until - performance.now()) / 1000);
     const tick = async () => {
       for (; left() > 0 && !signal.aborted; await wait(Math.min(1000, until - performance.now()), signal)) {
-        this.more.textContent = `Trying again by itself in ${left()} s. ${error.message}`;
+        this.more.textContent = `Trying again by itself in ${left()} s.`;
       }
     };
     await Promise.race([tick(), now]);

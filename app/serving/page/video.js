@@ -78,7 +78,10 @@ export class VideoTab {
 
   refuse(message, file = null) {
     this.turn(this.result ? "result" : "empty");
-    this.trouble(message, [file && button("Try again", () => this.look(file)), button("Choose another", () => find("drop").click())].filter(Boolean));
+    const again = [file && button("Try again", () => this.look(file)), button("Choose another", () => find("drop").click())].filter(Boolean);
+    this.trouble(message, again);
+    // What had the focus is gone with the progress.
+    again[0].focus();
   }
 
   async look(file) {
