@@ -1,4 +1,5 @@
-// Talking to the server: what it says of itself, and an upload with its progress.
+// Talking to the server: what it says of itself, and an upload with its progress. Addresses are
+// relative, so that the page also works below a path of a proxy.
 import {askForKey, currentKey} from "./key.js";
 
 export class ApiError extends Error {
@@ -36,7 +37,7 @@ export async function withKey(doIt) {
 }
 
 export const getModels = () => withKey(async () => {
-  const response = await fetch("/v1/models", {headers: {Accept: "application/json", ...authorization()}})
+  const response = await fetch("v1/models", {headers: {Accept: "application/json", ...authorization()}})
     .catch(() => { throw new ApiError(NOT_REACHED); });
   const text = await response.text();
   if (!response.ok) throw errorOf(response.status, text, name => response.headers.get(name));
@@ -59,7 +60,7 @@ export function predict(file, model, {signal, onProgress, onSent}) {
     };
     request.onerror = () => reject(new ApiError("The connection broke off."));
     request.onabort = () => reject(signal.reason);
-    request.open("POST", "/v1/predict");
+    request.open("POST", "v1/predict");
     request.setRequestHeader("Accept", "application/json");
     for (const [name, value] of Object.entries(authorization())) request.setRequestHeader(name, value);
     signal.addEventListener("abort", () => request.abort(), {once: true});

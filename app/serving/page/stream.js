@@ -6,7 +6,7 @@ const MOST_WAITING_BYTES = 256 * 1024;
 export class Stream {
   // onEnd is told once, with words if it was not asked for.
   constructor(model, {onReady, onScores, onEnd}) {
-    const address = new URL("/v1/stream", location.href);
+    const address = new URL("v1/stream", document.baseURI);
     address.protocol = location.protocol === "https:" ? "wss:" : "ws:";
     address.searchParams.set("model", model.name);
     if (currentKey()) address.searchParams.set("key", currentKey());
