@@ -93,7 +93,7 @@ def memory_bytes(pid: int) -> int:
         task = Path(f"/proc/{pid}")
         lines = (task / "smaps_rollup").read_text().splitlines()
         own = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
-        children = (task / f"task/{pid}/children").read_text().split()
+        children = " ".join(file.read_text() for file in task.glob("task/*/children")).split()
     except (OSError, StopIteration):  # ended meanwhile, or no Linux
         return 0
     return own + sum(memory_bytes(int(child)) for child in children)

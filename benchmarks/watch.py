@@ -90,10 +90,8 @@ def measure_speed() -> None:
             late = ratio_of(scorer, engine, frames)
             figures[name] = {"early": early, "late": late}
             for when, (encoder, whole, ratio) in figures[name].items():
-                print(
-                    f"{name}, {when}: encoder {encoder:.2f} ms, a frame {whole:.2f} ms, {ratio:.3f}",
-                    flush=True,
-                )
+                times = f"encoder {encoder:.2f} ms, a frame {whole:.2f} ms"
+                print(f"{name}, {when}: {times}, {ratio:.3f} times", flush=True)
     write(RESULTS / "watch_speed.json", figures)
 
 

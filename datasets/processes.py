@@ -3,7 +3,10 @@
 import multiprocessing
 import multiprocessing.connection
 import os
+import signal
+import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 
@@ -55,3 +58,29 @@ def start_worker_server() -> None:
 
         worker_context(augmenting=False)
         forkserver.ensure_running()
+
+
+def limit_memory(memory_mb: int) -> None:
+    """Let this worker take so much memory, MiB, on top of what it has. Linux alone enforces it."""
+    if sys.platform != "linux":
+        return
+    import resource
+
+    fields = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    used = int(fields["VmData"].split()[0]) * 1024
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    limit = used + memory_mb * 2**20
+    if hard != resource.RLIM_INFINITY:
+        limit = min(limit, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+
+
+def how_it_ended(exit_code: int | None) -> str:
+    """What the exit code of a process says, in words."""
+    if exit_code is None or exit_code >= 0:
+        return f"exit code {exit_code}"
+    try:
+        name = signal.Signals(-exit_code).name
+    except ValueError:
+        name = f"signal {-exit_code}"
+    return f"{name}; perhaps the system is short of memory" if name == "SIGKILL" else name

@@ -41,6 +41,7 @@ MAY_IMPORT = {
         "models",
         "configs",
     ),
+    "app.serving": ("app.serving", "app.inference", "datasets", "models", "configs"),
     "app": ("app", "datasets", "models", "configs"),
 }
 SOURCES = [
@@ -60,6 +61,8 @@ HEAVY = (
     "optuna",
     "onnx",
     "onnxruntime",
+    "fastapi",
+    "uvicorn",
 )
 
 

@@ -24,6 +24,7 @@ FOLDERS = sorted(SETUPTOOLS["package-dir"].values())
         ("cliptide.configs", "phrases.yaml"),
         ("cliptide.app.evaluation.report", "page.html.jinja"),
         ("cliptide.app.evaluation.report", "compare.html.jinja"),
+        ("cliptide.app.serving.page", "icon.svg"),
         ("cliptide.app.tuning", "study.html.jinja"),
         ("cliptide.models", "py.typed"),
     ],

@@ -8,6 +8,7 @@ from cliptide.app.commands import (
     export,
     predict,
     report,
+    serve,
     train,
     tune,
     watch,
@@ -23,5 +24,6 @@ COMMANDS = {
     "predict": predict.COMMAND,
     "watch": watch.COMMAND,
     "export": export.COMMAND,
+    "serve": serve.COMMAND,
     "check": check.COMMAND,
 }

@@ -50,6 +50,11 @@ class ActionRecognizer:
         """What the model answers: `single`, `multi` or `regression`."""
         return self.info.task
 
+    @property
+    def clips_of_video(self) -> int:
+        """Clips that are taken of each video where nobody says how many: as in training."""
+        return int(self.info.run.get("eval", {}).get("clips", EvalConfig().clips))
+
     def labels_for(
         self, scores: Sequence[float], *, thresholds: Sequence[float] = ()
     ) -> tuple[str, ...]:
@@ -86,8 +91,7 @@ class ActionRecognizer:
         Raises:
             ConfigError: `clips` or `workers` is too small.
         """
-        if clips is None:
-            clips = int(self.info.run.get("eval", {}).get("clips", EvalConfig().clips))
+        clips = self.clips_of_video if clips is None else clips
         EvalConfig(clips=clips)
         DataConfig(workers=workers)
         names = [os.fspath(source) for source in sources]
@@ -110,16 +114,21 @@ class ActionRecognizer:
         self, videos: Sequence[tuple[str, Views | str]]
     ) -> Iterator[Prediction | FailedVideo]:
         clips = [clip for _, views in videos if isinstance(views, Views) for clip in views.clips]
-        rows = iter(self._raw_scores(self.engine.score_clips(clips)) if clips else ())
+        rows = iter(self.engine.score_clips(clips) if clips else ())
         for name, views in videos:
             if isinstance(views, str):
                 yield FailedVideo(name, views)
             else:
-                of_video: NDArray[np.float64] = np.stack(list(islice(rows, len(views.clips))))
-                mean = scaled(of_video.mean(axis=0), self.info.temperature or 1.0)
-                yield self.answer(
-                    name, mean, duration_s=views.duration_s, frames_used=views.frames_used
-                )
+                yield self.answer_clips(name, np.stack(list(islice(rows, len(views.clips)))), views)
+
+    def answer_clips(self, name: str, outputs: Floats, views: Views) -> Prediction:
+        """What the engine's outputs (V, K) for the clips of one video say.
+
+        Raises:
+            CliptideError: They are no numbers: the network is broken, not a video.
+        """
+        mean = scaled(self._raw_scores(outputs).mean(axis=0), self.info.temperature or 1.0)
+        return self.answer(name, mean, duration_s=views.duration_s, frames_used=views.frames_used)
 
     def _raw_scores(self, outputs: Floats) -> NDArray[np.float64]:
         """Scores (B, K) before calibration.

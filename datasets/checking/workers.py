@@ -10,17 +10,15 @@ import contextlib
 import multiprocessing
 import multiprocessing.connection
 import signal
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from cliptide.configs.errors import CliptideError
-from cliptide.datasets.processes import end_with_parent
+from cliptide.datasets.processes import end_with_parent, how_it_ended, limit_memory
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -169,26 +167,16 @@ class _Worker(Generic[Item, Result]):
         code = self._process.exitcode
         if not self._is_ready:
             raise CliptideError(
-                f"A process to read files in ended as it started ({_ending(code)}). "
+                f"A process to read files in ended as it started ({how_it_ended(code)}). "
                 "Run cliptide check from a file or shell, not from an unguarded script."
             )
-        return Failure(f"the decoder's process died on it ({_ending(code)})")
+        return Failure(f"the decoder's process died on it ({how_it_ended(code)})")
 
     def end(self) -> None:
         """End the process, whatever it is at."""
         self._process.kill()
         self._process.join(5.0)
         self.connection.close()
-
-
-def _ending(code: int | None) -> str:
-    if code is None or code >= 0:
-        return f"exit code {code}"
-    try:
-        name = signal.Signals(-code).name
-    except ValueError:
-        name = f"signal {-code}"
-    return f"{name}; perhaps the system is short of memory" if name == "SIGKILL" else name
 
 
 def _context(preload: str) -> Any:
@@ -210,7 +198,7 @@ def _work(connection: Connection, function: Callable[[Any], Any], memory_mb: int
     """What a worker does all its life."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one who ends the workers
     end_with_parent()
-    _limit_memory(memory_mb)
+    limit_memory(memory_mb)
     connection.send(_READY)
     while True:
         try:
@@ -227,17 +215,3 @@ def _work(connection: Connection, function: Callable[[Any], Any], memory_mb: int
         except Exception as error:
             answer = Failure(f"reading it failed: {type(error).__name__}: {error}")
         connection.send(answer)
-
-
-def _limit_memory(memory_mb: int) -> None:
-    if sys.platform != "linux":
-        return
-    import resource
-
-    fields = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    used = int(fields["VmData"].split()[0]) * 1024
-    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    limit = used + memory_mb * 2**20
-    if hard != resource.RLIM_INFINITY:
-        limit = min(limit, hard)
-    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))

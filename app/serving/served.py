@@ -1,0 +1,132 @@
+"""The models that a server has, by name."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cliptide.app.inference.loading import load
+from cliptide.app.inference.recognise import ActionRecognizer
+from cliptide.app.inference.rules import picture_fit, sampling_rule
+from cliptide.app.inference.segments import segment_rule
+from cliptide.app.inference.stream import StreamScorer
+from cliptide.app.serving.batching import Batcher
+from cliptide.app.serving.decoding import ClipsJob, FramesJob
+from cliptide.app.serving.limits import Limits
+from cliptide.configs.errors import InputError
+
+_NAME = re.compile(r"[A-Za-z0-9][\w.-]*", re.ASCII)
+
+
+@dataclass
+class ServedModel:
+    """A model at work for many.
+
+    Attributes:
+        name: What requests call it.
+        recognizer: The model.
+        batcher: Runs it.
+    """
+
+    name: str
+    recognizer: ActionRecognizer
+    batcher: Batcher
+
+    def __post_init__(self) -> None:
+        # What its file asks for and this release does not have is told now, not to a client.
+        info = self.recognizer.info
+        self._rule, self._fit = sampling_rule(info), picture_fit(info)
+        self.segment_rule = segment_rule(info)
+
+    async def warm_up(self) -> None:
+        """Run it on one black frame, both ways."""
+        frame = np.zeros((*self.recognizer.info.size, 3), np.uint8)
+        await self.batcher.score([frame[None]])
+        await self.batcher.run(StreamScorer(self.recognizer.engine).push, frame)
+
+    def clips_job(self, video: str, path: str | None, limits: Limits) -> ClipsJob:
+        """How to read the clips of a video for it."""
+        return ClipsJob(
+            name=video,
+            path=path,
+            size=self.recognizer.info.size,
+            fit=self._fit,
+            most_pixels=limits.pixels,
+            most_s=limits.duration_s,
+            rule=self._rule,
+            num_views=self.recognizer.clips_of_video,
+        )
+
+    def frames_job(self, video: str, path: str | None, limits: Limits) -> FramesJob:
+        """How to go through a whole video for it."""
+        info = self.recognizer.info
+        return FramesJob(
+            name=video,
+            path=path,
+            size=info.size,
+            fit=self._fit,
+            most_pixels=limits.pixels,
+            most_s=limits.duration_s,
+            rate_fps=info.rate_fps,
+        )
+
+    def to_json(self, *, default: bool) -> dict[str, Any]:
+        """What clients are told of it."""
+        info = self.recognizer.info
+        facts: dict[str, Any] = {
+            "name": self.name,
+            "task": info.task,
+            "labels": list(info.class_names),
+            "size": list(info.size),
+            "rate_fps": info.rate_fps,
+            "context_s": info.context_s,
+            "can_stream": True,
+            "default": default,
+        }
+        network = getattr(self.recognizer, "network", None)  # exported models have none
+        if network is not None:
+            facts["parameters"] = sum(values.numel() for values in network.parameters())
+        return facts
+
+
+def named_paths(words: Sequence[str]) -> dict[str, str]:
+    """Names and files of `PATH` or `NAME=PATH`; `runs/x/model.safetensors` is called `x`.
+
+    Raises:
+        InputError: A name is twice there, or cannot be one.
+    """
+    found: dict[str, str] = {}
+    for word in words:
+        name, given, path = word.partition("=")
+        if not given or not _NAME.fullmatch(name):
+            path = word
+            file = Path(word).resolve()
+            name = file.stem if file.stem != "model" else file.parent.name
+            name = re.sub(r"[^\w.-]+", "-", name, flags=re.ASCII).strip("-.") or "model"
+        if name in found:
+            raise InputError(f"Two models are called {name!r}. Give one another name: other={path}")
+        found[name] = path
+    return found
+
+
+def load_models(
+    words: Sequence[str], *, device: str, on_batch: Callable[[str, int], None]
+) -> dict[str, ServedModel]:
+    """Load what a command line names, in its order.
+
+    Raises:
+        InputError: A file is no model, or two have one name.
+    """
+    models = {}
+    for name, path in named_paths(words).items():
+        recognizer = load(path, device=device)
+
+        def told(count: int, name: str = name) -> None:
+            on_batch(name, count)
+
+        batcher = Batcher(recognizer.engine, on_batch=told)
+        models[name] = ServedModel(name, recognizer, batcher)
+    return models
