@@ -15,9 +15,10 @@ from engines import SIZE, BrightnessEngine
 from video_files import numbered_frames, write_video
 
 from cliptide.app.inference.recognise import ActionRecognizer
+from cliptide.app.inference.watching import Watcher
 from cliptide.configs.errors import InputError, VideoError
 from cliptide.datasets import live
-from cliptide.datasets.live import FrameFitter, LiveSource, is_live, without_password
+from cliptide.datasets.live import Arrival, FrameFitter, LiveSource, is_live, without_password
 from cliptide.datasets.reading import frames_at_rate
 from cliptide.datasets.video import open_video
 
@@ -312,3 +313,15 @@ def test_labels_hold_with_hysteresis_and_changes_are_told(tmp_path, recognizer):
     assert changes[0][1] == ("a",)
     assert changes[-1][1] == ("c",) and changes[-1][0] == pytest.approx(2.6, abs=0.5)
     assert len(changes) <= 5
+
+
+def test_after_a_break_no_label_is_held_from_before(recognizer):
+    watcher = Watcher(recognizer.engine, nothing_below=0.9)
+    held = []
+    # The darkest is surely a; the other is too, but not enough to begin it.
+    for level, begins in ((0, True), (60, False), (60, True)):
+        watcher._scorer.restart()  # what was seen counts for nothing here
+        picture = np.full((*SIZE, 3), level, np.uint8)
+        update = watcher.push(Arrival(0.0, 0.0, picture, begins=begins, dropped=0))
+        held.append((update.labels, update.changed))
+    assert held == [(("a",), True), (("a",), False), ((), True)]
