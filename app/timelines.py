@@ -222,7 +222,7 @@ def _write_beside(timeline: Timeline, *, srt: Path | None, video: Path | None, p
 
 def _write_all(results: Sequence[Result], outputs: TimelineOutputs) -> None:
     if outputs.csv is not None:
-        with outputs.csv.open("w", newline="", encoding="utf-8") as file:
+        with outputs.csv.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
             writer = csv.writer(file)
             timelines = [result for result in results if isinstance(result, Timeline)]
             if timelines:

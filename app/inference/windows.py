@@ -26,6 +26,7 @@ WINDOWS_IN_CONTEXT = 8
 WINDOWS_IN_CONTEXT_ENCODED_ANEW = 4
 FRAMES_AT_ONCE = 16
 WINDOWS_AT_ONCE = 32
+WINDOWS_AT_ONCE_ENCODED_ANEW = 8  # a whole clip each, as for `predict`
 
 Item = TypeVar("Item")
 
@@ -66,9 +67,11 @@ def scored_windows(engine: Engine, frames: Iterable[TimedFrame]) -> Iterator[Poi
         CliptideError: The network gives no numbers.
     """
     context = context_frames(engine)
-    count = WINDOWS_IN_CONTEXT if engine.can_encode else WINDOWS_IN_CONTEXT_ENCODED_ANEW
+    count, at_once = WINDOWS_IN_CONTEXT, WINDOWS_AT_ONCE
+    if not engine.can_encode:
+        count, at_once = WINDOWS_IN_CONTEXT_ENCODED_ANEW, WINDOWS_AT_ONCE_ENCODED_ANEW
     windows = _windows(_steps(engine, frames), context=context, every=max(1, context // count))
-    for together in _batches(windows, WINDOWS_AT_ONCE):
+    for together in _batches(windows, at_once):
         outputs = _score(engine, [window.steps for window in together])
         if not np.isfinite(outputs).all():
             raise CliptideError(DIVERGED)
