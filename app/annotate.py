@@ -10,16 +10,23 @@ from typing import Any
 import av
 import numpy as np
 from av.audio.resampler import AudioResampler
+from av.error import FFmpegError, InvalidDataError
 
 from cliptide.app.caption import Captioner
 from cliptide.app.inference.timeline import Timeline
-from cliptide.configs.errors import CliptideError
+from cliptide.configs.errors import CliptideError, VideoError
 from cliptide.datasets.video import open_video
 
 CLOCK = 90_000  # ticks a second
+BT601 = 6  # of FFmpeg's AVColorSpace, as SMPTE 170M
 QUALITY = "20"  # x264's constant rate factor: hard to tell from the original
 # Sound that stands in an MP4 as it is; any other is encoded again.
 COPIED_SOUND = ("aac", "mp3", "ac3", "eac3", "opus", "alac", "flac")
+AAC_RATES = (
+    96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8_000,
+    7_350,
+)  # fmt: skip
+LEAST_GAP_S = 0.1  # of sound: less is a container's rounding
 # Fragments until it is whole, an ordinary file then: what a full disk cuts off can still be played.
 MOVFLAGS = "hybrid_fragmented"
 SECONDS_IN_FRAGMENT = 2.0
@@ -41,7 +48,7 @@ def write_annotated(
         on_progress: Told the time of each frame that was written, seconds.
 
     Raises:
-        VideoError: The video cannot be read.
+        VideoError: The video or its sound cannot be read to its end, or not be put into an MP4.
         CliptideError: The MP4 cannot be written to its end; what was written can be played.
     """
     written_s = 0.0
@@ -55,6 +62,11 @@ def write_annotated(
         kept = f"{out} holds the first {written_s:.0f} s and can be played"
         raise CliptideError(
             f"The disk is full or fails ({error.strerror}): {kept}. Make room, or write elsewhere."
+        ) from error
+    except FFmpegError as error:
+        raise VideoError(
+            f"{source} cannot be written as {out} beyond {written_s:.0f} s ({error.strerror}). "
+            "Re-encode it: ffmpeg -i IN -c:v libx264 -c:a aac OUT.mp4"
         ) from error
 
 
@@ -74,6 +86,8 @@ def _write(source: str | Path, timeline: Timeline, out: Path) -> Iterator[float]
             stream: Any = container.add_stream("libx264", rate=max(1, round(video.fps)))
             stream.width, stream.height, stream.pix_fmt = size[1], size[0], "yuv420p"
             stream.codec_context.time_base = Fraction(1, CLOCK)
+            # How RGB becomes YUV below; players would guess another way for large pictures.
+            stream.codec_context.colorspace = BT601
             # Without B-frames no picture waits for a later one, and the sound stays beside it.
             stream.options = {"crf": QUALITY, "preset": "veryfast", "bf": "0"}
             stream.gop_size = max(1, round(video.fps * SECONDS_IN_FRAGMENT))
@@ -140,17 +154,19 @@ class _Sound:
     def __init__(self, source: str | Path, out: Any) -> None:
         self._container = av.open(str(source))
         given: Any = self._container.streams.best("audio")
+        self._num_samples: int | None = None  # encoded so far, from the first picture on
         self._began_s = self._first_picture_s()
         self._resampler: AudioResampler | None = None
         self._out = out
         self._stream: Any
-        if given.codec_context.name in COPIED_SOUND:
+        # The name of the codec, not of what decodes it, such as `mp3float`.
+        if given.codec_context.codec.canonical_name in COPIED_SOUND:
             self._stream = out.add_stream_from_template(given)
         else:
-            self._stream = out.add_stream("aac", rate=given.rate or 48_000)
-            self._resampler = AudioResampler(
-                format="fltp", layout=given.layout.name or "stereo", rate=given.rate or 48_000
-            )
+            self._rate = given.rate if given.rate in AAC_RATES else 48_000
+            layout = "mono" if given.codec_context.channels == 1 else "stereo"
+            self._stream = out.add_stream("aac", rate=self._rate, layout=layout)
+            self._resampler = AudioResampler(format="fltp", layout=layout, rate=self._rate)
         self._packets = self._container.demux(given)
         self._next: Any = None
 
@@ -185,15 +201,32 @@ class _Sound:
             packet.stream = self._stream
             self._out.mux(packet)
             return
-        for frame in packet.decode():
-            frame.pts = None if frame.pts is None else frame.pts - shift
+        try:
+            decoded = packet.decode()
+        except InvalidDataError:
+            return  # damaged: a gap in the sound
+        for frame in decoded:
+            began_s = float(packet.pts * packet.time_base) - self._began_s
+            frame.pts = None
             for ready in self._resampler.resample(frame):
-                self._out.mux(self._stream.encode(ready))
+                self._encode(ready, began_s)
+
+    def _encode(self, frame: Any, began_s: float) -> None:
+        """Encode samples behind the others, or after a gap if there is one.
+
+        Time stamps of containers are coarser than samples, and encoders want them without a seam.
+        """
+        due = round(began_s * self._rate)
+        if self._num_samples is None or due - self._num_samples > LEAST_GAP_S * self._rate:
+            self._num_samples = due
+        frame.pts, frame.time_base = self._num_samples, Fraction(1, self._rate)
+        self._num_samples += frame.samples
+        self._out.mux(self._stream.encode(frame))
 
     def close(self) -> None:
         """Write what is held back."""
-        if self._resampler is not None:
+        if self._resampler is not None and self._num_samples is not None:
             for ready in self._resampler.resample(None):
-                self._out.mux(self._stream.encode(ready))
+                self._encode(ready, 0.0)
             self._out.mux(self._stream.encode(None))
         self._container.close()

@@ -67,7 +67,7 @@ class Captioner:
         self._height, self._width = size
         self._index = {name: index for index, name in enumerate(class_names)}
         self._line = max(14, min(48, self._height // 14))
-        self._strip = max(3, self._line // 5) if segments else 0
+        self._strip = min(self._height, max(3, self._line // 5)) if segments else 0
         self._duration_s = duration_s
         self._timeline = self._draw_timeline(segments)
         self._shown: tuple[tuple[str, int], ...] | None = None
@@ -87,9 +87,11 @@ class Captioner:
         shown = tuple((name, round(100 * score)) for name, score in labels[:room])
         if shown != self._shown:
             self._shown, self._caption = shown, self._draw(shown)
-        caption = self._caption
+        # A picture smaller than a line shows of it what there is room for.
+        end = self._height - self._strip
+        caption = self._caption[:end]
         if len(caption):
-            part = picture[self._height - self._strip - len(caption) :][: len(caption)]
+            part = picture[end - len(caption) : end]
             # Words and bars stand as they are, their ground lets the picture through.
             ground = (caption == GROUND).all(axis=2, keepdims=True)
             mixed = part * (1 - GROUND_SHARE) + caption * GROUND_SHARE

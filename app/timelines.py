@@ -19,7 +19,7 @@ from cliptide.app.inference.timeline_formats import clock, csv_columns, csv_rows
 from cliptide.app.outputs import STDOUT, require_different, require_writable, write_json
 from cliptide.app.results import percent
 from cliptide.app.sources import expand_sources
-from cliptide.configs.errors import ConfigError, InputError, VideoError
+from cliptide.configs.errors import CliptideError, ConfigError, InputError, VideoError
 from cliptide.datasets.video import open_video
 
 Result = Timeline | FailedVideo
@@ -81,20 +81,31 @@ def predict_timelines(
     recognizer = load(model, device=device)
     _require_task(recognizer, outputs)
     results: list[Result] = []
-    for number, video in enumerate(videos, start=1):
-        place = f" {number}/{len(videos)}" if len(videos) > 1 else ""
-        result = _look_along(recognizer, video, options=options, place=place)
-        results.append(result)
-        # Written as soon as it is known: a later video may take hours.
-        if isinstance(result, Timeline):
-            _write_beside(result, srt=files.srt(video), video=files.video(video), place=place)
+    failed: list[FailedVideo] = []
+    read: list[str] = []
+    try:
+        for number, video in enumerate(videos, start=1):
+            place = f" {number}/{len(videos)}" if len(videos) > 1 else ""
+            result = _look_along(recognizer, video, options=options, place=place)
+            results.append(result)
+            # Written as soon as it is known: a later video may take hours.
+            if isinstance(result, FailedVideo):
+                failed.append(result)
+                continue
+            read.append(video)
+            try:
+                _write_beside(result, srt=files.srt(video), video=files.video(video), place=place)
+            except VideoError as error:  # only the MP4 needs every frame, and the sound
+                failed.append(FailedVideo(video, str(error)))
+    except (KeyboardInterrupt, CliptideError):
+        _write_all(results, outputs)  # hours of work shall not go with the last video
+        raise
     _write_all(results, outputs)
     if outputs.json != STDOUT:
         _show(results)
-    for path in files.written(videos):
+    for path in files.written(read):
         if path.exists():
             log(f"Written: {path}")
-    failed = [result for result in results if isinstance(result, FailedVideo)]
     for failure in failed:
         warn(f"Not read: {failure.error}")
     if failed:
@@ -133,6 +144,9 @@ class _Files:
 
 def _require_outputs(outputs: TimelineOutputs, videos: Sequence[str], *, overwrite: bool) -> _Files:
     """Refuse now what would fail when all is computed."""
+    for flag, path in (("csv", outputs.csv), ("srt", outputs.srt), ("video", outputs.video)):
+        if path is not None and str(path) == STDOUT:
+            raise InputError(f"--{flag} - is no file. Give its name; --json - writes to stdout.")
     several = len(videos) > 1
     files = _Files(outputs, several, _names(videos))
     if several:
@@ -145,6 +159,10 @@ def _require_outputs(outputs: TimelineOutputs, videos: Sequence[str], *, overwri
                     )
                 folder.mkdir(parents=True, exist_ok=True)
     paths = files.written(videos)
+    if not several and outputs.video is not None and outputs.video.suffix.lower() != ".mp4":
+        raise InputError(
+            f"--video {outputs.video} would be an MP4 under another ending. Give a name in .mp4."
+        )
     require_different(paths)
     given = {Path(video).resolve() for video in videos}
     for path in paths:
@@ -209,7 +227,7 @@ def _write_beside(timeline: Timeline, *, srt: Path | None, video: Path | None, p
 
 def _write_all(results: Sequence[Result], outputs: TimelineOutputs) -> None:
     if outputs.csv is not None:
-        with outputs.csv.open("w", newline="", encoding="utf-8") as file:
+        with outputs.csv.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
             writer = csv.writer(file)
             timelines = [result for result in results if isinstance(result, Timeline)]
             if timelines:

@@ -5,6 +5,7 @@ import os
 import shlex
 import shutil
 import subprocess
+import sys
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -26,7 +27,8 @@ from cliptide.app.inference.terminal import format_seconds, log, result_console,
 from cliptide.app.inference.timeline_formats import clock
 from cliptide.app.inference.watching import Update
 from cliptide.app.results import percent
-from cliptide.configs.errors import ConfigError, InputError
+from cliptide.configs.errors import ConfigError, InputError, VideoError
+from cliptide.datasets.labels import SEPARATOR
 from cliptide.datasets.live import is_live, without_password
 
 SHOWN_CLASSES = 5
@@ -72,7 +74,9 @@ def watch_source(model: str, source: str, *, options: WatchOptions, device: str 
         InputError: Model, source or options are wrong.
         VideoError: The source cannot be read, or was lost for too long.
     """
-    if options.reconnect_s < 0 or (options.stop_after_s or 1) <= 0:
+    if not options.reconnect_s >= 0 or not (
+        options.stop_after_s is None or options.stop_after_s > 0
+    ):
         raise ConfigError("--reconnect_s and --stop_after_s are seconds. Give them above 0.")
     if not is_live(source) and not Path(source).is_file():
         raise InputError(
@@ -81,6 +85,11 @@ def watch_source(model: str, source: str, *, options: WatchOptions, device: str 
         )
     runner = ChangeRunner(options.on_change) if options.on_change else None
     recognizer = load(model, device=device)
+    if runner is not None and recognizer.task == "regression":
+        raise ConfigError(
+            "--on-change waits for another label, and the model predicts numbers. Leave it out; "
+            "--json gives the numbers of each frame."
+        )
     say_delay(recognizer)
     tally = Tally(source)
     try:
@@ -88,8 +97,11 @@ def watch_source(model: str, source: str, *, options: WatchOptions, device: str 
             for update in _updates(recognizer, source, options=options, say=view.say):
                 tally.add(update)
                 view.show(update)
-                if runner is not None and update.changed:
-                    runner.run(update)
+                if runner is not None:
+                    if update.changed:
+                        runner.run(update)
+                    else:
+                        runner.go_on()
     except KeyboardInterrupt:
         pass  # how a person ends it
     finally:
@@ -114,17 +126,24 @@ def say_delay(recognizer: ActionRecognizer) -> None:
 def _updates(
     recognizer: ActionRecognizer, source: str, *, options: WatchOptions, say: Any
 ) -> Iterator[Update]:
-    ends_s = time.monotonic() + (options.stop_after_s or float("inf"))
-    for update in recognizer.watch(
-        source,
-        realtime=options.realtime,
-        nothing_below=options.nothing_below,
-        reconnect_s=options.reconnect_s,
-        on_status=say,
-    ):
-        yield update
-        if time.monotonic() > ends_s:
-            return
+    reconnect_s, ends_s = options.reconnect_s, float("inf")
+    if options.stop_after_s is not None:
+        ends_s = time.monotonic() + options.stop_after_s
+        reconnect_s = min(reconnect_s, options.stop_after_s)
+    try:
+        for update in recognizer.watch(
+            source,
+            realtime=options.realtime,
+            nothing_below=options.nothing_below,
+            reconnect_s=reconnect_s,
+            on_status=say,
+        ):
+            yield update
+            if time.monotonic() > ends_s:
+                return
+    except VideoError:
+        if time.monotonic() < ends_s:  # else it is over anyway
+            raise
 
 
 class ChangeRunner:
@@ -139,7 +158,7 @@ class ChangeRunner:
 
     def __init__(self, command: str) -> None:
         try:
-            self._words = shlex.split(command)
+            self._words = shlex.split(command, posix=os.name != "nt")
         except ValueError as error:
             raise InputError(f"--on-change {command!r} cannot be split ({error}).") from error
         if not self._words or shutil.which(self._words[0]) is None:
@@ -167,15 +186,15 @@ class ChangeRunner:
             self._running = None
         if self._waiting is not None:
             update, self._waiting = self._waiting, None
-            single = update.task == "single"
-            score = update.scores.get(update.labels[0], 0.0) if update.labels else 0.0
+            scores = [f"{update.scores[label]:.4f}" for label in update.labels]
             self._running = subprocess.Popen(
                 self._words,
                 stdin=subprocess.DEVNULL,
+                stdout=sys.__stderr__,  # ours is for the updates, line by line
                 env=os.environ
                 | {
-                    "CLIPTIDE_LABEL": "|".join(update.labels),
-                    "CLIPTIDE_SCORE": f"{score if single else 0.0:.4f}",
+                    "CLIPTIDE_LABEL": SEPARATOR.join(update.labels),
+                    "CLIPTIDE_SCORE": SEPARATOR.join(scores) or "0.0000",
                     "CLIPTIDE_TIME_S": f"{update.time_s:.3f}",
                 },
             )
@@ -244,8 +263,9 @@ class _Lines:
             values = "\t".join(f"{value:.6g}" for value in update.values.values())
             print(f"{update.time_s:.3f}\t{values}", flush=True)
         elif update.changed or self._is_first:
-            scores = "|".join(f"{update.scores[label]:.4f}" for label in update.labels)
-            print(f"{update.time_s:.3f}\t{'|'.join(update.labels)}\t{scores}", flush=True)
+            scores = SEPARATOR.join(f"{update.scores[label]:.4f}" for label in update.labels)
+            labels = SEPARATOR.join(update.labels)
+            print(f"{update.time_s:.3f}\t{labels}\t{scores}", flush=True)
         self._is_first = False
 
     def say(self, text: str) -> None:

@@ -4,6 +4,9 @@ A thread of its own takes every frame that the source gives and keeps the newest
 the asked rate. Whoever is too slow to take them all gets the newest, and is told how many it
 missed; nothing queues up, so nothing lags behind more and more. A source that is lost is opened
 again, after longer and longer waits.
+
+A recording behind a URL, and live streams that come in pieces of seconds (HLS, DASH), are taken at
+their own speed: all of a piece is there at once, and the newest frame would be its last.
 """
 
 import math
@@ -16,7 +19,7 @@ from typing import Any, Protocol
 
 import av
 import numpy as np
-from av.error import FFmpegError
+from av.error import FFmpegError, InvalidDataError
 from av.video.frame import VideoFrame
 
 from cliptide.configs.errors import InputError, VideoError
@@ -31,6 +34,7 @@ FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 30.0
 LONGEST_GAP_S = 10.0
 # What a stream of these schemes ends with is a lost connection; a file behind http just ends.
 ENDLESS = ("rtsp", "rtsps", "rtmp", "rtmps", "rtp", "udp", "srt", "tcp")
+IN_PIECES = ("hls", "dash")  # FFmpeg's names
 _SCHEME = re.compile(r"^([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
 
 
@@ -138,6 +142,11 @@ class NetworkStream:
     Args:
         url: `rtsp://`, `http://`, `udp://` or another of FFmpeg's.
 
+    Attributes:
+        is_endless: Whether its end means that it is lost.
+        is_ahead: Whether frames are there before it is their time.
+        failure: Why it gives no more; empty where it ended.
+
     Raises:
         VideoError: It cannot be opened.
     """
@@ -145,7 +154,8 @@ class NetworkStream:
     def __init__(self, url: str) -> None:
         scheme = _SCHEME.match(url)
         self.is_endless = scheme is not None and scheme[1].lower() in ENDLESS
-        options = {"fflags": "nobuffer", "flags": "low_delay"}
+        # What was read to learn what it is: of a live stream old, of a recording its beginning.
+        options = {"fflags": "nobuffer"} if self.is_endless else {}
         if scheme is not None and scheme[1].lower() == "rtsp":
             options["rtsp_transport"] = "tcp"  # lost datagrams would be torn pictures
         try:
@@ -161,14 +171,22 @@ class NetworkStream:
             self._container.close()
             raise VideoError(f"{without_password(url)} has no picture. Give a stream of video.")
         self.is_endless = self.is_endless or self._container.duration is None
+        kinds = self._container.format.name.split(",")
+        self.is_ahead = not self.is_endless or any(kind in IN_PIECES for kind in kinds)
+        self.failure = ""
 
     def frames(self) -> Iterator[tuple[float | None, VideoFrame]]:
         """See `Device.frames`."""
         try:
-            for frame in self._container.decode(video=0):
-                yield frame.time, frame
-        except (FFmpegError, OSError):
-            return  # lost, as a camera is
+            for packet in self._container.demux(video=0):
+                try:
+                    decoded = packet.decode()
+                except InvalidDataError:
+                    continue  # one damaged picture is no lost stream
+                for frame in decoded:
+                    yield frame.time, frame
+        except (FFmpegError, OSError) as error:
+            self.failure = _cause(error)  # lost, as a camera is
 
     def close(self) -> None:
         """See `Device.close`."""
@@ -177,7 +195,7 @@ class NetworkStream:
 
 def without_password(url: str) -> str:
     """A URL as it may be shown."""
-    return re.sub(r"(?<=://)[^/@]*@", "", url)
+    return re.sub(r"(?<=://)[^/?#]*@", "", url)
 
 
 def _cause(error: Exception) -> str:
@@ -218,14 +236,24 @@ class LiveSource:
         self._dropped = 0
         self._capture: _Capture | None = None
         self._ended = False
+        self._lost_s: float | None = None  # since when, while no picture comes
+        self._wait_s = FIRST_WAIT_S
         self._connect()
 
     def _connect(self) -> None:
         device: Any = (
             Camera(int(self._source)) if self._source.isdecimal() else NetworkStream(self._source)
         )
-        self._capture = _Capture(device, self)
+        before, self._capture = self._capture, _Capture(device, self)
+        if before is not None:
+            # The stream's time goes on as the clock on the wall did.
+            self._capture.begin_at(before.last_s + time.monotonic() - before.heard_s)
         self._capture.start()
+
+    @property
+    def _name(self) -> str:
+        name = without_password(self._source)
+        return f"Camera {name}" if name.isdecimal() else name
 
     def arrivals(self) -> Iterator[Arrival]:
         """The newest due frame, again and again, until the source ends.
@@ -235,26 +263,49 @@ class LiveSource:
         """
         try:
             while True:
-                arrival = self._take(READ_TIMEOUT_S)
+                arrival = self._take()
                 if arrival is not None:
+                    if self._lost_s is not None:
+                        self._on_status(f"{self._name} is back")
+                    self._lost_s, self._wait_s = None, FIRST_WAIT_S
                     yield arrival
                 elif self._ended:
+                    self._require_whole()
                     return
                 else:
                     self._reconnect()
         finally:
             self.close()
 
-    def _take(self, timeout_s: float) -> Arrival | None:
-        """The newest frame; None when none came in time, or the source is gone."""
+    def _take(self) -> Arrival | None:
+        """The newest frame; None when the source is gone, or gives none for too long."""
         with self._changed:
             capture = self._capture
             assert capture is not None
-            self._changed.wait_for(lambda: self._slot or capture.is_over, timeout_s)
+            # Of the source, not of the due frames: at a low rate those are further apart.
+            while not self._slot and not capture.is_over:
+                left_s = capture.heard_s + READ_TIMEOUT_S - time.monotonic()
+                if left_s <= 0:
+                    break
+                self._changed.wait(left_s)
             arrival, self._slot = self._slot, None
             if arrival is None and capture.is_over and not capture.is_endless:
                 self._ended = True
             return arrival
+
+    def _require_whole(self) -> None:
+        """Raise where a recording did not just end."""
+        assert self._capture is not None
+        failure = self._capture.failure
+        if failure:
+            raise VideoError(
+                f"{self._name} broke off at {self._capture.last_s:.1f} s ({failure}). Try again, "
+                "or download the file and watch that."
+            )
+        if not self._capture.num_heard:
+            raise VideoError(
+                f"{self._name} has no picture that can be decoded. Give another stream of video."
+            )
 
     def put(self, capture: "_Capture", time_s: float, frame: VideoFrame, *, begins: bool) -> None:
         """Take a due frame from the thread that captures."""
@@ -274,33 +325,27 @@ class LiveSource:
             self._changed.notify_all()
 
     def _reconnect(self) -> None:
-        name = without_password(self._source)
-        what = f"Camera {name}" if name.isdecimal() else name
-        lost_s, wait_s = time.monotonic(), FIRST_WAIT_S
+        if self._lost_s is None:
+            self._lost_s = time.monotonic()
         assert self._capture is not None
-        shown_s = self._capture.last_s
         self._capture.close()
         while True:
-            left_s = self._reconnect_s - (time.monotonic() - lost_s)
+            left_s = self._reconnect_s - (time.monotonic() - self._lost_s)
             if left_s <= 0:
                 raise VideoError(
-                    f"{what} gave no picture any more and did not come back within "
+                    f"{self._name} gave no picture any more and did not come back within "
                     f"{self._reconnect_s:.0f} s. Check the cable or the network, or wait longer "
                     "with a larger --reconnect_s."
                 )
-            pause_s = min(wait_s, left_s)
-            self._on_status(f"{what} is lost; trying again in {pause_s:.0f} s")
+            pause_s = min(self._wait_s, left_s)
+            self._on_status(f"{self._name} is lost; trying again in {pause_s:.0f} s")
             time.sleep(pause_s)
-            wait_s = min(2 * wait_s, LONGEST_WAIT_S)
+            self._wait_s = min(2 * self._wait_s, LONGEST_WAIT_S)
             try:
                 self._connect()
             except (InputError, VideoError):
                 continue
-            assert self._capture is not None
-            # The stream's time goes on as the clock on the wall did.
-            self._capture.origin_s = shown_s + (time.monotonic() - lost_s)
-            self._on_status(f"{what} is back")
-            return
+            return  # whether it is back, its first picture tells
 
     def close(self) -> None:
         """Let go of the source."""
@@ -319,16 +364,28 @@ class _Capture:
     Attributes:
         is_over: Whether the device gives no more.
         is_endless: Whether that means that it is lost.
-        origin_s: Added to its times, which begin at 0.
         last_s: The time of the last frame.
+        heard_s: When that came, or is to be shown, seconds of `time.monotonic`.
+        num_heard: Frames so far.
     """
 
     def __init__(self, device: Any, owner: LiveSource) -> None:
         self._device, self._owner = device, owner
         self.is_over, self.is_endless = False, getattr(device, "is_endless", True)
-        self.origin_s = self.last_s = 0.0
+        self._is_ahead = getattr(device, "is_ahead", False)
+        self._origin_s = self.last_s = 0.0
+        self.heard_s, self.num_heard = time.monotonic(), 0
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="cliptide-capture", daemon=True)
+
+    @property
+    def failure(self) -> str:
+        """Why the device gives no more; empty where it ended."""
+        return getattr(self._device, "failure", "")
+
+    def begin_at(self, time_s: float) -> None:
+        """Set the time of the first frame; 0 otherwise."""
+        self._origin_s = self.last_s = time_s
 
     def start(self) -> None:
         """Begin to take frames."""
@@ -337,7 +394,8 @@ class _Capture:
     def _run(self) -> None:
         period_s, due_s, begins = self._owner.period_s, -math.inf, True
         first_s: float | None = None
-        shift_s, before_s, began_s = 0.0, 0.0, time.monotonic()
+        shift_s = before_s = before_now_s = 0.0
+        began_s = time.monotonic()
         try:
             for stamp_s, frame in self._device.frames():
                 if self._stopped.is_set():
@@ -349,10 +407,15 @@ class _Capture:
                     time_s = stamp_s - first_s + shift_s
                     if not -TOLERANCE_S <= time_s - before_s <= LONGEST_GAP_S:
                         # Its clock jumped: go on by the clock of this machine.
-                        shift_s += before_s + period_s - time_s
-                        time_s, begins = before_s + period_s, True
-                before_s = time_s
-                self.last_s = self.origin_s + time_s
+                        went_on_s = before_s + now_s - before_now_s
+                        shift_s += went_on_s - time_s
+                        time_s, begins = went_on_s, True
+                    before_s, before_now_s = time_s, now_s
+                early_s = max(0.0, time_s - now_s) if self._is_ahead else 0.0
+                self.heard_s, self.num_heard = began_s + now_s + early_s, self.num_heard + 1
+                if early_s > 0 and self._stopped.wait(early_s):
+                    return
+                self.last_s = self._origin_s + time_s
                 if time_s >= due_s - TOLERANCE_S:
                     due_s = (math.floor(time_s / period_s + TOLERANCE_S) + 1) * period_s
                     self._owner.put(self, self.last_s, frame, begins=begins)
@@ -363,6 +426,6 @@ class _Capture:
             self._device.close()
 
     def close(self) -> None:
-        # A device that hangs in a read cannot be waited for; its thread ends with the process.
+        """Stop; a device that hangs in a read ends with the process."""
         self._stopped.set()
         self._thread.join(timeout=0.5)

@@ -15,9 +15,10 @@ from engines import SIZE, BrightnessEngine
 from video_files import numbered_frames, write_video
 
 from cliptide.app.inference.recognise import ActionRecognizer
+from cliptide.app.inference.watching import Watcher
 from cliptide.configs.errors import InputError, VideoError
 from cliptide.datasets import live
-from cliptide.datasets.live import FrameFitter, LiveSource, is_live, without_password
+from cliptide.datasets.live import Arrival, FrameFitter, LiveSource, is_live, without_password
 from cliptide.datasets.reading import frames_at_rate
 from cliptide.datasets.video import open_video
 
@@ -110,8 +111,9 @@ def test_numbers_and_urls_are_live_and_files_are_not(source, expected):
     assert is_live(source) is expected
 
 
-def test_a_password_in_a_url_is_not_shown():
-    assert without_password("rtsp://me:secret@cam/1") == "rtsp://cam/1"
+@pytest.mark.parametrize("password", ["secret", "s@cr@t"])
+def test_a_password_in_a_url_is_not_shown(password):
+    assert without_password(f"rtsp://me:{password}@cam/1@2") == "rtsp://cam/1@2"
 
 
 def test_a_camera_that_is_not_there_is_said_with_what_to_give():
@@ -185,6 +187,94 @@ def test_a_stream_that_stays_away_ends_with_what_to_do(film):
             list(arrivals)
 
 
+@pytest.mark.usefixtures("quick")
+def test_a_rate_slower_than_the_patience_with_a_source_is_no_loss(film):
+    said = []
+    with Broadcast(film).running() as broadcast:
+        arrivals = source_of(broadcast.url, rate_fps=0.5, on_status=said.append).arrivals()
+        first, second = next(arrivals), next(arrivals)
+        arrivals.close()
+    assert second.time_s - first.time_s == pytest.approx(2.0, abs=0.2)
+    assert said == []
+
+
+class Mute:
+    """A device that opens, and then gives nothing."""
+
+    is_endless = True
+
+    def __init__(self, url):
+        pass
+
+    def frames(self):
+        return iter(())
+
+    def close(self):
+        pass
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_source_that_opens_again_but_gives_no_picture_is_not_back(monkeypatch):
+    monkeypatch.setattr(live, "NetworkStream", Mute)
+    said = []
+    with pytest.raises(VideoError, match="did not come back within 1 s"):
+        list(source_of("udp://x", reconnect_s=1.0, on_status=said.append).arrivals())
+    assert not any(text.endswith("is back") for text in said)
+    assert len(said) <= 5  # each wait twice as long as the one before
+
+
+# --- A recording behind a URL --------------------------------------------------------------------
+
+
+def serve(content, *, cut=0):
+    """Serve bytes as a file; all but the last `cut` of those that were promised."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content[: len(content) - cut])
+
+        def log_message(self, *args):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server
+
+
+@pytest.mark.parametrize(("suffix", "codec"), [("mkv", "libx264"), ("webm", "libvpx-vp9")])
+def test_a_recording_behind_a_url_is_taken_at_its_own_speed_and_none_dropped(
+    tmp_path, suffix, codec
+):
+    path = tmp_path / f"film.{suffix}"
+    write_video(path, numbered_frames(50, HEIGHT, WIDTH), fps=25, codec=codec)
+    server = serve(path.read_bytes())
+    try:
+        url = f"http://127.0.0.1:{server.server_address[1]}/film.{suffix}"
+        arrivals = list(source_of(url).arrivals())
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert [a.time_s for a in arrivals] == pytest.approx(np.arange(20) / 10, abs=0.021)
+    assert arrivals[-1].dropped == 0
+
+
+def test_a_recording_that_breaks_off_does_not_pass_for_its_end(tmp_path):
+    path = tmp_path / "film.mkv"
+    write_video(path, numbered_frames(50, HEIGHT, WIDTH), fps=25)
+    content = path.read_bytes()
+    server = serve(content, cut=len(content) // 2)
+    try:
+        url = f"http://127.0.0.1:{server.server_address[1]}/film.mkv"
+        with pytest.raises(VideoError, match=r"broke off at \d.*Try again"):
+            list(source_of(url).arrivals())
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
 # --- Files, and the recognizer -------------------------------------------------------------------
 
 
@@ -223,3 +313,15 @@ def test_labels_hold_with_hysteresis_and_changes_are_told(tmp_path, recognizer):
     assert changes[0][1] == ("a",)
     assert changes[-1][1] == ("c",) and changes[-1][0] == pytest.approx(2.6, abs=0.5)
     assert len(changes) <= 5
+
+
+def test_after_a_break_no_label_is_held_from_before(recognizer):
+    watcher = Watcher(recognizer.engine, nothing_below=0.9)
+    held = []
+    # The darkest is surely a; the other is too, but not enough to begin it.
+    for level, begins in ((0, True), (60, False), (60, True)):
+        watcher._scorer.restart()  # what was seen counts for nothing here
+        picture = np.full((*SIZE, 3), level, np.uint8)
+        update = watcher.push(Arrival(0.0, 0.0, picture, begins=begins, dropped=0))
+        held.append((update.labels, update.changed))
+    assert held == [(("a",), True), (("a",), False), ((), True)]

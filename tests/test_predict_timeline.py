@@ -17,6 +17,7 @@ from cliptide.app.caption import Captioner, colour_of
 from cliptide.app.inference.prediction import Segment
 from cliptide.app.inference.timeline import Timeline
 from cliptide.app.inference.timeline_formats import clock, to_srt
+from cliptide.configs.errors import VideoError
 from cliptide.datasets.synthetic import write_long_video
 from cliptide.datasets.video import open_video
 
@@ -81,6 +82,27 @@ def test_several_videos_get_a_file_each_in_a_folder_and_a_bad_one_costs_only_its
     assert sorted(path.name for path in (tmp_path / "srt").iterdir()) == ["a-2.srt", "a.srt"]
     answers = json.loads((tmp_path / "all.json").read_text())
     assert [set(answer) == {"video", "error"} for answer in answers] == [False, True, False]
+
+
+def test_an_mp4_that_cannot_be_made_costs_neither_the_figures_nor_the_other_videos(
+    cliptide, small_model, long_video, tmp_path, monkeypatch
+):
+    for name in ("a.mp4", "b.mp4"):
+        shutil.copy(long_video, tmp_path / name)
+
+    def write(source, timeline, out, *, on_progress):
+        if source.endswith("a.mp4"):
+            raise VideoError("a.mp4: frame 7 cannot be decoded")
+        out.touch()
+
+    monkeypatch.setattr("cliptide.app.timelines.write_annotated", write)
+    result = cliptide(
+        "predict", small_model, tmp_path / "a.mp4", tmp_path / "b.mp4",
+        "--json", tmp_path / "all.json", "--video", tmp_path / "seen",
+    )  # fmt: skip
+    assert result.code == 1 and "frame 7 cannot be decoded" in result.err.replace("\n", " ")
+    assert all("segments" in answer for answer in json.loads((tmp_path / "all.json").read_text()))
+    assert (tmp_path / "seen" / "b.mp4").is_file()
 
 
 @pytest.mark.parametrize(
@@ -164,27 +186,62 @@ def test_sound_is_kept_beside_the_picture(tmp_path):
         assert max(starts) - min(starts) < 0.03
 
 
-def test_sound_that_an_mp4_cannot_hold_is_encoded_anew(tmp_path):
-    source = tmp_path / "talk.mkv"
-    with av.open(str(source), "w") as out:
+def write_talk(path, *, codec, rate, layout="mono"):
+    """Two seconds of a tone beside pictures."""
+    with av.open(str(path), "w") as out:
         picture = out.add_stream("libx264", rate=10)
         picture.width, picture.height, picture.pix_fmt = 64, 48, "yuv420p"
-        sound = out.add_stream("pcm_s16le", rate=16_000, layout="mono")
+        sound = out.add_stream(codec, rate=rate, layout=layout)
         for frame in numbered_frames(20):
             out.mux(picture.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         out.mux(picture.encode(None))
-        for start in range(0, 32_000, 1600):
-            wave = (np.sin(np.arange(start, start + 1600) / 8) * 8000).astype(np.int16)[None]
+        for start in range(0, 2 * rate, rate // 10):
+            wave = (np.sin(np.arange(start, start + rate // 10) / 8) * 8000).astype(np.int16)[None]
             heard = av.AudioFrame.from_ndarray(wave, format="s16", layout="mono")
-            heard.sample_rate, heard.pts = 16_000, start
+            heard.sample_rate, heard.pts = rate, start
             out.mux(sound.encode(heard))
         out.mux(sound.encode(None))
-    written = tmp_path / "out.mp4"
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "rate", "kept"),
+    [
+        ("talk.mkv", "pcm_s16le", 16_000, "aac"),
+        ("talk.mkv", "pcm_s16le", 11_130, "aac"),  # no rate of AAC
+        ("talk.avi", "mp2", 44_100, "aac"),  # stamps by whole packets, no multiple of an AAC frame
+        ("talk.ts", "aac", 44_100, "aac"),
+        ("talk.avi", "ac3", 44_100, "ac3"),
+        ("talk.mkv", "flac", 16_000, "flac"),
+    ],
+)
+def test_sound_is_as_it_was_or_aac_where_an_mp4_cannot_hold_it(tmp_path, name, codec, rate, kept):
+    source, written = tmp_path / name, tmp_path / "out.mp4"
+    write_talk(source, codec=codec, rate=rate)
     write_annotated(source, timeline_of(source, [], duration_s=2.0), written)
     with av.open(str(written)) as container:
-        assert container.streams.audio[0].codec_context.name == "aac"
-        samples = sum(frame.samples for frame in container.decode(audio=0))
-        assert samples / 16_000 == pytest.approx(2.0, abs=0.15)
+        sound = container.streams.audio[0]
+        assert sound.codec_context.codec.canonical_name == kept
+        samples = sum(frame.samples for frame in container.decode(sound))
+        assert samples / sound.rate == pytest.approx(2.0, abs=0.15)
+
+
+def test_a_clip_of_ucf101_keeps_its_mp3(shared_dir, tmp_path):
+    source = shared_dir / "data" / "hard" / "c3d__v_ApplyEyeMakeup_g01_c01.avi"
+    written = tmp_path / "out.mp4"
+    write_annotated(source, timeline_of(source, [], duration_s=6.56), written)
+    with av.open(str(source)) as given, av.open(str(written)) as container:
+        assert container.streams.audio[0].codec_context.codec.canonical_name == "mp3"
+        heard = [sum(1 for p in c.demux(audio=0) if p.size) for c in (given, container)]
+        assert abs(heard[0] - heard[1]) <= 1
+
+
+@pytest.mark.parametrize("size", [(2, 2), (8, 8), (16, 20)])
+def test_pictures_smaller_than_a_line_show_of_it_what_fits(size):
+    segments = [Segment(0.0, 1.0, "walk", 0.9)]
+    captioner = Captioner(size, ["walk"], segments=segments, duration_s=1.0)
+    picture = np.full((*size, 3), 100, np.uint8)
+    captioner.write(picture, [("walk", 0.9)], time_s=0.5)
+    assert (picture[-1] == colour_of(0)).all(axis=1).any() or size == (2, 2)
 
 
 def test_odd_sides_and_uneven_times_are_kept_as_near_as_h264_can(tmp_path):

@@ -57,6 +57,27 @@ def test_a_window_says_what_the_clip_of_its_frames_says(keys):
     assert points[0].time_s == pytest.approx(0.35) and points[-1].time_s == pytest.approx(2.55)
 
 
+def test_windows_of_a_slow_video_are_as_long_as_a_clip_and_hold_fewer_frames():
+    engine = BrightnessEngine()  # 6 frames in 0.6 s
+    levels = [0] * 20 + [255] * 20
+    points = list(scored_windows(engine, shown(levels, rate_fps=5.0)))
+    said = np.array([point.scores.argmax() for point in points])
+    times_s = np.array([point.time_s for point in points])
+    assert np.median(np.diff(times_s)) == pytest.approx(0.2)
+    assert (said[times_s < 3.6] == 0).all() and (said[times_s > 4.2] == 2).all()
+
+
+def test_a_picture_that_stands_for_minutes_is_a_window_of_its_own():
+    times_s = [0.0, 0.1, 0.2, 300.0, 300.1]
+    frames = [
+        TimedFrame(i, time_s, np.full((*SIZE, 3), 255 if i > 2 else 0, np.uint8))
+        for i, time_s in enumerate(times_s)
+    ]
+    points = list(scored_windows(BrightnessEngine(), frames))
+    assert all(point.time_s < 1 or point.time_s > 299 for point in points)
+    assert points[-1].scores.argmax() == 2
+
+
 def test_each_frame_is_encoded_once_and_a_short_video_is_one_window():
     engine = BrightnessEngine()
     list(scored_windows(engine, shown([0] * 100)))

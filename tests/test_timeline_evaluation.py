@@ -2,7 +2,9 @@
 
 import csv
 import json
+import os
 import re
+import sys
 
 import pytest
 from hypothesis import given, settings
@@ -108,6 +110,13 @@ def test_a_folder_is_read_by_the_csv_beside_each_video(annotated):
     assert notes == ["1 video without a CSV left out: bare.mp4."]
 
 
+def test_a_video_in_which_nothing_happens_has_a_csv_of_its_header(annotated):
+    (annotated / "bare.csv").write_text("start_s,end_s,label\n")
+    videos, notes = read_annotations(annotated, split="test")
+    assert [len(video.annotations) for video in videos] == [0, 2, 2]
+    assert notes == []
+
+
 def test_a_csv_for_all_has_splits_several_labels_and_open_ends(annotated):
     path = annotated / "all.csv"
     path.write_text(
@@ -184,3 +193,26 @@ def test_labels_that_the_model_does_not_know_are_refused_or_mapped(
 def test_what_is_for_clips_is_refused(cliptide, small_model, annotated, flags, told):
     result = cliptide("evaluate", small_model, annotated, "--timeline", *flags)
     assert result.code == 2 and told in result.err
+
+
+def test_what_is_annotated_behind_the_end_of_a_video_is_said(
+    cliptide, small_model, annotated, tmp_path
+):
+    with (annotated / "one.csv").open("a") as file:
+        file.write("5000,6000,rise\n")  # milliseconds, say
+    out = tmp_path / "out"
+    result = cliptide("evaluate", small_model, annotated, "--timeline", "--out", out)
+    assert re.search(r"1 annotated segment.*Are the times seconds", result.err, re.DOTALL)
+    assert json.loads((out / "timeline.json").read_text("utf-8"))["num_beyond_end"] == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are Unicode elsewhere")
+def test_names_that_are_no_utf8_are_written_too(cliptide, small_model, annotated, tmp_path):
+    for suffix in (b".mp4", b".csv"):
+        (annotated / f"one{suffix.decode()}").rename(annotated / os.fsdecode(b"caf\xe9" + suffix))
+    out = tmp_path / "out"
+    assert cliptide("evaluate", small_model, annotated, "--timeline", "--out", out).code == 0
+    assert b"caf\xe9.mp4" in (out / "segments.csv").read_bytes()
+    words = ["predict", small_model, annotated, "--timeline", "--nothing_below", "0"]
+    assert cliptide(*words, "--csv", tmp_path / "a.csv").code == 0
+    assert b"caf\xe9.mp4" in (tmp_path / "a.csv").read_bytes()

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 from lightning.pytorch import Callback, Trainer
 from torch import Tensor, nn
 
+from cliptide.app.training.callbacks import DataWatch, Quarantine
 from cliptide.app.training.module import ClassifierModule
 from cliptide.app.training.optimisation import (
     build_optimizer,
@@ -396,3 +398,15 @@ def test_the_schedule_counts_steps() -> None:
         schedule.step()
     assert max(rates) == rates[3] == config.lr
     assert schedule.get_last_lr()[0] == pytest.approx(0.0)
+
+
+def test_a_run_of_a_release_without_lengths_is_resumed_and_sees_them_again(tmp_path):
+    watch = DataWatch(
+        Quarantine(tmp_path / "q.csv"), train_records=(), val_records=(), clock=lambda: 0.0
+    )
+    watch.load_state_dict({"rates": {0: 5.0, 1: 5.0}, "quarantine": {}})
+    samples = [
+        SimpleNamespace(error="", index=index, used_fps=(5.0,), frames_used=8) for index in (0, 1)
+    ]
+    watch.on_train_batch_start(None, None, SimpleNamespace(samples=samples), 0)
+    assert watch.num_frames == 8

@@ -70,6 +70,7 @@ def test_without_json_a_pipe_gets_a_line_for_each_change(cliptide, small_model, 
         (["{film}", "--on-change", "no-such-program x"], "no program 'no-such-program'.*sh -c"),
         (["{film}", "--on-change", "sh -c 'x"], "cannot be split"),
         (["{film}", "--reconnect_s", "-1"], "Give them above 0"),
+        (["{film}", "--stop_after_s", "0"], "Give them above 0"),
     ],
 )
 def test_wrong_words_are_refused_with_the_mend(cliptide, small_model, film, words, told):
@@ -90,6 +91,36 @@ def test_a_command_is_told_what_changed_and_never_piles_up(tmp_path):
     runner.close()
     # While the first ran three changes came: the newest of them waited, the others are passed over.
     assert log.read_text().splitlines() == ["a 0.7000 0.000", "a 0.7000 3.000"]
+
+
+def test_a_change_that_waited_is_told_when_the_command_is_done_and_not_at_the_next_change(tmp_path):
+    log = tmp_path / "log"
+    script = (
+        f"import os, time; time.sleep(0.2); open({str(log)!r}, 'a').write("
+        "os.environ['CLIPTIDE_LABEL'] + ' ' + os.environ['CLIPTIDE_SCORE'] + '\\n')"
+    )
+    runner = ChangeRunner(f'{sys.executable} -c "{script}"')
+    runner.run(update_of(("a",)))
+    runner.run(update_of(("a", "b"), task="multi"))
+    until_s = time.monotonic() + 20
+    while time.monotonic() < until_s and (not log.exists() or log.read_text().count("\n") < 2):
+        runner.go_on()  # what the updates without a change do
+        time.sleep(0.02)
+    assert log.read_text().splitlines() == ["a 0.7000", "a|b 0.7000|0.2000"]
+    runner.close()
+
+
+def test_what_a_command_prints_is_not_among_the_lines_of_json(small_model, film):
+    command = [sys.executable, "-m", "cliptide.app", "watch", str(small_model), str(film), "--json"]
+    prints = f"{sys.executable} -c \"print('hello there')\""
+    result = subprocess.run(
+        [*command, "--nothing_below", "0", "--on-change", prints],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert all(json.loads(line) for line in result.stdout.splitlines())
+    assert "hello there" in result.stderr
 
 
 def test_a_program_that_is_not_there_is_said_at_once():

@@ -15,10 +15,11 @@ from cliptide.app.evaluation.writing import library_versions
 from cliptide.app.inference.loading import load
 from cliptide.app.inference.prediction import FailedVideo, Segment
 from cliptide.app.inference.recognise import ActionRecognizer
-from cliptide.app.inference.terminal import log, showing
+from cliptide.app.inference.terminal import log, showing, warn
 from cliptide.app.inference.timeline import Timeline
 from cliptide.configs.errors import CliptideError, ConfigError, VideoError
 from cliptide.datasets.catalog.annotations import AnnotatedVideo, read_annotations
+from cliptide.datasets.catalog.wording import counted
 from cliptide.datasets.video import open_video
 
 METRICS_FILE, SEGMENTS_FILE = "timeline.json", "segments.csv"
@@ -111,6 +112,13 @@ def evaluate_timelines(
     if not timelines:
         raise CliptideError(f"None of {len(videos)} videos could be read: {failed[0].error}")
     compared = [_compared(video, timeline, renames) for video, timeline in timelines]
+    annotated = sum(len(video.annotations) for video, _ in timelines)
+    beyond = annotated - sum(len(video.true) for video in compared)
+    if beyond:
+        warn(
+            f"{counted(beyond, 'annotated segment')} begin behind the end of the video and cannot "
+            "be found: left out. Are the times seconds from its beginning?"
+        )
     metrics = {
         "model": model,
         "data": str(data),
@@ -119,10 +127,13 @@ def evaluate_timelines(
         "command": repeat_command(),
         "versions": library_versions(),
         "num_failed": len(failed),
+        "num_beyond_end": beyond,
         "failed": [failure.to_json() for failure in failed],
         **segment_metrics(compared, seed=seed),
     }
-    (out / METRICS_FILE).write_text(json.dumps(metrics, indent=2, ensure_ascii=False) + "\n")
+    text = json.dumps(metrics, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    # A lone surrogate (a file name that is no UTF-8) becomes its escape, which JSON has too.
+    (out / METRICS_FILE).write_bytes(text.encode("utf-8", errors="backslashreplace"))
     _write_segments(out / SEGMENTS_FILE, [timeline for _, timeline in timelines], compared)
     return TimelineEvaluation(out, metrics, tuple(failed))
 
@@ -152,7 +163,8 @@ def _write_segments(
     path: Path, timelines: Sequence[Timeline], compared: Sequence[VideoSegments]
 ) -> None:
     """Annotated and found segments of all videos, for a look at where they differ."""
-    with path.open("w", newline="", encoding="utf-8") as file:
+    # File names need not be UTF-8.
+    with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         writer = csv.writer(file)
         writer.writerow(("video", "which", "start_s", "end_s", "label", "score"))
         for timeline, video in zip(timelines, compared, strict=True):

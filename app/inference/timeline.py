@@ -152,7 +152,11 @@ class _Curve:
         self._pending = []
 
     def finish(self) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
-        if self._pending and self._filled < MOST_POINTS:
+        # Where all rows are full, the last few points go into the last of them.
+        if self._pending and self._filled == MOST_POINTS:
+            self._pending.append(self._rows[-1])
+            self._filled -= 1
+        if self._pending:
             self._rows[self._filled] = np.mean(self._pending, axis=0)
             self._filled += 1
         rows = self._rows[: self._filled]

@@ -97,15 +97,19 @@ class Watcher:
         self._info = engine.info
         self._scorer = StreamScorer(engine)
         self._rule = segment_rule(engine.info, nothing_below=nothing_below)
-        self._holder = LabelHolder(self._rule, task=engine.info.task)
+        self._holder = self._new_holder()
         self._labels: tuple[str, ...] = ()
         self._is_first = True
         self.delay_s = self._scorer.delay_s
+
+    def _new_holder(self) -> LabelHolder:
+        return LabelHolder(self._rule, task=self._info.task)
 
     def push(self, arrival: Arrival) -> Update:
         """Take in the next frame, fitted to the model's size."""
         if arrival.begins and not self._is_first:
             self._scorer.restart()
+            self._holder = self._new_holder()
         self._is_first = False
         scores = self._scorer.push(arrival.picture)
         named = dict(zip(self._info.class_names, scores.tolist(), strict=True))

@@ -26,6 +26,7 @@ WINDOWS_IN_CONTEXT = 8
 WINDOWS_IN_CONTEXT_ENCODED_ANEW = 4
 FRAMES_AT_ONCE = 16
 WINDOWS_AT_ONCE = 32
+WINDOWS_AT_ONCE_ENCODED_ANEW = 8  # a whole clip each, as for `predict`
 
 Item = TypeVar("Item")
 
@@ -66,9 +67,16 @@ def scored_windows(engine: Engine, frames: Iterable[TimedFrame]) -> Iterator[Poi
         CliptideError: The network gives no numbers.
     """
     context = context_frames(engine)
-    count = WINDOWS_IN_CONTEXT if engine.can_encode else WINDOWS_IN_CONTEXT_ENCODED_ANEW
-    windows = _windows(_steps(engine, frames), context=context, every=max(1, context // count))
-    for together in _batches(windows, WINDOWS_AT_ONCE):
+    count, at_once = WINDOWS_IN_CONTEXT, WINDOWS_AT_ONCE
+    if not engine.can_encode:
+        count, at_once = WINDOWS_IN_CONTEXT_ENCODED_ANEW, WINDOWS_AT_ONCE_ENCODED_ANEW
+    windows = _windows(
+        _steps(engine, frames),
+        context=context,
+        every=max(1, context // count),
+        longest_s=context / engine.info.rate_fps,
+    )
+    for together in _batches(windows, at_once):
         outputs = _score(engine, [window.steps for window in together])
         if not np.isfinite(outputs).all():
             raise CliptideError(DIVERGED)
@@ -89,14 +97,22 @@ def _steps(engine: Engine, frames: Iterable[TimedFrame]) -> Iterator[_Step]:
             yield _Step(frame.time_s, step)
 
 
-def _windows(steps: Iterable[_Step], *, context: int, every: int) -> Iterator[_Window]:
+def _windows(
+    steps: Iterable[_Step], *, context: int, every: int, longest_s: float
+) -> Iterator[_Window]:
+    """Windows of `context` steps; of fewer where frames are further apart than the model's rate."""
     held: deque[_Step] = deque(maxlen=context)
     since = None  # steps since the last window; None before the first
+    is_full = False
     for step in steps:
         held.append(step)
+        while held[0].time_s < step.time_s - longest_s:
+            held.popleft()
+            is_full = True
+        is_full = is_full or len(held) == context
         if since is not None:
             since += 1
-        if len(held) == context and since in (None, every):
+        if is_full and (since is None or since >= every):
             yield _window(held)
             since = 0
     # The end of the video, where no window ends with it.
@@ -112,9 +128,11 @@ def _window(steps: Iterable[_Step]) -> _Window:
 def _score(engine: Engine, windows: list[NDArray[Any]]) -> Floats:
     if not engine.can_encode:
         return engine.score_clips(windows)
-    return engine.score_features(
-        np.stack(windows), np.full(len(windows), len(windows[0]), np.int64)
-    )
+    lengths = np.array([len(window) for window in windows], np.int64)
+    padded = np.zeros((len(windows), int(lengths.max()), *windows[0].shape[1:]), windows[0].dtype)
+    for row, window in zip(padded, windows, strict=True):
+        row[: len(window)] = window
+    return engine.score_features(padded, lengths)
 
 
 def _batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:

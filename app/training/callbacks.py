@@ -111,7 +111,8 @@ class DataWatch(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take up what the run before found."""
         self.rates = dict(state_dict["rates"])
-        self.lengths = dict(state_dict.get("lengths", {}))  # not in earlier checkpoints
+        # Checkpoints of cliptide before it streamed have none; they are seen again.
+        self.lengths = dict(state_dict.get("lengths", {}))
         self.quarantine.reasons.update(state_dict["quarantine"])
         self.quarantine.write()
 
@@ -129,7 +130,7 @@ class DataWatch(Callback):
         for sample in batch.samples:
             if sample.error:
                 self.quarantine.add(self.train_records[sample.index], sample.error)
-            elif sample.index not in self.rates:
+            elif sample.index not in self.lengths:
                 self.rates[sample.index] = sample.used_fps[0]
                 self.lengths[sample.index] = sample.frames_used
 

@@ -3,7 +3,8 @@
     a CSV                path,start_s,end_s,label[,split]    paths beside the CSV
     a folder of videos   start_s,end_s,label                 monday.csv beside monday.mp4
 
-What no row covers is nothing. A label may be several (`walk|wave`), and rows may overlap.
+What no row covers is nothing: of a video in which nothing happens the CSV is its header. A label
+may be several (`walk|wave`), and rows may overlap.
 """
 
 from collections.abc import Sequence
@@ -100,6 +101,7 @@ def _read_folder(data: Path) -> tuple[list[AnnotatedVideo], list[str]]:
             required=COLUMNS[1:4],
             header="start_s,end_s,label",
             optional="nothing else",
+            may_be_empty=True,
         )
         pairs = _annotations(beside, rows)
         videos.append(AnnotatedVideo(path, tuple(a for of_row in pairs for a in of_row)))

@@ -31,6 +31,7 @@ def read_rows(
     required: Sequence[str],
     header: str,
     optional: str,
+    may_be_empty: bool = False,
 ) -> tuple[list[Row], list[str]]:
     """Read a CSV into its rows.
 
@@ -40,6 +41,7 @@ def read_rows(
         required: Those of them that must be there.
         header: What to advise as the first line.
         optional: What else may stand in it.
+        may_be_empty: Whether a header alone says something too.
 
     Returns:
         The rows, each with a cell for each of `columns` ("" where it is empty or missing), and
@@ -82,7 +84,7 @@ def read_rows(
         raise DataError(
             f"{data}, line {reader.line_num} is no CSV: {error}. Mend the quotes in that line."
         ) from error
-    if not rows:
+    if not rows and not (names and may_be_empty):
         raise DataError(
             f"{data} is empty: it lists no clip. Write the header {header} and a line for each "
             "clip."
