@@ -93,9 +93,17 @@ async def client(port: int, request: bytes, until: float, seen: list[tuple[int, 
             await asyncio.sleep(min(int(wait[1]), max(0.0, until - time.perf_counter())))
 
 
-async def watch(pid: int, until: float, memory: list[float]) -> None:
+def memory_of(pid: int) -> tuple[float, float]:
+    """MiB of the server's own process, and of its workers and their fork server."""
+    below = [int(child) for file in Path(f"/proc/{pid}/task").glob("*/children")
+             for child in file.read_text().split()]  # fmt: skip
+    workers = sum(map(memory_bytes, below)) / MIB
+    return memory_bytes(pid) / MIB - workers, workers
+
+
+async def watch(pid: int, until: float, memory: list[tuple[float, float]]) -> None:
     while time.perf_counter() < until:
-        memory.append(await asyncio.to_thread(memory_bytes, pid) / MIB)
+        memory.append(await asyncio.to_thread(memory_of, pid))
         await asyncio.sleep(1.0)
 
 
@@ -105,11 +113,11 @@ async def measure(args: argparse.Namespace, port: int, pid: int, request: bytes)
     alone: list[tuple[int, float]] = []
     await client(port, request, time.perf_counter() + ALONE_S, alone)
     seen: list[tuple[int, float]] = []
-    memory: list[float] = [memory_bytes(pid) / MIB]
+    memory = [memory_of(pid)]
     until = time.perf_counter() + args.seconds
     clients = [client(port, request, until, seen) for _ in range(args.clients)]
     await asyncio.gather(watch(pid, until, memory), *clients)
-    memory.append(memory_bytes(pid) / MIB)
+    memory.append(memory_of(pid))
     return figures(args, [seconds for _, seconds in alone], seen, memory)
 
 
@@ -117,13 +125,12 @@ def figures(
     args: argparse.Namespace,
     alone: list[float],
     seen: list[tuple[int, float]],
-    memory: list[float],
+    memory: list[tuple[float, float]],
 ) -> dict:
     good = sorted(seconds for status, seconds in seen if status == 200)
     p50, p95, p99 = (good[int(share * (len(good) - 1))] for share in (0.5, 0.95, 0.99))
     single = statistics.median(alone)
     depth = min(args.queue, args.clients)
-    quarter = len(memory) // 4
     return {
         "clients": args.clients,
         "seconds": args.seconds,
@@ -137,16 +144,22 @@ def figures(
         "p99_ms": round(1000 * p99),
         "p95_bound_ms": round(1000 * 3 * single * depth),
         "p95_is_within": p95 <= 3 * single * depth,
-        "memory_mib": {
-            "start": round(memory[0]),
-            "first_quarter": round(max(memory[: quarter + 1])),
-            "middle": round(memory[len(memory) // 2]),
-            "last_quarter": round(max(memory[-quarter - 1 :])),
-            "end": round(memory[-1]),
-            "every_5_s": [round(value) for value in memory[::5]],
-        },
+        "server_mib": course([server for server, _ in memory]),
+        "workers_mib": course([workers for _, workers in memory]),
         "machine": f"{platform.machine()}, {usable_cores()} cores, clients on them too",
         "load_before": round(os.getloadavg()[0], 1),
+    }
+
+
+def course(memory: list[float]) -> dict:
+    """How memory went: before the first request of many, the most in each third, every 5 s."""
+    third = len(memory) // 3
+    return {
+        "start": round(memory[0]),
+        "first_third": round(max(memory[1:third])),
+        "middle_third": round(max(memory[third : 2 * third])),
+        "last_third": round(max(memory[2 * third :])),
+        "every_5_s": [round(value) for value in memory[::5]],
     }
 
 

@@ -110,7 +110,7 @@ def serving(folder, *words, env=None):
             process.wait(30)
 
 
-def write_model(path, **changes):
+def write_model(path, *, task="single", **changes):
     """Write an untrained model whose scores differ from video to video, and return its path."""
     import torch
 
@@ -122,12 +122,13 @@ def write_model(path, **changes):
     torch.manual_seed(0)
     config = ModelConfig(width=0.25, hidden=8)
     names = ("fall", "rise", "größer")
-    network = build_recognizer(config, num_classes=len(names)).eval()
+    network = build_recognizer(config, num_classes=len(names), task=task).eval()
     with torch.no_grad():
         for weights in network.head.parameters():
             weights *= 8
     facts = {
         "model": asdict(config),
+        "task": task,
         "class_names": names,
         "size": (32, 32),
         "mean": network.encoder.mean,

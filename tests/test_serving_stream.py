@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 from serving_process import serving, wait_for, write_model
-from video_files import jpeg_bytes, numbered_frames
+from video_files import jpeg_bytes, numbered_frames, write_video
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
@@ -29,7 +29,11 @@ def tiny_model(tmp_path_factory):
 @pytest.fixture(scope="module")
 def server(tmp_path_factory, tiny_model):
     flags = ["--max_silence_s=1.5", "--max_streams=3", f"--key={KEY}", "--workers=1"]
-    with serving(tmp_path_factory.mktemp("server"), f"tiny={tiny_model}", *flags) as running:
+    folder = tmp_path_factory.mktemp("server")
+    models = [f"tiny={tiny_model}"]
+    for task in ("multi", "regression"):
+        models.append(f"{task}={write_model(folder / task, task=task)}")
+    with serving(folder, *models, *flags) as running:
         yield running
         assert KEY not in running.log.read_text()
 
@@ -122,6 +126,22 @@ def test_when_frames_come_too_fast_to_score_the_newest_wins(server, jpegs):
     last = answers[-1]
     assert last["taken"] == len(answers)
     assert last["taken"] + last["dropped"] == 300
+
+
+def test_several_labels_and_numbers_are_told_as_what_they_are(server, jpegs, tmp_path):
+    async def client(socket):
+        await told(socket)
+        await socket.send(jpegs[0])
+        return await told(socket)
+
+    clip = write_video(tmp_path / "clip.mp4", numbered_frames(12))
+    for task, key in (("multi", "labels"), ("regression", "value")):
+        answer = stream(server, client, query=f"?key={KEY}&model={task}")
+        assert key in answer and "label" not in answer
+        whole = server.predict(clip, model=task, headers={"X-API-Key": KEY})
+        assert whole.status == 200 and key in whole.body
+        along = server.predict(clip, model=task, timeline="true", headers={"X-API-Key": KEY})
+        assert along.status == 200 and "curve" in along.body
 
 
 HUGE = b"\xff\xd8\xff\xc0" + struct.pack(">HBHHB", 17, 8, 60000, 60000, 3) + bytes(20)

@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+import numpy as np
+
 from cliptide.app.inference.engine import Bools, Engine, Floats, Frames, Ints, State
 
 Result = TypeVar("Result")
@@ -59,9 +61,13 @@ class Batcher:
         while True:
             together = await self._gather()
             clips = [clip for waiting in together for clip in waiting.clips]
-            self._on_batch(len(clips))
             try:
-                outputs = await self.run(self._engine.score_clips, clips)
+                outputs = np.concatenate(
+                    [
+                        await self._scored(clips[first : first + MOST_CLIPS])
+                        for first in range(0, len(clips), MOST_CLIPS)
+                    ]
+                )
             except Exception as error:
                 for waiting in together:
                     if not waiting.scored.done():
@@ -71,6 +77,10 @@ class Batcher:
                 rows, outputs = outputs[: len(waiting.clips)], outputs[len(waiting.clips) :]
                 if not waiting.scored.done():  # its client may have gone
                     waiting.scored.set_result(rows)
+
+    async def _scored(self, clips: Sequence[Frames]) -> Floats:
+        self._on_batch(len(clips))
+        return await self.run(self._engine.score_clips, clips)
 
     async def _gather(self) -> list[_Waiting]:
         together = [await self._queue.get()]

@@ -1,14 +1,18 @@
 """Errors as the API tells them: `{"error": {"code", "message"}}`, the message with its mend."""
 
+import logging
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+
+from cliptide.configs.errors import CliptideError
+
+log = logging.getLogger("cliptide.serving")
 
 _CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed"}
 
@@ -48,6 +52,16 @@ class ApiError(Exception):
         return error_body(self.code, self.message)
 
 
+def busy(most_wait_s: float) -> ApiError:
+    """What a request is told whose turn did not come in time."""
+    return ApiError(
+        503,
+        "busy",
+        f"Its turn did not come within {most_wait_s:g} s. Try again later.",
+        headers={"Retry-After": "10"},
+    )
+
+
 def error_body(code: str, message: str) -> dict[str, Any]:
     """The body of an answer that is no success."""
     # A lone surrogate from a client's bytes is no JSON.
@@ -80,11 +94,10 @@ def add_error_handlers(app: FastAPI) -> None:
             message = f"{request.url.path} does not take {request.method}. See /docs."
         return JSONResponse(error_body(code, message), error.status_code, headers=error.headers)
 
-    @app.exception_handler(RequestValidationError)
-    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        return JSONResponse(error_body("bad_request", f"{where}: {first['msg']}. See /docs."), 422)
+    @app.exception_handler(CliptideError)
+    async def failed(request: Request, error: CliptideError) -> JSONResponse:
+        log.error("%s", error)
+        return JSONResponse(error_body("failed", str(error)), 500)
 
     @app.exception_handler(Exception)
     async def unforeseen(request: Request, error: Exception) -> JSONResponse:

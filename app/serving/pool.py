@@ -11,7 +11,7 @@ from multiprocessing.reduction import send_handle
 from typing import Any, TypeVar
 
 from cliptide.app.serving.decoding import READY, Answer, End, Job, Refused, work
-from cliptide.app.serving.errors import ApiError
+from cliptide.app.serving.errors import ApiError, busy
 from cliptide.configs.errors import CliptideError
 from cliptide.datasets.processes import how_it_ended
 from cliptide.datasets.reading import Views
@@ -226,12 +226,7 @@ class DecoderPool:
         try:
             await asyncio.wait_for(self._free.acquire(), most_wait_s)
         except TimeoutError as error:
-            raise ApiError(
-                503,
-                "busy",
-                f"No process was free to read it for {most_wait_s:g} s. Try again later.",
-                headers={"Retry-After": "10"},
-            ) from error
+            raise busy(most_wait_s) from error
         worker: Worker | None = None
         try:
             worker = await self._one()

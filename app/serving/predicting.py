@@ -96,17 +96,17 @@ async def _disconnected(request: Request) -> None:
 
 
 async def _prediction(serving: Serving, model: ServedModel, video: VideoFile) -> dict[str, Any]:
-    began_s = time.perf_counter()
-    views = await serving.pool.read(
-        model.clips_job(video.name, video.path, serving.limits),
-        _only_views,
-        file=video.descriptor,
-        time_s=serving.limits.time_s,
-    )
-    read_s = time.perf_counter()
-    serving.metrics.read_seconds.observe(read_s - began_s)
-    outputs = await model.batcher.score(views.clips)
-    serving.metrics.score_seconds.labels(model.name).observe(time.perf_counter() - read_s)
+    limits, metrics = serving.limits, serving.metrics
+    job = model.clips_job(video.name, video.path, limits)
+    async with model.room(limits.time_s):
+        began_s = time.perf_counter()
+        views = await serving.pool.read(
+            job, _only_views, file=video.descriptor, time_s=limits.time_s
+        )
+        read_s = time.perf_counter()
+        metrics.read_seconds.observe(read_s - began_s)
+        outputs = await model.batcher.score(views.clips)
+        metrics.score_seconds.labels(model.name).observe(time.perf_counter() - read_s)
     return model.recognizer.answer_clips(video.name, outputs, views).to_json()
 
 

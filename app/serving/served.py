@@ -1,7 +1,9 @@
 """The models that a server has, by name."""
 
+import asyncio
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +15,13 @@ from cliptide.app.inference.recognise import ActionRecognizer
 from cliptide.app.inference.rules import picture_fit, sampling_rule
 from cliptide.app.inference.segments import segment_rule
 from cliptide.app.inference.stream import StreamScorer
-from cliptide.app.serving.batching import Batcher
+from cliptide.app.serving.batching import MOST_CLIPS, Batcher
 from cliptide.app.serving.decoding import ClipsJob, FramesJob
+from cliptide.app.serving.errors import busy
 from cliptide.app.serving.limits import Limits
 from cliptide.configs.errors import InputError
+
+READ_MEANWHILE = 2
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*", re.ASCII)
 
@@ -40,12 +45,33 @@ class ServedModel:
         info = self.recognizer.info
         self._rule, self._fit = sampling_rule(info), picture_fit(info)
         self.segment_rule = segment_rule(info)
+        # Pictures are read faster than they are scored, and are larger than files: no more of them
+        # lie in memory than keep the model busy, one batch in it and one before it.
+        videos_in_batch = max(1, MOST_CLIPS // self.recognizer.clips_of_video)
+        self._room = asyncio.Semaphore(2 * videos_in_batch + READ_MEANWHILE)
+
+    @asynccontextmanager
+    async def room(self, most_wait_s: float) -> AsyncIterator[None]:
+        """Room for the clips of one video, from before they are read until they are scored.
+
+        Raises:
+            ApiError: There is none in time.
+        """
+        try:
+            await asyncio.wait_for(self._room.acquire(), most_wait_s)
+        except TimeoutError as error:
+            raise busy(most_wait_s) from error
+        try:
+            yield
+        finally:
+            self._room.release()
 
     async def warm_up(self) -> None:
-        """Run it on one black frame, both ways."""
-        frame = np.zeros((*self.recognizer.info.size, 3), np.uint8)
-        await self.batcher.score([frame[None]])
-        await self.batcher.run(StreamScorer(self.recognizer.engine).push, frame)
+        """Run it on as many black frames as it will ever be given, and on one of a stream."""
+        info = self.recognizer.info
+        clip = np.zeros((info.frames, *info.size, 3), np.uint8)
+        await self.batcher.score([clip] * MOST_CLIPS)
+        await self.batcher.run(StreamScorer(self.recognizer.engine).push, clip[0])
 
     def clips_job(self, video: str, path: str | None, limits: Limits) -> ClipsJob:
         """How to read the clips of a video for it."""

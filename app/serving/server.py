@@ -44,7 +44,7 @@ class ServerOptions:
         port: Port; 0 takes a free one.
         key: The API key; None lets all in.
         allowed_urls: Beginnings of the addresses that are fetched from.
-        workers: Processes that decode; None for one a core.
+        workers: Processes that decode; None for one a core, and two at least.
         device: Where to compute.
         grace_s: Seconds that what was taken has to finish in at the end.
         access_log: Whether to write a line for each request.
@@ -103,7 +103,8 @@ async def _serve(
     serving = Serving(
         models=served,
         pool=DecoderPool(
-            options.workers or usable_cores(),
+            # Two at least: one long video must not hold up all others.
+            options.workers or max(2, usable_cores()),
             memory_mb=options.limits.memory_mb,
             on_death=lambda cause: metrics.workers_lost.labels(cause).inc(),
         ),
@@ -225,6 +226,7 @@ def _set_up_logs(*, access_log: bool) -> None:
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
     access.handlers, access.propagate = [handler], False
     access.setLevel(logging.INFO if access_log else logging.WARNING)
-    errors = logging.getLogger("uvicorn.error")
-    errors.handlers, errors.propagate = [handler], False
-    errors.setLevel(logging.WARNING)  # its notes on WebSockets hold the query too
+    for name in ("cliptide.serving", "uvicorn.error"):
+        errors = logging.getLogger(name)
+        errors.handlers, errors.propagate = [handler], False
+        errors.setLevel(logging.WARNING)  # uvicorn's notes on WebSockets hold the query too
