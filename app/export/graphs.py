@@ -20,6 +20,7 @@ from cliptide.models.stepping import FrameEncoder, Stepper
 
 # Of an example; not 1, which tracing takes for a constant.
 EXAMPLE_BATCH, EXAMPLE_TIME = 3, 4
+OTHER_SIZE = 16  # pixels more than the model's frames, to see whether it takes other sizes
 MOST_DOUBLINGS = 4  # of a size, until maps have more than one pixel
 # Names of the new state: those of the state behind this.
 NEXT = "next_"
@@ -89,6 +90,9 @@ def graphs_of(
         traced_size: Of the examples of graphs in which it is open; see `size_to_trace`.
     """
     open_size = traced_size or size
+    other_size = (size[0] + OTHER_SIZE, size[1] + 2 * OTHER_SIZE)
+    takes_others = _maps(network, other_size) is not None
+    open_sides: Axes = ("height", "width") if takes_others else (None, None)
     batch, time = EXAMPLE_BATCH, EXAMPLE_TIME
     logits, lengths = Port("logits", ("batch", None)), Port("lengths", ("batch",))
     begin, beginning = Port("begin", ("batch",)), torch.ones(batch, dtype=torch.bool)
@@ -101,7 +105,7 @@ def graphs_of(
         encoder = FrameEncoder(network, size=size)
         state = encoder.initial(batch)
         # A state has the size of the frames that it came from.
-        sides: Axes = (None, None) if state else ("height", "width")
+        sides: Axes = (None, None) if state else open_sides
         frames = clips[:, 0, :, : size[0], : size[1]] if state else clips[:, 0]
         carried = [Port(name, ("batch", None, None, None)) for name in encoder.state_names]
         graphs.append(
@@ -148,7 +152,7 @@ def graphs_of(
         _graph(
             "clip",
             OverClips(network, encoded=False),
-            [Port("clips", ("batch", "time", None, "height", "width")), lengths],
+            [Port("clips", ("batch", "time", None, *open_sides)), lengths],
             logits,
             [],
             (clips, counts),
@@ -166,16 +170,24 @@ def size_to_trace(network: Recognizer, size: tuple[int, int]) -> tuple[int, int]
     """
     wanted = size
     for _ in range(MOST_DOUBLINGS):
-        black = torch.zeros(1, 3, *wanted, dtype=torch.uint8)
-        try:
-            with torch.no_grad():
-                maps = network.encoder(black, torch.ones(1, dtype=torch.int64)).maps
-        except (RuntimeError, AssertionError, ValueError):  # a network built for one size
-            return size
+        maps = _maps(network, wanted)
+        if maps is None:
+            break
         if min(maps.shape[2:]) > 1:
             return wanted
         wanted = (2 * wanted[0], 2 * wanted[1])
     return size
+
+
+def _maps(network: Recognizer, size: tuple[int, int]) -> Tensor | None:
+    """The feature maps of a frame of a size; None where the network does not take the size."""
+    black = torch.zeros(1, 3, *size, dtype=torch.uint8)
+    try:
+        with torch.no_grad():
+            maps: Tensor = network.encoder(black, torch.ones(1, dtype=torch.int64)).maps
+    except (RuntimeError, AssertionError, ValueError):  # each network refuses in its own way
+        return None
+    return maps
 
 
 def _graph(

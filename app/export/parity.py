@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cliptide.app.export.graphs import Graph
+from cliptide.app.export.graphs import OTHER_SIZE, Graph
 from cliptide.app.export.tracing import Traced, first_line
 from cliptide.datasets.catalog.wording import counted
 
@@ -18,7 +18,6 @@ TOLERANCE = 1e-4
 BATCHES = (1, 2, 5)
 # A long clip costs time, and its second hundred frames say no more.
 MOST_FRAMES = 24
-OTHER_SIZE = 16  # pixels more than the model's frames, upwards and sideways
 
 Arrays = Sequence[NDArray[np.generic]]
 Runner = Callable[[Arrays], Arrays]
