@@ -42,7 +42,7 @@ def predict_routes(serving: Serving) -> APIRouter:
             form.finish()
             serving.metrics.upload_bytes.inc(video.num_bytes)
             model, wants_timeline = _wanted(form.fields, serving)
-            await _complete(form, video, serving)
+            await _unless_gone(request, _complete(form, video, serving))
             answering = _timeline if wants_timeline else _prediction
             answer = await _unless_gone(request, answering(serving, model, video))
         return JSONResponse({"model": model.name, **answer})
