@@ -118,6 +118,8 @@ def test_only_transforms_uses_albumentations():
         "from cliptide.app.cli import main; main(['--help'])",
         "from cliptide.app.cli import main; main(['trian'])",
         "from cliptide.app.cli import main; main(['train', 'x', '--data.framse', '3'])",
+        "from cliptide.app.cli import main; main(['serve', '--help'])",
+        "from cliptide.app.cli import main; main(['serve', 'x', '--prot', '3'])",
         "import cliptide.app",
     ],
 )

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from cliptide.app.training.mixing import check_mixing, mix_clips
+from cliptide.app.training.mixing import check_mixing, lead_in, mix_clips
 from cliptide.configs.errors import ConfigError
 from cliptide.configs.schema import TrainConfig
 
@@ -110,3 +110,39 @@ def test_a_box_has_no_share_of_a_number() -> None:
         check_mixing(TrainConfig(cutmix=1.0), task="regression")
     check_mixing(TrainConfig(mixup=1.0), task="regression")
     check_mixing(TrainConfig(cutmix=1.0), task="single")
+
+
+def test_a_led_in_clip_stands_whole_behind_the_end_of_another() -> None:
+    torch.manual_seed(0)
+    lengths = torch.tensor([3, 2, 4, 1])
+    clips = torch.zeros(4, 4, 3, 2, 2, dtype=torch.uint8)
+    for row, length in enumerate(lengths.tolist()):
+        for step in range(length):
+            clips[row, step] = 10 * (row + 1) + step
+    seen_led = set()
+    for _ in range(40):
+        led, longer = lead_in(clips, lengths, share=0.5)
+        for row, length in enumerate(lengths.tolist()):
+            ahead = int(longer[row]) - length
+            shown = led[row, : int(longer[row]), 0, 0, 0].tolist()
+            assert shown[ahead:] == [10 * (row + 1) + step for step in range(length)]
+            assert (led[row, int(longer[row]) :] == 0).all()
+            if ahead:
+                (partner,) = {value // 10 for value in shown[:ahead]}
+                assert partner != row + 1
+                # Its end, up to the whole of it.
+                last = 10 * partner + int(lengths[partner - 1]) - 1
+                assert shown[:ahead] == list(range(last - ahead + 1, last + 1))
+                assert ahead <= int(lengths[partner - 1])
+            seen_led.add((row, bool(ahead)))
+    assert len(seen_led) == 8  # each with and without
+    unchanged, same = lead_in(clips, lengths, share=0.0)
+    torch.testing.assert_close(unchanged, clips)
+    torch.testing.assert_close(same, lengths)
+
+
+def test_lead_ins_and_chunks_exclude_each_other() -> None:
+    with pytest.raises(ConfigError, match=r"train.lead_in is 0\.5 and train.chunk is 4"):
+        TrainConfig(lead_in=0.5, chunk=4)
+    with pytest.raises(ConfigError, match="a share from 0 to 1"):
+        TrainConfig(lead_in=1.5)

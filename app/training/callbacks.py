@@ -111,7 +111,7 @@ class DataWatch(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take up what the run before found."""
         self.rates = dict(state_dict["rates"])
-        self.lengths = dict(state_dict["lengths"])
+        self.lengths = dict(state_dict.get("lengths", {}))  # not in earlier checkpoints
         self.quarantine.reasons.update(state_dict["quarantine"])
         self.quarantine.write()
 
