@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect
 from cliptide.app.inference.timeline import make_timeline
 from cliptide.app.serving.context import Serving
 from cliptide.app.serving.decoding import Answer, Beginning
-from cliptide.app.serving.errors import ApiError, documented
+from cliptide.app.serving.errors import ApiError, documented, stopping
 from cliptide.app.serving.fetching import fetch
 from cliptide.app.serving.served import ServedModel
 from cliptide.app.serving.uploads import FILE_FIELD, FormReader, VideoFile, check_head, received
@@ -44,7 +44,12 @@ def predict_routes(serving: Serving) -> APIRouter:
             model, wants_timeline = _wanted(form.fields, serving)
             await _unless_gone(request, _complete(form, video, serving))
             answering = _timeline if wants_timeline else _prediction
-            answer = await _unless_gone(request, answering(serving, model, video))
+            try:
+                answer = await _unless_gone(request, answering(serving, model, video))
+            except asyncio.CancelledError:
+                if serving.admission.is_open:
+                    raise
+                raise stopping() from None  # the grace is over
         return JSONResponse({"model": model.name, **answer})
 
     return router
