@@ -192,11 +192,11 @@ def test_what_a_stop_cannot_wait_for_is_told(tiny_model, clips, tmp_path):
             f"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Length: {len(data)}\r\n"
             "Content-Type: multipart/form-data; boundary=cliptide-test-boundary\r\n\r\n"
         )
-        upload = server.raw(head.encode() + data)
-        wait_for(lambda: server.in_work() == 1)
+        uploads = [server.raw(head.encode() + data), server.raw(head.encode() + data[:500])]
+        wait_for(lambda: server.in_work() == 2)
         server.process.send_signal(signal.SIGTERM)
-        answer = answer_on(upload)
-        assert (answer.status, answer.body["error"]["code"]) == (503, "stopping")
+        for answer in map(answer_on, uploads):
+            assert (answer.status, answer.body["error"]["code"]) == (503, "stopping")
         assert server.process.wait(30) == 0
         assert wait_for(lambda: is_gone(worker))
         assert "Traceback" not in server.log.read_text()

@@ -35,21 +35,21 @@ def predict_routes(serving: Serving) -> APIRouter:
     )
     async def predict(request: Request) -> JSONResponse:
         boundary = check_head(request, serving.limits)
-        with serving.admission.inside(), VideoFile() as video:
-            form = FormReader(boundary, video, limits=serving.limits, known=FIELDS)
-            async for chunk in received(request, serving.limits):
-                form.write(chunk)
-            form.finish()
-            serving.metrics.upload_bytes.inc(video.num_bytes)
-            model, wants_timeline = _wanted(form.fields, serving)
-            await _unless_gone(request, _complete(form, video, serving))
-            answering = _timeline if wants_timeline else _prediction
-            try:
+        try:
+            with serving.admission.inside(), VideoFile() as video:
+                form = FormReader(boundary, video, limits=serving.limits, known=FIELDS)
+                async for chunk in received(request, serving.limits):
+                    form.write(chunk)
+                form.finish()
+                serving.metrics.upload_bytes.inc(video.num_bytes)
+                model, wants_timeline = _wanted(form.fields, serving)
+                await _unless_gone(request, _complete(form, video, serving))
+                answering = _timeline if wants_timeline else _prediction
                 answer = await _unless_gone(request, answering(serving, model, video))
-            except asyncio.CancelledError:
-                if serving.admission.is_open:
-                    raise
-                raise stopping() from None  # the grace is over
+        except asyncio.CancelledError:
+            if serving.admission.is_open:
+                raise
+            raise stopping() from None  # the grace is over
         return JSONResponse({"model": model.name, **answer})
 
     return router
