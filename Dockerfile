@@ -11,8 +11,13 @@ RUN python -m venv /opt/cliptide
 ENV PATH=/opt/cliptide/bin:$PATH
 WORKDIR /src
 
-# PyTorch's own index has builds without CUDA: a fifth of the size.
-RUN pip install --no-cache-dir --index-url https://download.pytorch.org/whl/cpu torch torchvision
+# The usual build of PyTorch brings CUDA along, some 3 GB. Where an index of its CPU builds can be had
+# (pytorch.org names one), the image is a fifth of the size:
+#   docker build --build-arg TORCH_INDEX=<its address> -t cliptide .
+ARG TORCH_INDEX=""
+RUN if [ -n "$TORCH_INDEX" ]; then \
+      pip install --no-cache-dir --index-url "$TORCH_INDEX" torch torchvision; \
+    fi
 
 COPY pyproject.toml README.md LICENSE ./
 COPY app app

@@ -105,7 +105,8 @@ class ActionRecognizer:
         waiting: list[tuple[str, Views | str]] = []
         for name, views in zip(names, in_order(read, names, threads=workers), strict=True):
             waiting.append((name, views))
-            if sum(_num_clips(views) for _, views in waiting) >= CLIPS_AT_ONCE:
+            num_clips = sum(_num_clips(views) for _, views in waiting)
+            if max(num_clips, len(waiting)) >= CLIPS_AT_ONCE:
                 yield from self._answers(waiting)
                 waiting = []
         yield from self._answers(waiting)
