@@ -184,6 +184,27 @@ def test_an_earlier_export_is_replaced_only_when_told_and_other_folders_never(
         export(small_model, out=tmp_path, overwrite=True)
 
 
+def test_what_lies_beside_an_earlier_export_outlives_it(
+    small_export, small_model, tmp_path, monkeypatch
+):
+    folder = tmp_path / "out"
+    shutil.copytree(small_export.folder, folder)
+    (folder / "mine.txt").write_text("mine")
+    monkeypatch.chdir(folder)  # a folder that cannot be replaced by another, as a mount cannot
+    export(small_model, out=".", overwrite=True, format="torch")
+    names = {path.name for path in folder.iterdir()}
+    assert names == {
+        *(f"{name}.pt2" for name in ("encoder", "step", "window", "clip")),
+        "graphs.json",
+        "mine.txt",
+    }
+
+
+def test_an_export_is_not_exported_again(small_export):
+    with pytest.raises(InputError, match=r"is an export\. Give the model\.safetensors"):
+        export(small_export.folder)
+
+
 def test_a_missing_package_is_named_with_the_line_that_installs_it(small_model):
     code = (
         "import sys; sys.modules['onnxscript'] = None\n"

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import re
 import signal
 import socket
@@ -180,6 +181,25 @@ def test_a_stop_finishes_what_was_taken_and_leaves_nothing(tiny_model, clips, tm
         assert server.process.wait(30) == 0
         assert wait_for(lambda: all(map(is_gone, workers)))
         assert list(server.folder.iterdir()) == []
+
+
+def test_what_a_stop_cannot_wait_for_is_told(tiny_model, clips, tmp_path):
+    with serving(tmp_path, tiny_model, "--workers", 1, "--grace_s", 1) as server:
+        (worker,) = server.workers()
+        os.kill(worker, signal.SIGSTOP)
+        data = form([("file", clips[0].read_bytes(), "a.mp4")])
+        head = (
+            f"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Length: {len(data)}\r\n"
+            "Content-Type: multipart/form-data; boundary=cliptide-test-boundary\r\n\r\n"
+        )
+        uploads = [server.raw(head.encode() + data), server.raw(head.encode() + data[:500])]
+        wait_for(lambda: server.in_work() == 2)
+        server.process.send_signal(signal.SIGTERM)
+        for answer in map(answer_on, uploads):
+            assert (answer.status, answer.body["error"]["code"]) == (503, "stopping")
+        assert server.process.wait(30) == 0
+        assert wait_for(lambda: is_gone(worker))
+        assert "Traceback" not in server.log.read_text()
 
 
 def test_a_killed_server_leaves_no_upload_and_no_worker(tiny_model, tmp_path):

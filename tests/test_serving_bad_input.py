@@ -46,6 +46,11 @@ def site(clip):
                 with contextlib.suppress(OSError):  # the other side has had enough
                     for _ in range(2**10):
                         self.wfile.write(bytes(2**16))
+            elif self.path == "/clips/short":
+                self.send_response(200)
+                self.send_header("Content-Length", str(clip.stat().st_size + 1000))
+                self.end_headers()
+                self.wfile.write(clip.read_bytes())
             elif self.path == "/clips/clip.mp4":
                 self.send_response(200)
                 self.end_headers()
@@ -297,6 +302,7 @@ def test_addresses_off_the_list_are_not_fetched(server, site):
         f"{base}/clips/away": "url_failed",
         f"{base}/clips/missing": "url_failed",
         f"{base}/clips/endless": "too_large",
+        f"{base}/clips/short": "url_failed",  # less came than was announced
     }
     for url, code in cases.items():
         answer = server.post(form([], url=url))

@@ -17,7 +17,7 @@ from cliptide.app.export.parity import TOLERANCE, Parity, Runner, check
 from cliptide.app.export.quantise import quantize_file
 from cliptide.app.export.torch_files import torch_runner, write_torch
 from cliptide.app.export.tracing import Traced, describe, trace
-from cliptide.app.inference.onnx_engine import GRAPH_KEY
+from cliptide.app.inference.onnx_engine import GRAPH_KEY, GRAPHS, is_onnx
 from cliptide.app.inference.terminal import log
 from cliptide.configs.errors import CliptideError, InputError
 from cliptide.models.bundle import load_model
@@ -111,11 +111,15 @@ def export(
     """
     model = Path(model)
     files = _format(format, quantize, data)
+    if is_onnx(model):
+        raise InputError(f"{model} is an export. Give the model.safetensors that it was made of.")
     folder = _folder(model, format, out=out, quantize=quantize)
     network, info = load_model(model)
     _require_free(folder, overwrite=overwrite)
     described, parities, traced_graphs = [], [], []
-    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    # On the disk that it is for: a folder that is there may be the mount of another.
+    beside = folder if folder.is_dir() else folder.parent
+    scratch = Path(tempfile.mkdtemp(prefix=".export-", dir=beside))
     try:
         traced_size = size_to_trace(network, info.size)
         graphs = graphs_of(network, size=info.size, traced_size=traced_size)
@@ -140,10 +144,7 @@ def export(
         text = json.dumps({"model": asdict(info), "graphs": described}, indent=2)
         (scratch / GRAPHS_FILE).write_text(text + "\n", "utf-8")
         sizes = _sizes(scratch)
-        scratch.chmod(0o755)  # a temporary folder is for its owner alone
-        if folder.exists():
-            shutil.rmtree(folder)
-        scratch.rename(folder)
+        _put(scratch, folder)
     except BaseException:
         shutil.rmtree(scratch, ignore_errors=True)
         raise
@@ -195,8 +196,23 @@ def _require_free(folder: Path, *, overwrite: bool) -> None:
         raise InputError(
             f"The folder {folder} cannot be made: {error.strerror}. Give another --out."
         ) from error
-    if not os.access(folder.parent, os.W_OK):
-        raise InputError(f"The folder {folder.parent} may not be written to. Give another --out.")
+    written = folder if folder.is_dir() else folder.parent
+    if not os.access(written, os.W_OK):
+        raise InputError(f"The folder {written} may not be written to. Give another --out.")
+
+
+def _put(scratch: Path, folder: Path) -> None:
+    """Put what was written where it belongs; of what lies there, an export alone is replaced."""
+    if not folder.exists():
+        scratch.chmod(0o755)  # a temporary folder is for its owner alone
+        scratch.rename(folder)
+        return
+    for path in folder.iterdir():
+        if path.is_file() and path.name.partition(".")[0] in GRAPHS:
+            path.unlink()
+    for path in scratch.iterdir():
+        path.replace(folder / path.name)
+    scratch.rmdir()
 
 
 def _require_parity(parity: Parity) -> None:

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from cliptide.app.serving.errors import ApiError
+from cliptide.app.serving.errors import ApiError, stopping
 
 _LAST = 64  # requests that the rate is measured over
 _STALE_S = 60.0
@@ -36,12 +36,7 @@ class Admission:
             ApiError: 429 where there are too many, 503 where the server is stopping.
         """
         if not self.is_open:
-            raise ApiError(
-                503,
-                "stopping",
-                "The server is stopping. Try again in a few seconds.",
-                headers={"Retry-After": "5"},
-            )
+            raise stopping()
         if self.num_inside >= self.most:
             wait_s = self.retry_after_s()
             raise ApiError(

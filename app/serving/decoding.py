@@ -174,7 +174,9 @@ def _answers(job: Job, path: Path) -> Iterator[Answer]:
             frames = frames_at_rate(video, rate_fps=job.rate_fps, size=job.size, fit=job.fit)
             while together := list(islice(frames, FRAMES_AT_ONCE)):
                 yield together
-            yield End()
+    # Behind this the file may vanish, and Windows keeps what is still open.
+    if isinstance(job, FramesJob):
+        yield End()
     if isinstance(job, ClipsJob):
         record = SampleRecord(path, job.name, label="", group="")
         yield read_views(record, rule=job.rule, size=job.size, fit=job.fit, num_views=job.num_views)

@@ -62,6 +62,16 @@ def busy(most_wait_s: float) -> ApiError:
     )
 
 
+def stopping() -> ApiError:
+    """What a request is told that comes, or is not done, when the server stops."""
+    return ApiError(
+        503,
+        "stopping",
+        "The server is stopping. Try again in a few seconds.",
+        headers={"Retry-After": "5"},
+    )
+
+
 def error_body(code: str, message: str) -> dict[str, Any]:
     """The body of an answer that is no success."""
     # A lone surrogate from a client's bytes is no JSON.

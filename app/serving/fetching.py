@@ -12,7 +12,9 @@ import ssl
 import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from functools import partial
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -98,8 +100,11 @@ async def fetch(url: str, video: VideoFile, *, allowed: Sequence[str], limits: L
         )
     video.name = clean_name(unquote(place.path))
     is_left = threading.Event()
-    fetching = asyncio.to_thread(_fetch, place, video, limits=limits, is_left=is_left)
-    done = asyncio.ensure_future(fetching)
+    # A thread of its own: a few slow sites would hold all that asyncio has, and streams need those.
+    thread = ThreadPoolExecutor(1, thread_name_prefix="fetching")
+    fetching = partial(_fetch, place, video, limits=limits, is_left=is_left)
+    done = asyncio.get_running_loop().run_in_executor(thread, fetching)
+    thread.shutdown(wait=False)
     try:
         await asyncio.shield(done)
     except asyncio.CancelledError:
@@ -146,6 +151,8 @@ def _fetch(place: _Place, video: VideoFile, *, limits: Limits, is_left: threadin
                     "takes. Name a shorter or smaller one.",
                 )
             video.write(data)
+        if answer.length:  # http.client takes an early end for the end
+            raise _failed(place, f"broke off {answer.length} bytes before its end")
 
 
 def _connected(place: _Place, *, timeout_s: float) -> HTTPConnection:

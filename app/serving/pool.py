@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import multiprocessing
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import send_handle
@@ -57,7 +57,7 @@ class Worker:
 
     def answers(
         self, job: Job, *, file: int | None, time_s: float, on_death: Callable[[str], None]
-    ) -> Iterator[Answer]:
+    ) -> Generator[Answer, None, None]:
         """Do a job.
 
         Args:
@@ -208,7 +208,7 @@ class DecoderPool:
             loop = asyncio.get_running_loop()
             # A process that hangs in the middle of an answer would hold its thread for ever.
             last_resort = loop.call_later(START_LIMIT_S + time_s, worker.kill)
-            done = loop.run_in_executor(self._threads, use, answers)
+            done = loop.run_in_executor(self._threads, _used, use, answers)
             try:
                 return await asyncio.shield(done)
             except asyncio.CancelledError:
@@ -257,6 +257,18 @@ class DecoderPool:
         for worker in list(self._all):
             self._end(worker)
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _used(
+    use: Callable[[Iterator[Answer]], Result], answers: Generator[Answer, None, None]
+) -> Result:
+    """Use answers and be done with them, before anybody looks whether their worker is spent.
+
+    A failure keeps what it came from alive: a worker that still has answers to this job would be
+    lent to the next request, which would be given them.
+    """
+    with contextlib.closing(answers):
+        return use(answers)
 
 
 def _context() -> Any:

@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect
 from cliptide.app.inference.timeline import make_timeline
 from cliptide.app.serving.context import Serving
 from cliptide.app.serving.decoding import Answer, Beginning
-from cliptide.app.serving.errors import ApiError, documented
+from cliptide.app.serving.errors import ApiError, documented, stopping
 from cliptide.app.serving.fetching import fetch
 from cliptide.app.serving.served import ServedModel
 from cliptide.app.serving.uploads import FILE_FIELD, FormReader, VideoFile, check_head, received
@@ -35,16 +35,21 @@ def predict_routes(serving: Serving) -> APIRouter:
     )
     async def predict(request: Request) -> JSONResponse:
         boundary = check_head(request, serving.limits)
-        with serving.admission.inside(), VideoFile() as video:
-            form = FormReader(boundary, video, limits=serving.limits, known=FIELDS)
-            async for chunk in received(request, serving.limits):
-                form.write(chunk)
-            form.finish()
-            serving.metrics.upload_bytes.inc(video.num_bytes)
-            model, wants_timeline = _wanted(form.fields, serving)
-            await _complete(form, video, serving)
-            answering = _timeline if wants_timeline else _prediction
-            answer = await _unless_gone(request, answering(serving, model, video))
+        try:
+            with serving.admission.inside(), VideoFile() as video:
+                form = FormReader(boundary, video, limits=serving.limits, known=FIELDS)
+                async for chunk in received(request, serving.limits):
+                    form.write(chunk)
+                form.finish()
+                serving.metrics.upload_bytes.inc(video.num_bytes)
+                model, wants_timeline = _wanted(form.fields, serving)
+                await _unless_gone(request, _complete(form, video, serving))
+                answering = _timeline if wants_timeline else _prediction
+                answer = await _unless_gone(request, answering(serving, model, video))
+        except asyncio.CancelledError:
+            if serving.admission.is_open:
+                raise
+            raise stopping() from None  # the grace is over
         return JSONResponse({"model": model.name, **answer})
 
     return router

@@ -2,7 +2,9 @@
 
 import asyncio
 import ipaddress
+import json
 import logging
+import os
 import signal
 import socket
 import sys
@@ -12,12 +14,14 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
 
+import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from cliptide.app.inference.terminal import log, warn
 from cliptide.app.serving.admission import Admission
 from cliptide.app.serving.context import Serving
+from cliptide.app.serving.errors import error_body
 from cliptide.app.serving.factory import create_app
 from cliptide.app.serving.fetching import check_prefixes
 from cliptide.app.serving.keys import check_key
@@ -30,7 +34,7 @@ from cliptide.app.serving.transport import access
 from cliptide.configs.errors import ConfigError, InputError
 from cliptide.datasets.processes import usable_cores
 
-FIRST_HEAD_WITHIN_S = 20.0
+HEAD_WITHIN_S = 20.0
 KEEP_ALIVE_S = 15
 MOST_MESSAGE_BYTES = 16 * 2**20
 
@@ -183,15 +187,37 @@ _STOPS = (signal.SIGINT, signal.SIGTERM)
 
 
 class _BoundedHttp(H11Protocol):
-    """Ends connections that never send a whole head."""
+    """Ends connections that never send a whole head, and tells what is no HTTP as JSON."""
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        self.loop.call_later(FIRST_HEAD_WITHIN_S, self._end_if_silent)
+        self._end_without_head()
 
-    def _end_if_silent(self) -> None:
-        if self.cycle is None and self.transport.get_protocol() is self:
+    def data_received(self, data: bytes) -> None:
+        was_waiting = self.timeout_keep_alive_task is not None
+        super().data_received(data)
+        # The first bytes of another head have ended the wait for it; now the rest is waited for.
+        if was_waiting and self.timeout_keep_alive_task is None and self.cycle.response_complete:
+            self._end_without_head()
+
+    def _end_without_head(self) -> None:
+        self.loop.call_later(HEAD_WITHIN_S, self._end_if_at, self.cycle)
+
+    def _end_if_at(self, cycle: Any) -> None:
+        if self.cycle is cycle and self.transport.get_protocol() is self:
             self.transport.close()
+
+    def send_400_response(self, msg: str) -> None:
+        body = json.dumps(error_body("bad_http", f"{msg} Use an HTTP client such as curl."))
+        headers = [("content-type", "application/json"), ("connection", "close")]
+        events = [
+            h11.Response(status_code=400, headers=headers, reason=b"Bad Request"),
+            h11.Data(data=body.encode()),
+            h11.EndOfMessage(),
+        ]
+        for event in events:
+            self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
 
 
 def _bound(host: str, port: int) -> socket.socket:
@@ -202,7 +228,8 @@ def _bound(host: str, port: int) -> socket.socket:
         listening = socket.socket(family, kind, proto)
     except OSError as error:
         raise InputError(f"--host {host}: {error.strerror or error}. Use 127.0.0.1.") from error
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if os.name == "posix":  # on Windows it would let two servers have one port
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind(address)
     except OSError as error:

@@ -58,7 +58,8 @@ class EarlyAnswers:
 
         async def _drained(receiving: Callable[[], Any]) -> None:
             count = 0
-            with contextlib.suppress(TimeoutError):
+            # Cancelled when the server ends: then the answer's end is all that is left to do.
+            with contextlib.suppress(TimeoutError, asyncio.CancelledError):
                 async with asyncio.timeout(_LINGER_S):
                     while not is_read and count < _LINGER_BYTES:
                         count += len((await receiving()).get("body", b""))

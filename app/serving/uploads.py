@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
@@ -39,13 +40,25 @@ class VideoFile:
     Attributes:
         name: What to call it; never a path.
         num_bytes: Its size.
+        path: Where it lies, for a process that takes no open file; None where it has no name.
+
+    Raises:
+        ApiError: The disk is full, or may not be written to.
     """
 
     def __init__(self) -> None:
         self.name, self.num_bytes = "upload", 0
-        # On Linux it never has a name on disk; elsewhere it has one until it is closed.
-        make = tempfile.TemporaryFile if PASSES_FILES else tempfile.NamedTemporaryFile
-        self._file: IO[bytes] = make(prefix="cliptide-", buffering=0)
+        self.path: str | None = None
+        self._file: IO[bytes]
+        try:
+            if PASSES_FILES:
+                self._file = tempfile.TemporaryFile(prefix="cliptide-", buffering=0)  # noqa: SIM115
+            else:
+                # Not NamedTemporaryFile: on Windows nobody else can open what that made.
+                descriptor, self.path = tempfile.mkstemp(prefix="cliptide-")
+                self._file = os.fdopen(descriptor, "wb", buffering=0)
+        except OSError as error:
+            raise _no_room(error) from error
 
     def write(self, data: bytes) -> None:
         """Add to it.
@@ -58,23 +71,13 @@ class VideoFile:
             while rest:
                 rest = rest[self._file.write(rest) :]
         except OSError as error:
-            raise ApiError(
-                503,
-                "no_room",
-                f"The server has no room for the upload ({error.strerror}). Try again later.",
-                headers={"Retry-After": "30"},
-            ) from error
+            raise _no_room(error) from error
         self.num_bytes += len(data)
 
     @property
     def descriptor(self) -> int | None:
         """For a process that takes open files."""
         return self._file.fileno() if PASSES_FILES else None
-
-    @property
-    def path(self) -> str | None:
-        """For a process that takes none."""
-        return None if PASSES_FILES else str(self._file.name)
 
     def __enter__(self) -> Self:
         return self
@@ -86,6 +89,17 @@ class VideoFile:
         traceback: TracebackType | None,
     ) -> None:
         self._file.close()
+        if self.path is not None:
+            Path(self.path).unlink()
+
+
+def _no_room(error: OSError) -> ApiError:
+    return ApiError(
+        503,
+        "no_room",
+        f"The server has no room for the upload ({error.strerror}). Try again later.",
+        headers={"Retry-After": "30"},
+    )
 
 
 def clean_name(name: str) -> str:
@@ -110,8 +124,7 @@ def check_head(request: Request, limits: Limits) -> bytes:
         raise ApiError(
             415,
             "not_multipart",
-            f"The request's content type is {given[:100] or 'missing'!r}. Send a form: "
-            "curl -F file=@clip.mp4",
+            f"The request's content type is {given[:100]!r}. Send a form: curl -F file=@clip.mp4",
         )
     boundary = options.get(b"boundary", b"")
     if not 0 < len(boundary) <= 200:
