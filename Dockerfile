@@ -5,6 +5,7 @@
 #
 # Other models or flags stand behind the image's name:
 #   docker run ... cliptide fights=/models/fights.safetensors --host 0.0.0.0 --queue 128
+# Keep to port 8000 within (-p maps it to any other): the health check asks there.
 FROM python:3.12-slim AS build
 
 RUN python -m venv /opt/cliptide
@@ -24,7 +25,8 @@ COPY app app
 COPY configs configs
 COPY datasets datasets
 COPY models models
-RUN pip install --no-cache-dir '.[serve]'
+# ONNX Runtime, for models that cliptide export wrote.
+RUN pip install --no-cache-dir '.[serve]' onnxruntime
 
 FROM python:3.12-slim
 

@@ -44,6 +44,10 @@ def read_info(path: Path) -> ModelInfo:
         hint = ""
         if (path / "model.safetensors").is_file():
             hint = f" It is a run folder: give {path / 'model.safetensors'}."
+        elif path.is_dir():
+            hint = (
+                " It is a folder without a model: give a model.safetensors, or an exported model."
+            )
         raise ModelFileError(f"There is no model file {path}.{hint or ' Check the path.'}")
     try:
         with safe_open(path, framework="pt") as file:

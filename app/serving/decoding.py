@@ -22,6 +22,8 @@ from cliptide.datasets.video.opening import opened
 
 READY = "ready"
 FRAMES_AT_ONCE = 16
+# A film of an hour has a last frame, too.
+GRACE_S = 1.0
 # Here an open file reaches another process without a name on disk.
 PASSES_FILES = sys.platform == "linux"
 
@@ -192,7 +194,7 @@ def _check_pixels(job: Job, width: int, height: int) -> None:
 
 
 def _check_length(job: Job, video: Video) -> None:
-    if video.duration_s > job.most_s:
+    if video.duration_s > job.most_s + GRACE_S:
         raise _TooMuch(
             "too_long",
             f"{job.name}: it lasts {video.duration_s:.0f} s, and this server takes "

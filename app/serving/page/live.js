@@ -57,7 +57,7 @@ export class LiveTab {
     this.strip = new Strip(colours);
     this.figures.replaceChildren();
     this.side.replaceChildren(make("h2", {}, isRegression ? "Numbers" : "Scores"), this.bars.element, this.figures);
-    this.last.replaceChildren(make("h2", {id: "minute-title"}, "The last minute"), this.strip.element);
+    this.last.replaceChildren(make("h2", {id: "minute-title"}, model.task === "multi" ? "The last minute, the likeliest label" : "The last minute"), this.strip.element);
   }
 
   turn(on) {
