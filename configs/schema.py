@@ -393,6 +393,13 @@ class RunConfig:
                 "behind chunks would go on counting clips that have ended. Use model.head_norm "
                 "layer, or train.chunk 0."
             )
+        looks_ahead = self.model.bidirectional or self.model.shift == "both"
+        if self.train.lead_in and looks_ahead:
+            raise ConfigError(
+                f"train.lead_in is {self.train.lead_in}, which is for streams, but a model with "
+                "model.bidirectional true or model.shift both looks ahead and cannot step through "
+                "one. Set model.bidirectional false and model.shift causal or none."
+            )
         if self.model.head_norm == "batch" and self.train.batch_size == 1:
             raise ConfigError(
                 "model.head_norm is batch and train.batch_size is 1, but a batch of one clip has "

@@ -1,12 +1,14 @@
 """Mixup and cutmix: whose pixels and whose label, and how much of each."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
 
 from cliptide.app.training.mixing import check_mixing, lead_in, mix_clips
 from cliptide.configs.errors import ConfigError
-from cliptide.configs.schema import TrainConfig
+from cliptide.configs.schema import ModelConfig, RunConfig, TrainConfig
 
 
 def plain_clips(values: list[int], lengths: list[int], side: int = 8) -> Tensor:
@@ -146,3 +148,9 @@ def test_lead_ins_and_chunks_exclude_each_other() -> None:
         TrainConfig(lead_in=0.5, chunk=4)
     with pytest.raises(ConfigError, match="a share from 0 to 1"):
         TrainConfig(lead_in=1.5)
+
+
+@pytest.mark.parametrize("ahead", [{"bidirectional": True}, {"shift": "both"}])
+def test_lead_ins_are_refused_for_models_that_look_ahead(ahead: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=r"train\.lead_in is 0\.5.*cannot step"):
+        RunConfig(train=TrainConfig(lead_in=0.5), model=ModelConfig(temporal="gru", **ahead))
