@@ -84,7 +84,8 @@ def main() -> None:
         ours, theirs = folder / "ours.json", folder / "theirs.json"
         rows = []
         for number in range(args.rounds):
-            words = ["-m", "cliptide.app", "predict", str(model), str(videos)]
+            # One clip a video, as the loop takes it.
+            words = ["-m", "cliptide.app", "predict", str(model), str(videos), "--eval.clips", "1"]
             command_s, memory = run_watched([*words, "--json", str(ours), "--overwrite"])
             loop_s, _ = run_watched(
                 [__file__, "--plain-loop", str(model), str(videos), str(theirs)]
