@@ -349,3 +349,17 @@ def test_an_unknown_device_is_refused(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mp4", numbered_frames(4))
     with pytest.raises(ValueError, match="device is 'gpu'"):
         open_video(path, device="gpu")  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("everything_is_long")
+def test_groups_that_are_behind_are_forgotten_and_found_again(tmp_path: Path) -> None:
+    path = tmp_path / "long.mp4"
+    write_video(path, numbered_frames(COUNT), gop_size=6)
+    with open_video(path) as video:
+        video.frames_at(range(COUNT))
+        table = video._table
+        assert isinstance(table, IndexTable) and len(table.rows) == COUNT
+        table.forget_before(50)
+        assert len(table.rows) <= 24 and table._held_bytes >= 0
+        assert set(table._held) <= set(table.rows)
+        assert read_numbers(video.frames_at(range(COUNT))) == list(range(COUNT))

@@ -80,6 +80,9 @@ class PacketTable:
         """The table for another reader of the same file."""
         return self
 
+    def forget_before(self, index: int) -> None:
+        """Drop what a reader that only goes forward needs no more; nothing, where all is known."""
+
     def held(self, start: int, stop: int) -> "Sequence[Packet[VideoStream]] | None":
         """The packets from `start` up to `stop`, where they are in memory."""
         return None if self.packets is None else self.packets[start:stop]
@@ -173,6 +176,16 @@ class IndexTable(PacketTable):
     def copy(self) -> "IndexTable":
         """The table for another reader of the same file, without the packets held."""
         return IndexTable(dts=self._dts, keys=self._keys, sizes=self._sizes, pts=self.pts)
+
+    def forget_before(self, index: int) -> None:
+        """Drop what is known of the groups before those that a frame may be decoded from."""
+        keep = self._keys[max(0, bisect_right(self._keys, index) - 2)]
+        for position in [known for known in self.rows if known < keep]:
+            row = self.rows.pop(position)
+            assert row.pts is not None
+            self._position_by_pts.pop(row.pts, None)
+            if self._held.pop(position, None) is not None:
+                self._held_bytes -= self._sizes[position]
 
     def held(self, start: int, stop: int) -> "Sequence[Packet[VideoStream]] | None":
         """The packets from `start` up to `stop`, where they are in memory."""
