@@ -4,10 +4,12 @@ import http.client
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections import namedtuple
 from contextlib import contextmanager
@@ -92,9 +94,9 @@ class ServerProcess:
 
 @contextmanager
 def serving(folder, *words, env=None):
-    """Run a server on a free port, its temporary files in `folder`, and end it."""
-    log, temporary = folder / "log", folder / "tmp"
-    temporary.mkdir()
+    """Run a server on a free port, its log in `folder` and its temporary files apart; end it."""
+    # Not below `folder`: the address of a local socket has room for some hundred letters.
+    log, temporary = folder / "log", Path(tempfile.mkdtemp(prefix="clip"))
     command = [sys.executable, "-m", "cliptide.app", "serve", "--port", "0", "--device", "cpu"]
     with log.open("w") as stderr:
         process = subprocess.Popen(
@@ -108,6 +110,7 @@ def serving(folder, *words, env=None):
         if process.poll() is None:
             process.kill()
             process.wait(30)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_model(path, *, task="single", **changes):

@@ -228,7 +228,7 @@ def test_a_file_that_exists_is_kept_unless_told_otherwise(cliptide, videos, smal
         (["--json", "none/x.json"], ["There is no folder none", "Make it"]),
         (["--json", "in"], ["in is a folder", "name of a file"]),
         (["--csv", "-"], ["--csv - is no file", "--json -"]),
-        (["--json", "x", "--csv", "./x"], ["are both x", "a file of its own"]),
+        (["--json", "x", "--csv", "./x"], ["x is to be written twice", "its own file"]),
         (["--eval.clips", "0"], ["eval.clips is 0", "Use 1 or more"]),
         (["--data.workers", "-1"], ["data.workers is -1", "Use auto, 0 or more"]),
         (["--device", "cuda:99"], ["'cuda:99'", "--device cpu"]),

@@ -23,7 +23,7 @@ from cliptide.datasets.video.opening import opened
 READY = "ready"
 FRAMES_AT_ONCE = 16
 # A film of an hour has a last frame, too.
-GRACE_S = 1.0
+GRACE_S = 0.5
 # Here an open file reaches another process without a name on disk.
 PASSES_FILES = sys.platform == "linux"
 

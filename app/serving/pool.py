@@ -176,9 +176,11 @@ class DecoderPool:
         try:
             worker = Worker(self._context, memory_mb=self._memory_mb)
         except OSError as error:
+            mend = "Use fewer --workers."
+            if "path too long" in str(error):  # of the socket that the process is asked by
+                mend = "The folder for temporary files has too long a name: set a shorter TMPDIR."
             raise CliptideError(
-                f"A process to read videos in cannot be started ({error.strerror or error}). "
-                "Use fewer --workers."
+                f"A process to read videos in cannot be started ({error.strerror or error}). {mend}"
             ) from error
         self._all.add(worker)
         worker.wait_until_ready()
