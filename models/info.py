@@ -25,7 +25,8 @@ class ModelInfo:
         sampling: The rule that chose the frames: `uniform`, `rate` or `dense`.
         frames: The frame budget of a clip.
         rate_fps: Frames used per second of video in training (median), the rate to stream at.
-        context_s: Seconds that the frames used of a training clip (median) span at that rate.
+        context_s: Seconds that the frames used of a training clip span at that rate: the median, or
+            the 90th percentile of a model trained with lead-ins.
         split_fingerprint: Which clips the model was trained, validated and tested on.
         stride: Steps from frame to frame, for `dense`; files without it mean 1.
         run: The other sections of the run's config (data, eval, seed), for the same split again.

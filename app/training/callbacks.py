@@ -85,10 +85,12 @@ class DataWatch(Callback):
         known = [rate for rate in self.rates.values() if rate > 0]
         return statistics.median(known) if known else 1.0
 
-    @property
-    def num_frames(self) -> float:
-        """Median over the training clips of the frames used."""
-        return statistics.median(self.lengths.values()) if self.lengths else 1.0
+    def num_frames(self, share: float) -> float:
+        """So many frames, or fewer, were used of that share of the training clips."""
+        if not self.lengths:
+            return 1.0
+        ranked = sorted(self.lengths.values())
+        return ranked[min(len(ranked) - 1, int(share * len(ranked)))]
 
     @property
     def wait_share(self) -> float:

@@ -312,7 +312,8 @@ class Run:
             sampling=self.data.rule.kind,
             frames=self.data.rule.frames,
             rate_fps=rate_fps,
-            context_s=self.watch.num_frames / rate_fps,
+            # Who was shown what is before an action may look back as far as long clips go.
+            context_s=self.watch.num_frames(0.9 if config.train.lead_in else 0.5) / rate_fps,
             split_fingerprint=self.plan.fingerprint,
             stride=self.data.rule.stride,
             fit=config.data.fit,
