@@ -80,9 +80,6 @@ class PacketTable:
         """The table for another reader of the same file."""
         return self
 
-    def forget_before(self, index: int) -> None:
-        """Drop what a reader that only goes forward needs no more; nothing, where all is known."""
-
     def held(self, start: int, stop: int) -> "Sequence[Packet[VideoStream]] | None":
         """The packets from `start` up to `stop`, where they are in memory."""
         return None if self.packets is None else self.packets[start:stop]
@@ -161,16 +158,18 @@ class IndexTable(PacketTable):
         return plan_runs(self.rows, positions, keys=self._keys)
 
     def chunks(self, indices: Sequence[int]) -> Iterator[Sequence[int]]:
-        """Divide rising indices into parts that each fill whole groups."""
+        """Divide rising indices into parts that each fill whole groups, forgetting those behind."""
         chunk: list[int] = []
         group = -1
         for index in indices:
             before, group = group, bisect_right(self._keys, index)
             if group != before and len(chunk) >= PLANNED_AT_ONCE:
+                self.forget_before(chunk[0])
                 yield chunk
                 chunk = []
             chunk.append(index)
         if chunk:
+            self.forget_before(chunk[0])
             yield chunk
 
     def copy(self) -> "IndexTable":

@@ -310,10 +310,8 @@ class Video:
 
     def _rising(self, chosen: Sequence[int]) -> Iterator[tuple[int, VideoFrame]]:
         """Give (index, frame) of rising indices in order, holding few frames at a time."""
-        num_given, table = 0, self._table
-        for chunk in table.chunks(chosen) if table is not None else ():
-            if table is not None:
-                table.forget_before(chunk[0])  # else it would grow with the video
+        num_given = 0
+        for chunk in self._table.chunks(chosen) if self._table is not None else ():
             early: dict[int, VideoFrame] = {}
             for index, frame in self._planned_frames(set(chunk)):
                 early[index] = frame
