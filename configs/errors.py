@@ -41,5 +41,9 @@ class DeviceError(InputError):
     """A device was asked for that this machine does not have."""
 
 
-class VideoError(CliptideError):
+class SampleError(CliptideError):
+    """One sample cannot be read; the message names the file, the cause and the mend."""
+
+
+class VideoError(SampleError):
     """One video cannot be read; the message names the file and the cause."""

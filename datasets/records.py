@@ -13,7 +13,8 @@ class SampleRecord:
     """One labelled clip on disk.
 
     Attributes:
-        source: The video file.
+        source: The file: a video, sound, an array, an image; a folder of images; of texts, the CSV
+            that the text stands in.
         name: How the clip is called in tables and CSV files: the path relative to the data
             set, with `/`, and `@start-end` (seconds) behind it for a clip inside a longer video.
         label: The class name.
@@ -22,6 +23,7 @@ class SampleRecord:
         split: `train`, `val` or `test`, or None while no split is assigned.
         start_s: Where the clip begins in the video, seconds of presentation time.
         end_s: Where the clip ends, seconds; None for the video's end.
+        text: The sample itself, where it is a text.
     """
 
     source: Path
@@ -31,3 +33,4 @@ class SampleRecord:
     split: Split | None = None
     start_s: float = 0.0
     end_s: float | None = None
+    text: str | None = None

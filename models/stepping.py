@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from cliptide.configs.errors import ConfigError
-from cliptide.models.encoders.base import EncoderState
+from cliptide.models.encoders.base import EncoderState, PictureEncoder
 from cliptide.models.recognizer import Recognizer
 from cliptide.models.temporal.base import CANNOT_STEP
 
@@ -73,6 +73,7 @@ class FrameEncoder(nn.Module):
             frame, shifts = None, state
             if self._has_frame:
                 # A stream that begins is taken to have stood still.
+                assert isinstance(self.encoder, PictureEncoder)
                 images = self.encoder.normalise(frames)
                 frame, shifts = _where(begin, images, state[0]), state[1:]
             fresh = tuple(_where(begin, torch.zeros_like(shown), shown) for shown in shifts)

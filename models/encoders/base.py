@@ -1,12 +1,13 @@
 """The contract of every encoder.
 
-    forward   frames of whole clips (N, 3, H, W) uint8, packed without padding, with lengths (B,)
+    forward   steps of whole clips (N, *step), packed without padding, with lengths (B,)
                   -> maps (N, C, h, w) and pooled (N, D), both float32
     advance   the same with a state, for clips that go on -> ..., state
-    step      one frame of each of B streams (B, 3, H, W) -> ..., state
+    step      one step of each of B streams (B, *step) -> ..., state
 
-Encoders know where one clip ends and the next begins (`lengths`), because temporal shift and
-frame differences look at the frame before; what they have seen goes in and out as a state.
+A step is a picture (3, H, W) uint8, or a window of sound, rows or tokens. Encoders know where one
+clip ends and the next begins (`lengths`), because temporal shift and frame differences look at
+the frame before; what they have seen goes in and out as a state.
 """
 
 from abc import ABC, abstractmethod
@@ -48,24 +49,110 @@ class EncoderState(NamedTuple):
 
 
 class Encoder(nn.Module, ABC):
-    """Base of the encoders: normalises uint8 frames and leaves the network to its children.
+    """Base of all encoders.
+
+    Attributes:
+        dim: D, the size of the pooled vector.
+        channels: C, the number of feature maps.
+        checkpointing: Whether training computes activations again in the backward pass in place
+            of keeping them (see `checkpointing.py`), where the encoder heeds it.
+        mean: RGB mean of the normalisation of pictures, on a scale from 0 to 1.
+        std: RGB standard deviation of it, likewise.
+    """
+
+    dim: int
+    channels: int
+    checkpointing: bool = False
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+
+    @property
+    def can_step(self) -> bool:
+        """False where it needs steps that are still to come."""
+        return True
+
+    @property
+    def sees_single_frames(self) -> bool:
+        """Whether what it makes of a step depends on no other."""
+        return True
+
+    def forward(self, steps: Tensor, lengths: Tensor) -> EncodedFrames:
+        """Encode the steps of whole clips.
+
+        Args:
+            steps: (N, *step): the real steps of all clips, one clip after another; pictures
+                (N, 3, H, W) are uint8 RGB.
+            lengths: (B,) int64, steps of each clip; they sum to N.
+
+        Returns:
+            Maps (N, C, h, w) and pooled (N, D).
+        """
+        return self.advance(steps, lengths, None)[0]
+
+    @abstractmethod
+    def advance(
+        self, steps: Tensor, lengths: Tensor, state: EncoderState | None
+    ) -> tuple[EncodedFrames, EncoderState]:
+        """Encode the next steps of clips.
+
+        Args:
+            steps: As for `forward`.
+            lengths: (B,) int64, 0 where a clip has ended before.
+            state: What the call before returned; None at the clips' beginning.
+
+        Returns:
+            What `forward` gives, and the state behind each clip's last step.
+        """
+
+    def step(self, steps: Tensor, state: EncoderState | None) -> tuple[EncodedFrames, EncoderState]:
+        """Encode one step of each of B streams, (B, *step), and the state so far."""
+        ones = torch.ones(steps.shape[0], dtype=torch.int64, device=steps.device)
+        return self.advance(steps, ones, state)
+
+    @abstractmethod
+    def blank(self, count: int, *, size: tuple[int, int]) -> Tensor:
+        """Steps (count, *step) of nothing, on the CPU; pictures are of `size` (height, width)."""
+
+
+class WindowEncoder(Encoder):
+    """Base of the encoders of windows of sound, rows and tokens: each step is seen alone.
+
+    Args:
+        shape: Of a step.
+    """
+
+    step_type = torch.float32
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.shape = shape
+
+    def advance(
+        self, steps: Tensor, lengths: Tensor, state: EncoderState | None
+    ) -> tuple[EncodedFrames, EncoderState]:
+        """See `Encoder.advance`; nothing is carried."""
+        del lengths, state
+        return self.encode(steps), EncoderState(None, ())
+
+    @abstractmethod
+    def encode(self, steps: Tensor) -> EncodedFrames:
+        """Encode steps (N, *step)."""
+
+    def blank(self, count: int, *, size: tuple[int, int]) -> Tensor:
+        """See `Encoder.blank`."""
+        del size
+        return torch.zeros(count, *self.shape, dtype=self.step_type)
+
+
+class PictureEncoder(Encoder):
+    """Base of the encoders of pictures: normalises uint8 frames, leaves the network to children.
 
     Args:
         mean: RGB mean of the normalisation, on a scale from 0 to 1.
         std: RGB standard deviation of the normalisation, likewise.
         frame_differences: Whether the network is given three more channels: each frame's
             difference from the one before, zero at a clip's first.
-
-    Attributes:
-        dim: D, the size of the pooled vector.
-        channels: C, the number of feature maps.
-        checkpointing: Whether training computes activations again in the backward pass in place
-            of keeping them (see `checkpointing.py`); `encode` heeds it.
     """
-
-    dim: int
-    channels: int
-    checkpointing: bool = False
 
     def __init__(
         self,
@@ -107,32 +194,11 @@ class Encoder(nn.Module, ABC):
         scale, offset = self.get_buffer("_scale"), self.get_buffer("_offset")
         return torch.addcmul(offset, frames.to(scale.dtype), scale)
 
-    def forward(self, frames: Tensor, lengths: Tensor) -> EncodedFrames:
-        """Encode the frames of whole clips.
-
-        Args:
-            frames: (N, 3, H, W) uint8 RGB: the real frames of all clips, one clip after another.
-            lengths: (B,) int64, frames of each clip; they sum to N.
-
-        Returns:
-            Maps (N, C, h, w) and pooled (N, D).
-        """
-        return self.advance(frames, lengths, None)[0]
-
     def advance(
-        self, frames: Tensor, lengths: Tensor, state: EncoderState | None
+        self, steps: Tensor, lengths: Tensor, state: EncoderState | None
     ) -> tuple[EncodedFrames, EncoderState]:
-        """Encode the next frames of clips.
-
-        Args:
-            frames: As for `forward`.
-            lengths: (B,) int64, 0 where a clip has ended before.
-            state: What the call before returned; None at the clips' beginning.
-
-        Returns:
-            What `forward` gives, and the state behind each clip's last frame.
-        """
-        images, last = self.normalise(frames), None
+        """See `Encoder.advance`; steps are frames (N, 3, H, W) uint8 RGB."""
+        images, last = self.normalise(steps), None
         if self.frame_differences:
             previous, last = previous_frames(images, lengths, state.frame if state else None)
             images = torch.cat([images, images - previous], dim=1)
@@ -151,12 +217,9 @@ class Encoder(nn.Module, ABC):
     def encode(self, images: Tensor) -> EncodedFrames:
         """Encode normalised images (N, `in_channels`, H, W)."""
 
-    def step(
-        self, frames: Tensor, state: EncoderState | None
-    ) -> tuple[EncodedFrames, EncoderState]:
-        """Encode one frame of each of B streams: (B, 3, H, W) uint8 and the state so far."""
-        ones = torch.ones(frames.shape[0], dtype=torch.int64, device=frames.device)
-        return self.advance(frames, ones, state)
+    def blank(self, count: int, *, size: tuple[int, int]) -> Tensor:
+        """Black frames; see `Encoder.blank`."""
+        return torch.zeros(count, 3, *size, dtype=torch.uint8)
 
 
 def widen_first_convolution(network: nn.Module, *, name: str) -> None:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from cliptide.configs.errors import ConfigError, InputError
-from cliptide.models.encoders.base import EncodedFrames, Encoder, widen_first_convolution
+from cliptide.models.encoders.base import EncodedFrames, PictureEncoder, widen_first_convolution
 from cliptide.models.encoders.shift import residual_branches, shift_branches
 from cliptide.models.encoders.vision import one_line
 
@@ -57,7 +57,7 @@ def check_timm_name(name: str) -> None:
         )
 
 
-class TimmEncoder(Encoder):
+class TimmEncoder(PictureEncoder):
     """A timm network without its classifier.
 
     Args:
@@ -67,7 +67,7 @@ class TimmEncoder(Encoder):
         size: (height, width) of the frames: a network of fixed size is built for it. None builds
             it for its usual size.
         shift: `none`, or a temporal shift in each residual branch: `causal`, or `both`.
-        frame_differences: See `Encoder`.
+        frame_differences: See `PictureEncoder`.
 
     Raises:
         ConfigError: There is no such network, it cannot take the size, gives no maps, has no
@@ -168,7 +168,7 @@ class TimmEncoder(Encoder):
             )
 
     def encode(self, images: Tensor) -> EncodedFrames:
-        """See `Encoder.encode`.
+        """See `PictureEncoder.encode`.
 
         Raises:
             ConfigError: The network's features are no maps.

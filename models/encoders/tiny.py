@@ -3,14 +3,14 @@
 import torch
 from torch import Tensor, nn
 
-from cliptide.models.encoders.base import EncodedFrames, Encoder
+from cliptide.models.encoders.base import EncodedFrames, PictureEncoder
 from cliptide.models.encoders.checkpointing import in_segments
 from cliptide.models.encoders.shift import Shifted
 from cliptide.models.grid import GridProjection
 from cliptide.models.norms import MAP_NORMS
 
 
-class TinyEncoder(Encoder):
+class TinyEncoder(PictureEncoder):
     """Four convolutions of stride 2, then a 4 x 4 grid of averages into one vector.
 
     The grid is kept because where something is matters to an action; a global average would
@@ -23,7 +23,7 @@ class TinyEncoder(Encoder):
         pool: `grid`, or `mean` for a global average: then no vector knows where something is.
         shift: `none`, or a temporal shift in front of each convolution but the first: `causal`,
             or `both`.
-        frame_differences: See `Encoder`.
+        frame_differences: See `PictureEncoder`.
         norm: Behind each convolution: `batch`, `group` or `layer`.
     """
 
@@ -55,7 +55,7 @@ class TinyEncoder(Encoder):
             self.project = GridProjection(channels, channels)
 
     def encode(self, images: Tensor) -> EncodedFrames:
-        """See `Encoder.encode`."""
+        """See `PictureEncoder.encode`."""
         if self.checkpointing and torch.is_grad_enabled():
             layers = list(self.features)
             groups = [nn.Sequential(*layers[at : at + 3]) for at in range(0, len(layers), 3)]

@@ -23,7 +23,7 @@ from cliptide.models.encoders.base import (
     IMAGENET_MEAN,
     IMAGENET_STD,
     EncodedFrames,
-    Encoder,
+    PictureEncoder,
     widen_first_convolution,
 )
 from cliptide.models.encoders.checkpointing import graph_segments, in_segments
@@ -87,7 +87,7 @@ def _bare_network(name: str) -> nn.Module:
     raise TypeError(f"torchvision returned no network for {name}")
 
 
-class VisionEncoder(Encoder):
+class VisionEncoder(PictureEncoder):
     """A torchvision classification network without its classifier.
 
     Args:
@@ -95,7 +95,7 @@ class VisionEncoder(Encoder):
         weights: State dict of the whole torchvision network (its classifier is not needed), or
             None for random weights.
         shift: `none`, or a temporal shift in each residual branch: `causal`, or `both`.
-        frame_differences: See `Encoder`.
+        frame_differences: See `PictureEncoder`.
 
     Raises:
         InputError: The weights do not fit the network.
@@ -166,7 +166,7 @@ class VisionEncoder(Encoder):
         return maps
 
     def encode(self, images: Tensor) -> EncodedFrames:
-        """See `Encoder.encode`."""
+        """See `PictureEncoder.encode`."""
         maps = self._maps(images)
         return EncodedFrames(maps, maps.mean(dim=(2, 3)))
 

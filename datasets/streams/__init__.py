@@ -1,0 +1,1 @@
+"""Every kind of sequence behind one contract: see `stream`."""
