@@ -12,7 +12,8 @@ from cliptide.app.inference.terminal import format_seconds, log, result_console,
 from cliptide.app.results import percent, show_training
 from cliptide.app.training.run import TrainingResult
 from cliptide.app.training.train import train
-from cliptide.configs.schema import DataConfig, ModelConfig, RunConfig, TrainConfig
+from cliptide.configs.schema import DataConfig, ModelConfig, RunConfig
+from cliptide.configs.training import TrainConfig
 from cliptide.datasets.synthetic import CLASS_NAMES, write_dataset, write_new_video
 
 GROUPS = 14

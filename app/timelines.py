@@ -19,8 +19,7 @@ from cliptide.app.inference.timeline_formats import clock, csv_columns, csv_rows
 from cliptide.app.outputs import STDOUT, require_different, require_writable, write_json
 from cliptide.app.results import percent
 from cliptide.app.sources import expand_sources
-from cliptide.configs.errors import CliptideError, ConfigError, InputError, VideoError
-from cliptide.datasets.video import open_video
+from cliptide.configs.errors import CliptideError, ConfigError, InputError, SampleError, VideoError
 
 Result = Timeline | FailedVideo
 
@@ -199,7 +198,7 @@ def _look_along(
 ) -> Result:
     try:
         with (
-            open_video(video, threads=0) as opened,
+            recognizer.play(video) as opened,
             showing(
                 total=opened.duration_s, what=f"Looking along{place}", unit="s of video"
             ) as tell,
@@ -211,7 +210,7 @@ def _look_along(
                 least_s=options.least_s,
                 on_progress=tell,
             )
-    except VideoError as error:
+    except SampleError as error:
         return FailedVideo(video, str(error))
 
 

@@ -29,7 +29,7 @@ from decode_report import OTHERS, Row, headline, missed, rewrite_readme, short
 from decode_sets import video_sets
 from decode_timing import measure, one_core, uniform_indices
 
-from cliptide.configs.schema import parse_size
+from cliptide.configs.sizes import parse_size
 
 HEADLINE = ("16", "128x171")
 RUNS_ELSEWHERE = 3

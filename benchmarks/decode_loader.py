@@ -17,6 +17,7 @@ from cliptide.datasets.loaders import EpochSampler, make_loader
 from cliptide.datasets.processes import worker_context
 from cliptide.datasets.records import SampleRecord
 from cliptide.datasets.sampling import SamplingRule
+from cliptide.datasets.streams.pictures import PictureStream
 
 BATCH_SIZE = 8
 NUM_WORKERS = 2
@@ -88,7 +89,7 @@ def _own_loader(asked: Sequence[tuple[Path, list[int]]], size: tuple[int, int]) 
         SampleRecord(path, f"{number}", "x", f"{number}") for number, (path, _) in enumerate(asked)
     ]
     rule = SamplingRule("uniform", frames=max(len(indices) for _, indices in asked))
-    dataset = ClipDataset(records, class_names=["x"], rule=rule, size=size)
+    dataset = ClipDataset(records, class_names=["x"], rule=rule, streams=[PictureStream(size=size)])
     return make_loader(dataset, batch_size=BATCH_SIZE, workers=NUM_WORKERS)
 
 

@@ -24,6 +24,7 @@ from cliptide.datasets.clips import ClipDataset
 from cliptide.datasets.loaders import make_loader
 from cliptide.datasets.records import SampleRecord
 from cliptide.datasets.sampling import SamplingRule
+from cliptide.datasets.streams.pictures import PictureStream
 from cliptide.datasets.video import open_video
 
 GROUP = 250
@@ -127,7 +128,10 @@ def workers(folder: Path, count: int, hours: float) -> None:
         for i in range(round(hours * 1800))
     ]
     dataset = ClipDataset(
-        records, class_names=["x"], rule=SamplingRule("uniform", frames=16), size=(64, 86)
+        records,
+        class_names=["x"],
+        rule=SamplingRule("uniform", frames=16),
+        streams=[PictureStream(size=(64, 86))],
     )
     loader = make_loader(dataset, batch_size=16, workers=count)
     began = time.perf_counter()

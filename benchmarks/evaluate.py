@@ -71,7 +71,7 @@ def dataset_of(recognizer: NetworkRecognizer, records: list[SampleRecord]) -> Cl
         records,
         class_names=CLASS_NAMES,
         rule=sampling_rule(recognizer.info),
-        size=recognizer.info.size,
+        streams=recognizer.streams,
         num_views=1,
     )
 

@@ -32,7 +32,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from cliptide.app.demo import CLIPS_PER_GROUP, GROUPS, demo_config
 from cliptide.app.training.train import train
-from cliptide.configs.schema import DataConfig, EvalConfig, ModelConfig, RunConfig, TrainConfig
+from cliptide.configs.schema import DataConfig, EvalConfig, ModelConfig, RunConfig
+from cliptide.configs.training import TrainConfig
 from cliptide.datasets.synthetic import write_dataset
 from cliptide.models.build import build_recognizer
 

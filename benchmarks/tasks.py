@@ -14,7 +14,8 @@ from typing import Any
 
 from cliptide.app.training.run import TrainingResult
 from cliptide.app.training.train import train
-from cliptide.configs.schema import DataConfig, EvalConfig, ModelConfig, RunConfig, TrainConfig
+from cliptide.configs.schema import DataConfig, EvalConfig, ModelConfig, RunConfig
+from cliptide.configs.training import TrainConfig
 from cliptide.datasets.synthetic_tasks import write_event_dataset, write_speed_dataset
 
 

@@ -126,3 +126,13 @@ def check_types(config: Any, *, section: str = "") -> None:
             raise ConfigError(
                 f"{prefix}{field.name} is {value!r}. Use {allowed_values(field.type)}."
             )
+
+
+def require(value: float | str | None, ok: bool, key: str, mend: str) -> None:
+    """Refuse a value that is not `ok`.
+
+    Raises:
+        ConfigError: Names the key, the value and the mend.
+    """
+    if not ok:
+        raise ConfigError(f"{key} is {value}. Use {mend}.")

@@ -6,37 +6,13 @@ wrong value never travels.
 """
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from cliptide.configs.checks import check_types
+from cliptide.configs.checks import check_types, require
 from cliptide.configs.errors import ConfigError
-
-
-def parse_size(text: str | int) -> tuple[int, int]:
-    """Read a frame size, `112` or `128x171` (height first).
-
-    Returns:
-        (height, width) in pixels, both at least 2.
-
-    Raises:
-        ConfigError: The text is no size or a side is too small.
-    """
-    sides = str(text).lower().split("x")
-    try:
-        height, width = (int(sides[0]), int(sides[-1])) if len(sides) <= 2 else (0, 0)
-    except ValueError:
-        height = width = 0
-    if min(height, width) < 2:
-        raise ConfigError(
-            f"data.size is {str(text)!r}, which is no frame size. "
-            "Give the height and width in pixels, such as 112 or 128x171, each at least 2."
-        )
-    return height, width
-
-
-def _require(value: float | str, ok: bool, key: str, mend: str) -> None:
-    if not ok:
-        raise ConfigError(f"{key} is {value}. Use {mend}.")
+from cliptide.configs.sizes import parse_size
+from cliptide.configs.streams import JOINABLE, StepsConfig, StreamName
+from cliptide.configs.training import TrainConfig
 
 
 @dataclass(frozen=True)
@@ -54,7 +30,10 @@ class DataConfig:
         flip: Mirror half of the training clips; switch off where labels have a left and a right.
         fold: The fold to test on: an official one (lists of UCF101 or HMDB51), or of data.folds.
         group_regex: Regular expression that finds the group in a file's path; its first bracket.
-        kind: Layout of DATA on disk.
+        kind: Layout of DATA on disk (folder to manifest: of videos), or what a sample is: frames
+            (folders of images), images, audio, arrays or text; auto tells both where that is safe.
+        streams: What is read of each sample: rgb, flow, audio, arrays, several with commas; auto
+            is what the kind says: rgb of videos and images.
         val_share: Share of the training clips held out for validation, by whole groups.
         test_share: Share of the clips held out for testing where DATA has no split of its own.
         workers: Processes that load clips, or auto.
@@ -79,9 +58,21 @@ class DataConfig:
     flip: bool = True
     fold: int = 1
     group_regex: str | None = None
-    kind: Literal["auto", "folder", "split-folders", "ucf101", "hmdb51", "kinetics", "manifest"] = (
-        "auto"
-    )
+    kind: Literal[
+        "auto",
+        "folder",
+        "split-folders",
+        "ucf101",
+        "hmdb51",
+        "kinetics",
+        "manifest",
+        "frames",
+        "images",
+        "audio",
+        "arrays",
+        "text",
+    ] = "auto"
+    streams: str = "auto"
     val_share: float = 0.15
     test_share: float = 0.2
     workers: int | Literal["auto"] = "auto"
@@ -94,20 +85,38 @@ class DataConfig:
     def __post_init__(self) -> None:
         check_types(self, section="data")
         parse_size(self.size)
-        _require(self.frames, self.frames >= 1, "data.frames", "1 or more")
-        _require(self.rate_fps, self.rate_fps > 0, "data.rate_fps", "a rate above 0")
-        _require(self.stride, self.stride >= 1, "data.stride", "1 or more")
-        _require(self.fold, self.fold >= 1, "data.fold", "1 or more")
+        require(self.frames, self.frames >= 1, "data.frames", "1 or more")
+        require(self.rate_fps, self.rate_fps > 0, "data.rate_fps", "a rate above 0")
+        require(self.stride, self.stride >= 1, "data.stride", "1 or more")
+        require(self.fold, self.fold >= 1, "data.fold", "1 or more")
         for key in ("val_share", "test_share"):
             value = getattr(self, key)
-            _require(value, 0 < value < 0.9, f"data.{key}", "a share between 0 and 0.9")
+            require(value, 0 < value < 0.9, f"data.{key}", "a share between 0 and 0.9")
         workers = 0 if self.workers == "auto" else self.workers
-        _require(self.workers, workers >= 0, "data.workers", "auto, 0 or more")
-        _require(self.folds, self.folds == 0 or self.folds >= 2, "data.folds", "0, or 2 or more")
+        require(self.workers, workers >= 0, "data.workers", "auto, 0 or more")
+        require(self.folds, self.folds == 0 or self.folds >= 2, "data.folds", "0, or 2 or more")
         within = not self.folds or self.fold <= self.folds
-        _require(
-            self.fold, within, "data.fold", f"1 to {self.folds}, as data.folds is {self.folds}"
-        )
+        require(self.fold, within, "data.fold", f"1 to {self.folds}, as data.folds is {self.folds}")
+        self.stream_names()
+
+    def stream_names(self) -> tuple[StreamName, ...]:
+        """The streams asked for; none where that is left to the data.
+
+        Raises:
+            ConfigError: One is unknown, twice, or cannot be joined.
+        """
+        if self.streams == "auto":
+            return ()
+        names = [name.strip() for name in self.streams.split(",")]
+        known = get_args(StreamName)
+        for name in names:
+            allowed = JOINABLE if len(names) > 1 else known
+            if name not in allowed or names.count(name) > 1:
+                raise ConfigError(
+                    f"data.streams is {self.streams!r}. Use auto, or some of "
+                    f"{', '.join(JOINABLE)} with commas between them, each once."
+                )
+        return tuple(name for name in names)  # type: ignore[misc]
 
 
 # Temporal parts whose layers hand on vectors and can read a clip from its end.
@@ -120,7 +129,7 @@ class ModelConfig:
 
     Args:
         encoder: Network for single frames: tiny, any torchvision classification network by name,
-            or timm/NAME for any network of timm.
+            or timm/NAME for any network of timm. Sound, arrays and text have encoders of their own.
         width: Scale of the filter counts of tiny.
         pretrained: Start the encoder from the library's ImageNet weights (downloaded once).
         encoder_weights: File with weights (.safetensors, .pt, .pth) in place of a download.
@@ -146,6 +155,10 @@ class ModelConfig:
         norm: Normalisation behind tiny's convolutions; group and layer do not look at the rest of
             the batch, which suits small batches.
         head_norm: Normalisation in front of the head.
+        step_dim: Size of what the encoders of sound, arrays and text make of a step.
+        fusion: How several streams become one: early joins their features before the temporal
+            part, gated weighs them by what they hold, late gives each its own temporal part and
+            head and weighs their answers by validation.
     """
 
     encoder: str = "tiny"
@@ -170,13 +183,16 @@ class ModelConfig:
     variational: bool = False
     norm: Literal["batch", "group", "layer"] = "batch"
     head_norm: Literal["none", "batch", "layer"] = "none"
+    step_dim: int = 128
+    fusion: Literal["early", "gated", "late"] = "early"
 
     def __post_init__(self) -> None:
         check_types(self, section="model")
-        _require(self.width, self.width > 0, "model.width", "a scale above 0")
-        _require(self.hidden, self.hidden >= 1, "model.hidden", "1 or more")
-        _require(self.layers, self.layers >= 1, "model.layers", "1 or more")
-        _require(self.dropout, 0 <= self.dropout < 1, "model.dropout", "a share from 0 to below 1")
+        require(self.width, self.width > 0, "model.width", "a scale above 0")
+        require(self.hidden, self.hidden >= 1, "model.hidden", "1 or more")
+        require(self.layers, self.layers >= 1, "model.layers", "1 or more")
+        require(self.step_dim, self.step_dim >= 1, "model.step_dim", "1 or more")
+        require(self.dropout, 0 <= self.dropout < 1, "model.dropout", "a share from 0 to below 1")
         for key in ("bidirectional", "residual", "variational"):
             if getattr(self, key) and self.temporal not in RECURRENT:
                 raise ConfigError(
@@ -185,158 +201,14 @@ class ModelConfig:
                 )
         if self.temporal in ("convlstm", "convgru"):
             odd = self.kernel >= 1 and self.kernel % 2 == 1
-            _require(self.kernel, odd, "model.kernel", f"1, 3, 5, ... with {self.temporal}")
+            require(self.kernel, odd, "model.kernel", f"1, 3, 5, ... with {self.temporal}")
         least = 2 if self.temporal == "tcn" else 1
-        _require(self.kernel, self.kernel >= least, "model.kernel", f"{least} or more")
+        require(self.kernel, self.kernel >= least, "model.kernel", f"{least} or more")
         if self.freeze and self.motion in ("frames", "both"):
             raise ConfigError(
                 f"model.motion is {self.motion} and model.freeze is true, but a frozen encoder "
                 "cannot learn what differences of frames mean. Use model.motion features."
             )
-
-
-# The parts of the network that can have penalties of their own.
-PARTS = ("encoder", "temporal", "head")
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """The optimisation.
-
-    Args:
-        epochs: Passes over the training clips at most.
-        batch_size: Clips in a step.
-        optimizer: AdamW, or SGD with Nesterov momentum 0.9.
-        lr: Peak learning rate.
-        weight_decay: Decoupled weight decay (plain L2 for SGD); biases and norms are spared.
-        warmup_epochs: Epochs of linear warm-up before the cosine decay to zero.
-        label_smoothing: Share of the target spread over all classes.
-        class_weights: Weigh the loss against imbalance; balanced is total / (classes x count), of
-            several labels absent / present; effective takes effective numbers of clips (Cui et al.
-            2019).
-        clip_grad: Largest norm of the gradient; 0 switches clipping off.
-        precision: Number format; auto takes bf16 where the hardware has it.
-        patience: Epochs without a better validation score before stopping; 0 never stops early.
-        choose: The epoch that is kept: the best on validation, or the last, for validation splits
-            of so few clips that they rank epochs by chance.
-        accumulate: Batches in a step: their gradients are averaged over the clips before one step.
-        ema: Decay of the moving average of the weights, such as 0.999; the average is validated
-            and saved. 0 keeps none.
-        unfreeze_after: Epochs after which an encoder frozen by model.freeze learns too, its
-            batch-norms included; 0 never.
-        encoder_lr: Factor on the encoder's learning rate.
-        weight_decay_encoder: weight_decay of the encoder alone.
-        weight_decay_temporal: weight_decay of what lies between encoder and head.
-        weight_decay_head: weight_decay of the head.
-        l1: L1 penalty, decoupled; drives weights to exactly 0, by lr x l1 a step; biases and norms
-            are spared.
-        l1_encoder: l1 of the encoder alone.
-        l1_temporal: l1 of what lies between encoder and head.
-        l1_head: l1 of the head.
-        chunk: Back-propagate through so many frames at a time, carrying the state on: clips too
-            long for memory. 0 takes clips whole.
-        checkpointing: Compute the encoder's activations again in the backward pass in place of
-            keeping them: less memory, a longer step.
-        mixup: Blend the clips of a batch in pairs; alpha of the Beta distribution, 0 never.
-        cutmix: Paste a box of one clip into another; alpha of the Beta distribution, 0 never.
-            With mixup, each batch takes one of them.
-        lead_in: Share of the clips that are shown behind the end of another clip, for models that
-            are to run on streams, where nothing tells when an action begins.
-        loss: What is minimised; auto is cross_entropy for classes (binary for several labels) and
-            mse for numbers. focal for classes, l1 and huber for numbers.
-        focal_gamma: How much the loss focal turns from what is easy; 0 is cross_entropy.
-        class_beta: For class_weights effective; nearer to 1 weighs rare classes more.
-    """
-
-    epochs: int = 30
-    batch_size: int = 16
-    optimizer: Literal["adamw", "sgd"] = "adamw"
-    lr: float = 1e-3
-    weight_decay: float = 0.01
-    warmup_epochs: float = 1.0
-    label_smoothing: float = 0.0
-    class_weights: Literal["none", "balanced", "effective"] = "none"
-    clip_grad: float = 1.0
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    patience: int = 0
-    choose: Literal["best", "last"] = "best"
-    accumulate: int = 1
-    ema: float = 0.0
-    unfreeze_after: int = 0
-    encoder_lr: float = 1.0
-    weight_decay_encoder: float | None = None
-    weight_decay_temporal: float | None = None
-    weight_decay_head: float | None = None
-    l1: float = 0.0
-    l1_encoder: float | None = None
-    l1_temporal: float | None = None
-    l1_head: float | None = None
-    chunk: int = 0
-    checkpointing: bool = False
-    mixup: float = 0.0
-    cutmix: float = 0.0
-    lead_in: float = 0.0
-    loss: Literal["auto", "cross_entropy", "focal", "mse", "l1", "huber"] = "auto"
-    focal_gamma: float = 2.0
-    class_beta: float = 0.999
-
-    def __post_init__(self) -> None:
-        check_types(self, section="train")
-        _require(self.epochs, self.epochs >= 1, "train.epochs", "1 or more")
-        _require(self.batch_size, self.batch_size >= 1, "train.batch_size", "1 or more")
-        _require(self.lr, self.lr > 0, "train.lr", "a rate above 0")
-        _require(self.weight_decay, self.weight_decay >= 0, "train.weight_decay", "0 or more")
-        _require(self.warmup_epochs, self.warmup_epochs >= 0, "train.warmup_epochs", "0 or more")
-        _require(
-            self.label_smoothing,
-            0 <= self.label_smoothing < 1,
-            "train.label_smoothing",
-            "a share from 0 to below 1",
-        )
-        _require(self.clip_grad, self.clip_grad >= 0, "train.clip_grad", "0 or more")
-        _require(self.patience, self.patience >= 0, "train.patience", "0 or more")
-        if self.patience and self.choose == "last":
-            raise ConfigError(
-                f"train.patience is {self.patience} and train.choose is last, but stopping early "
-                "keeps the best epoch. Set train.choose best, or train.patience 0."
-            )
-        _require(self.accumulate, self.accumulate >= 1, "train.accumulate", "1 or more")
-        _require(self.ema, 0 <= self.ema < 1, "train.ema", "0, or a decay below 1 such as 0.999")
-        _require(
-            self.unfreeze_after,
-            0 <= self.unfreeze_after < self.epochs,
-            "train.unfreeze_after",
-            f"fewer than the {self.epochs} of train.epochs, or 0 to keep the encoder frozen",
-        )
-        _require(self.encoder_lr, self.encoder_lr > 0, "train.encoder_lr", "a factor above 0")
-        for key in ("l1", *(f"{kind}_{part}" for kind in ("weight_decay", "l1") for part in PARTS)):
-            value = getattr(self, key)
-            _require(value, value is None or value >= 0, f"train.{key}", "0 or more")
-        _require(
-            self.chunk,
-            self.chunk == 0 or self.chunk >= 2,
-            "train.chunk",
-            "2 frames or more, or 0 to take clips whole",
-        )
-        for key in ("mixup", "cutmix"):
-            value = getattr(self, key)
-            _require(value, value >= 0, f"train.{key}", "0, or an alpha above 0 such as 0.2")
-        _require(self.lead_in, 0 <= self.lead_in <= 1, "train.lead_in", "a share from 0 to 1")
-        if self.lead_in and self.chunk:
-            raise ConfigError(
-                f"train.lead_in is {self.lead_in} and train.chunk is {self.chunk}, but after each "
-                "chunk the network is judged by the clip's own label. Set one of them to 0."
-            )
-        _require(self.focal_gamma, self.focal_gamma >= 0, "train.focal_gamma", "0 or more")
-        _require(
-            self.class_beta, 0 <= self.class_beta < 1, "train.class_beta", "0 to below 1, as 0.999"
-        )
-
-    def penalty(self, kind: Literal["weight_decay", "l1"], part: str) -> float:
-        """The penalty of a part of the network, one of `PARTS`."""
-        own: float | None = getattr(self, f"{kind}_{part}")
-        general: float = getattr(self, kind)
-        return general if own is None else own
 
 
 @dataclass(frozen=True)
@@ -354,7 +226,7 @@ class EvalConfig:
 
     def __post_init__(self) -> None:
         check_types(self, section="eval")
-        _require(self.clips, self.clips >= 1, "eval.clips", "1 or more")
+        require(self.clips, self.clips >= 1, "eval.clips", "1 or more")
 
 
 @dataclass(frozen=True)
@@ -366,6 +238,7 @@ class RunConfig:
         model: The network.
         train: The optimisation.
         eval: The evaluation.
+        steps: What a step is in sequences other than whole pictures.
         seed: Seed of everything random.
         device: Where to compute: auto, cpu, cuda, cuda:1 or mps.
     """
@@ -374,13 +247,14 @@ class RunConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     eval: EvalConfig = field(default_factory=EvalConfig)
+    steps: StepsConfig = field(default_factory=StepsConfig)
     seed: int = 0
     device: str = "auto"
 
     def __post_init__(self) -> None:
         check_types(self)
         # What torch's and Lightning's generators take.
-        _require(self.seed, 0 <= self.seed < 2**32, "seed", "a number from 0 to 4294967295")
+        require(self.seed, 0 <= self.seed < 2**32, "seed", "a number from 0 to 4294967295")
         if self.train.unfreeze_after and not self.model.freeze:
             raise ConfigError(
                 f"train.unfreeze_after is {self.train.unfreeze_after}, but the encoder learns from "
@@ -412,4 +286,5 @@ SECTIONS: dict[str, type[Any]] = {
     "model": ModelConfig,
     "train": TrainConfig,
     "eval": EvalConfig,
+    "steps": StepsConfig,
 }

@@ -17,11 +17,15 @@ from typing import Any, Literal
 
 from cliptide.configs.checks import check_types
 from cliptide.configs.errors import ConfigError
+from cliptide.configs.sizes import parse_size
 
 StreamName = Literal["rgb", "flow", "audio", "arrays", "rows", "text"]
 PICTURES: tuple[StreamName, ...] = ("rgb", "flow")
 # What can be joined: all of them can be read beside a video.
 JOINABLE: tuple[StreamName, ...] = ("rgb", "flow", "audio", "arrays")
+
+# Before a stream's name: what is answered without it, and with nothing else.
+WITHOUT, ONLY = "without_", "only_"
 
 COLUMN_S = 0.01  # a log-mel column begins every so many seconds
 
@@ -87,6 +91,7 @@ class StepsConfig:
             value = getattr(self, key)
             if value < least:
                 raise ConfigError(f"steps.{key} is {value}. Use {least} or more.")
+        parse_size(self.patch, key="steps.patch", least=1)
         for key in ("image_rate", "row_rate"):
             value = getattr(self, key)
             if value <= 0:
@@ -159,13 +164,24 @@ class Streams:
         """Whether a sample's steps are those of pictures."""
         return any(name in PICTURES for name in self.names)
 
+    def clip_steps(self, frames: int) -> int:
+        """Steps of a clip at most: `frames` of whole pictures, else steps.count."""
+        whole = self.has_pictures and self.steps.image != "patches"
+        return frames if whole else self.steps.count
+
+    def picture_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """(height, width) of a step that is a picture: that of the whole, or of a patch of it."""
+        if self.steps.image == "patches":
+            return parse_size(self.steps.patch, key="steps.patch", least=1)
+        return size
+
     def specs(self, size: tuple[int, int]) -> tuple[StreamSpec, ...]:
         """What the network is given; `size` is the (height, width) of pictures."""
         return tuple(self._spec(name, size) for name in self.names)
 
     def _spec(self, name: StreamName, size: tuple[int, int]) -> StreamSpec:
         if name in PICTURES:
-            return StreamSpec(name, (3, *size))
+            return StreamSpec(name, (3, *self.picture_size(size)))
         window = self.steps.window_of(name)[0]
         if name == "text":
             return StreamSpec(name, (window,), vocabulary=self.num_tokens)

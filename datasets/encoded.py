@@ -23,6 +23,7 @@ from cliptide.datasets.fitting import Fit
 from cliptide.datasets.lengths import ClipTimes
 from cliptide.datasets.reading import read_fitted, used_fps
 from cliptide.datasets.records import SampleRecord
+from cliptide.datasets.streams.pictures import PictureStream
 from cliptide.datasets.video import open_video
 
 # Frames that are read, and encoded, at once: enough for a GPU, 19 MB at 224x224.
@@ -117,17 +118,22 @@ class EncodedDataset(ClipDataset):
         records: As for `ClipDataset`, and so are the other options; of the augmentations only
             mirroring can be had.
         clips: What the encoder made of each record.
-        options: See `ClipDataset`.
+        options: See `ClipDataset`; its one stream is of pictures.
     """
+
+    encoded = True
 
     def __init__(
         self, records: Sequence[SampleRecord], clips: Sequence[EncodedClip], **options: Any
     ) -> None:
         super().__init__(records, **options)
-        if self.augment not in (None, "none"):
-            raise ValueError(f"augment is {self.augment}. Encoded clips can only be mirrored.")
+        (pictures,) = self.streams
+        assert isinstance(pictures, PictureStream)
+        self.pictures = pictures
+        if pictures.augment not in (None, "none"):
+            raise ValueError(f"augment is {pictures.augment}. Encoded clips can only be mirrored.")
         one_sided = any(clip.mirrored is None and not clip.error for clip in clips)
-        if self.augment and self.flip and one_sided:
+        if self.training and pictures.flip and one_sided:
             raise ValueError("flip is True, but a clip was encoded without its mirror images.")
         self.clips = tuple(clips)
 
@@ -136,7 +142,7 @@ class EncodedDataset(ClipDataset):
         if clip.error:
             return replace(empty, error=clip.error)
         chosen = self._choose(clip.pts_s, rng)
-        is_mirrored = self.augment is not None and self._is_mirrored(int(rng.integers(2**31)))
+        is_mirrored = self.training and self.pictures.mirrors(int(rng.integers(2**31)))
         features = clip.mirrored if is_mirrored and clip.mirrored is not None else clip.plain
         return replace(
             empty,
@@ -145,8 +151,3 @@ class EncodedDataset(ClipDataset):
             used_fps=tuple(used_fps(clip.pts_s[indices], clip.duration_s) for indices in chosen),
             duration_s=clip.duration_s,
         )
-
-    def _is_mirrored(self, seed: int) -> bool:
-        """Whether the augmentation mirrors a clip with this seed: tried on two pixels."""
-        pixels = np.array([0, 1], dtype=np.uint8).reshape(1, 1, 2, 1).repeat(3, axis=3)
-        return bool(self._augmented(pixels, seed)[0, 0, 0, 0])

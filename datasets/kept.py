@@ -1,11 +1,12 @@
-"""Decoded clips kept in memory that all loader processes share.
+"""Decoded samples kept in memory that all loader processes share.
 
-The first process to decode a clip puts it here; afterwards no one decodes it again. One
-block of shared memory with a table of where each clip lies: no copies between processes, no
-file handles a clip, and the pages that nothing was written to cost nothing.
+The first process to decode a sample puts it here; afterwards no one decodes it again. One
+block of shared memory with a table of where each sample lies: no copies between processes, no
+file handles a sample, and the pages that nothing was written to cost nothing.
 """
 
 import contextlib
+import math
 import shutil
 from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
@@ -38,21 +39,33 @@ def free_memory_bytes() -> int:
     return free
 
 
-class KeptClips:
-    """Decoded frames and time stamps of clips, by index, filled as they are first read.
+class KeptRows:
+    """Rows and their times, of samples, by index, filled as they are first read.
 
     Args:
-        num_clips: How many clips there are.
-        budget_bytes: Memory to use at most; a clip that does not fit any more is not kept.
+        num_samples: How many samples there are.
+        row_shape: Of a row: (H, W, 3) of frames.
+        row_type: numpy's type of a row.
+        budget_bytes: Memory to use at most; a sample that does not fit any more is not kept.
         context: Start method of the processes that will share it; see `loaders.worker_context`.
     """
 
-    def __init__(self, num_clips: int, *, budget_bytes: int, context: Any) -> None:
+    def __init__(
+        self,
+        num_samples: int,
+        *,
+        row_shape: tuple[int, ...],
+        row_type: type[Any],
+        budget_bytes: int,
+        context: Any,
+    ) -> None:
+        self.row_shape, self.row_type = row_shape, np.dtype(row_type)
+        self._row_bytes = math.prod(row_shape) * self.row_type.itemsize
         # Pages of shared memory count only once written to (torch's shared tensors take all at
         # once), so the whole budget can be reserved up front.
         self._memory = SharedMemory(create=True, size=max(budget_bytes, 8))
-        # Of each clip: offset of its bytes (-1: not kept), frames, height, width.
-        self._table = torch.full((num_clips, 4), -1, dtype=torch.int64)
+        # Of each sample: offset of its bytes (-1: not kept), and its rows.
+        self._table = torch.full((num_samples, 2), -1, dtype=torch.int64)
         self._used = torch.zeros(1, dtype=torch.int64)
         for shared in (self._table, self._used):
             shared.share_memory_()  # type: ignore[no-untyped-call]
@@ -60,61 +73,70 @@ class KeptClips:
 
     def close(self) -> None:
         """Give the memory back; processes that still use it keep it until they end."""
-        # First, for closing fails while an array of a clip is still in use in this process.
+        # First, for closing fails while an array of a sample is still in use in this process.
         self._memory.unlink()
         with contextlib.suppress(BufferError):
             self._memory.close()
 
     def _block(self) -> NDArray[np.uint8]:
         buffer = self._memory.buf
-        assert buffer is not None, "the clips were closed"
+        assert buffer is not None, "the rows were closed"
         return np.frombuffer(buffer, dtype=np.uint8)
 
-    def get(self, index: int) -> tuple[NDArray[np.float64], NDArray[np.uint8]] | None:
-        """The time stamps (N,) and frames (N, H, W, 3) of a clip, or None if it is not kept.
+    def get(self, index: int) -> tuple[NDArray[np.float64], NDArray[Any], float] | None:
+        """The times (n,), rows (n, *row_shape) and length in seconds of a sample, if it is kept.
 
-        Both are read-only views into the shared memory; copy what outlives it.
+        The arrays are read-only views into the shared memory; copy what outlives it.
         """
-        offset, count, height, width = self._table[index].tolist()
+        offset, count = self._table[index].tolist()
         if offset < 0:
             return None
         block = self._block()
         block.flags.writeable = False
-        frames_at = offset + count * 8
-        pts_s = block[offset:frames_at].view(np.float64)
-        frames = block[frames_at : frames_at + count * height * width * 3]
-        return pts_s, frames.reshape(count, height, width, 3)
+        rows_at = offset + (1 + count) * 8
+        times = block[offset:rows_at].view(np.float64)
+        rows = block[rows_at : rows_at + count * self._row_bytes].view(self.row_type)
+        return times[1:], rows.reshape(count, *self.row_shape), float(times[0])
 
-    def has_room(self, num_frames: int, size: tuple[int, int]) -> bool:
-        """Whether a clip of that many frames would fit.
+    def has_room(self, num_rows: int) -> bool:
+        """Whether a sample of that many rows would fit.
 
         One far longer than the others has no room: decoding all of it for the few frames that
         are wanted would take more memory and time than it saves.
         """
-        needed = num_frames * (8 + size[0] * size[1] * 3) + 8
+        needed = num_rows * (8 + self._row_bytes) + 16
         fair_share = self._memory.size / len(self._table)
         room = self._memory.size - int(self._used.item())
         return needed <= min(room, MOST_FAIR_SHARES * fair_share)
 
-    def put(self, index: int, pts_s: NDArray[np.float64], frames: NDArray[np.uint8]) -> None:
-        """Keep a clip if there is room."""
-        count, height, width, _ = frames.shape
-        needed = count * 8 + frames.nbytes
-        needed += -needed % 8  # the next clip's time stamps stay aligned
+    def put(
+        self, index: int, times_s: NDArray[np.float64], rows: NDArray[Any], duration_s: float
+    ) -> None:
+        """Keep a sample if there is room.
+
+        Raises:
+            ValueError: The rows have another shape than is kept here.
+        """
+        if rows.shape[1:] != self.row_shape:
+            raise ValueError(f"A row is {rows.shape[1:]}. Keep rows of {self.row_shape} here.")
+        count = len(rows)
+        needed = (1 + count) * 8 + count * self._row_bytes
+        needed += -needed % 8  # the next sample's times stay aligned
         with self._lock:
             offset = int(self._used.item())
             if offset + needed > self._memory.size:
                 return
             self._used += needed
+        rows_at = offset + (1 + count) * 8
         block = self._block()
-        block[offset : offset + count * 8] = np.ascontiguousarray(pts_s).view(np.uint8)
-        start = offset + count * 8
-        block[start : start + frames.nbytes] = frames.reshape(-1)
+        block[offset:rows_at] = np.array([duration_s, *times_s], dtype=np.float64).view(np.uint8)
+        flat = np.ascontiguousarray(rows, dtype=self.row_type).reshape(-1).view(np.uint8)
+        block[rows_at : rows_at + flat.nbytes] = flat
         # The offset goes last: with it the entry becomes visible to the other processes.
-        self._table[index, 1:] = torch.tensor([count, height, width])
+        self._table[index, 1] = count
         self._table[index, 0] = offset
 
     @property
     def num_kept(self) -> int:
-        """How many clips are kept by now."""
+        """How many samples are kept by now."""
         return int((self._table[:, 0] >= 0).sum())

@@ -9,12 +9,13 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
-from cliptide.configs.errors import VideoError
+from cliptide.configs.errors import SampleError, VideoError
 from cliptide.datasets.loaders import start_worker
 from cliptide.datasets.processes import worker_context
 from cliptide.datasets.reading import times_in
 from cliptide.datasets.records import SampleRecord
 from cliptide.datasets.sampling import SamplingRule, choose_indices
+from cliptide.datasets.streams.stream import Stream
 from cliptide.datasets.video import open_video
 
 
@@ -58,8 +59,12 @@ def clip_times(records: Sequence[SampleRecord], *, workers: int = 0) -> Iterator
         records: Whose videos to open.
         workers: Processes that open videos; 0 opens them in this one.
     """
-    loader: DataLoader[Any] = DataLoader(
-        _Times(records),
+    return iter(_loader(_Times(records), workers=workers))
+
+
+def _loader(dataset: Dataset[Any], *, workers: int) -> DataLoader[Any]:
+    return DataLoader(
+        dataset,
         batch_size=None,
         num_workers=workers,
         collate_fn=_as_it_is,
@@ -67,28 +72,50 @@ def clip_times(records: Sequence[SampleRecord], *, workers: int = 0) -> Iterator
         worker_init_fn=start_worker,
         multiprocessing_context=worker_context() if workers else None,
     )
-    return iter(loader)
 
 
 def _as_it_is(item: Any) -> Any:
     return item
 
 
-def clip_lengths(
-    records: Sequence[SampleRecord], *, rule: SamplingRule, workers: int = 0
-) -> Iterator[int]:
-    """Give the frames of each record's clip, in order.
+class _Lengths(Dataset[int]):
+    def __init__(
+        self, records: Sequence[SampleRecord], streams: Sequence[Stream], rule: SamplingRule
+    ) -> None:
+        self.records, self.streams, self.rule = tuple(records), tuple(streams), rule
 
-    Where frames are drawn by `rate`, a clip drawn in training may differ by one.
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, index: int) -> int:
+        for stream in self.streams:
+            try:
+                with stream.open(self.records[index]) as track:
+                    return len(choose_indices(track.pts_s, self.rule))
+            except SampleError:
+                continue
+        return self.rule.frames + 1
+
+
+def clip_lengths(
+    records: Sequence[SampleRecord],
+    streams: Sequence[Stream],
+    *,
+    rule: SamplingRule,
+    workers: int = 0,
+) -> Iterator[int]:
+    """Give the steps of each record's clip, in order.
+
+    Where steps are drawn by `rate`, a clip drawn in training may differ by one.
 
     Args:
-        records: Whose videos to open.
-        rule: How frames are chosen.
-        workers: Processes that open videos; 0 opens them in this one.
+        records: What to open.
+        streams: What is read of it.
+        rule: How steps are chosen.
+        workers: Processes that open samples; 0 opens them in this one.
 
     Yields:
         1 to `rule.frames`; one more for a clip that cannot be read, which sorts it to the end:
         reading it for training says why, and it is quarantined then.
     """
-    for times in clip_times(records, workers=workers):
-        yield rule.frames + 1 if times.error else len(choose_indices(times.pts_s, rule))
+    return iter(_loader(_Lengths(records, streams, rule), workers=workers))

@@ -9,6 +9,7 @@ import math
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -32,14 +33,15 @@ class Batch:
     """Clips of several samples, padded to the longest.
 
     Attributes:
-        clips: (B, T, 3, H, W) uint8 RGB, zero at the padding; of encoded clips their features,
-            (B, T, D) or (B, T, C, h, w) float.
+        clips: (B, T, *step), zero at the padding: pictures (B, T, 3, H, W) uint8 RGB; of encoded
+            clips their features, (B, T, D) or (B, T, C, h, w) float.
         lengths: (B,) int64, real frames of each clip.
         labels: (B,) int64 class indices, -1 where unknown; of several labels (B, K) float32, 0 or
             1; of regression (B, K) float32 targets, NaN where unknown.
         indices: (B,) int64, the sample each clip belongs to; views of one video share it.
         samples: The samples without their clips: durations, rates, and errors of those that
             could not be read and so have no clip here.
+        encoded: Whether an encoder has been through the clips.
     """
 
     clips: Tensor
@@ -47,11 +49,7 @@ class Batch:
     labels: Tensor
     indices: Tensor
     samples: tuple[Sample, ...]
-
-    @property
-    def encoded(self) -> bool:
-        """Whether an encoder has been through the clips."""
-        return self.clips.is_floating_point()
+    encoded: bool = False
 
     def to(self, device: torch.device, non_blocking: bool = True) -> "Batch":
         """The batch with clips and labels on a device; packing wants lengths on the CPU."""
@@ -66,7 +64,7 @@ class Batch:
         return replace(self, clips=self.clips.pin_memory(), labels=self.labels.pin_memory())
 
 
-def collate(samples: Sequence[Sample]) -> Batch:
+def collate(samples: Sequence[Sample], *, encoded: bool = False) -> Batch:
     """Pad the clips of samples into one batch; samples with an error have none."""
     clips = [clip for sample in samples for clip in sample.clips]
     owners = [sample for sample in samples for _ in sample.clips]
@@ -82,6 +80,7 @@ def collate(samples: Sequence[Sample]) -> Batch:
         labels=_stacked_labels([sample.label for sample in owners]),
         indices=torch.tensor([sample.index for sample in owners], dtype=torch.int64),
         samples=tuple(replace(sample, clips=()) for sample in samples),
+        encoded=encoded,
     )
 
 
@@ -216,11 +215,9 @@ def make_loader(
         # and so what the network draws for its dropout would too.
         generator=torch.Generator().manual_seed(dataset.seed),
         num_workers=workers,
-        collate_fn=collate,
+        collate_fn=partial(collate, encoded=dataset.encoded),
         pin_memory=pin_memory,
         worker_init_fn=start_polite_worker if polite else start_worker,
         persistent_workers=workers > 0,
-        multiprocessing_context=worker_context(augmenting=dataset.augment is not None)
-        if workers
-        else None,
+        multiprocessing_context=worker_context(augmenting=dataset.training) if workers else None,
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from cliptide.datasets.fitting import Fit, place, set_in_frame
 from cliptide.datasets.records import SampleRecord
 from cliptide.datasets.sampling import SamplingRule, choose_indices, segment_bounds
-from cliptide.datasets.video import TimedFrame, Video, open_video
+from cliptide.datasets.video import TimedFrame, Video
 
 
 def times_in(video: Video, record: SampleRecord) -> tuple[int, NDArray[np.float64], float]:
@@ -49,15 +50,16 @@ def used_fps(pts_s: NDArray[np.float64], duration_s: float) -> float:
 
 @dataclass(frozen=True)
 class Views:
-    """The clips that a rule takes of a video.
+    """The clips that a rule takes of a sample.
 
     Attributes:
-        clips: Each (T, height, width, 3) uint8 RGB; no two are of the same frames.
-        frames_used: Different frames of the video in them.
-        duration_s: Length of the video, or of its part, seconds.
+        clips: Each (T, *step), of pictures (T, height, width, 3) uint8 RGB; no two are of the same
+            steps.
+        frames_used: Different steps of the sample in them.
+        duration_s: Length of the sample, or of its part, seconds.
     """
 
-    clips: tuple[NDArray[np.uint8], ...]
+    clips: tuple[NDArray[Any], ...]
     frames_used: int
     duration_s: float
 
@@ -73,24 +75,6 @@ def different_views(
         choose_indices(pts_s, rule, view=view, num_views=num_views) for view in range(num_views)
     ]
     return [indices for at, indices in enumerate(views) if indices not in views[:at]]
-
-
-def read_views(
-    record: SampleRecord, *, rule: SamplingRule, size: tuple[int, int], fit: Fit, num_views: int = 1
-) -> Views:
-    """Read the clips of a video as evaluation does.
-
-    Raises:
-        VideoError: It cannot be read.
-    """
-    with open_video(record.source) as video:
-        first, pts_s, duration_s = times_in(video, record)
-        chosen = different_views(pts_s, rule, num_views=num_views)
-        wanted = sorted({index for indices in chosen for index in indices})
-        frames = read_fitted(video, [first + index for index in wanted], size=size, fit=fit)
-        place_of = {index: row for row, index in enumerate(wanted)}
-        clips = tuple(frames[[place_of[index] for index in indices]] for indices in chosen)
-        return Views(clips, len(wanted), duration_s)
 
 
 def frames_at_rate(

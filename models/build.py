@@ -1,6 +1,6 @@
 """The one place in `models` that reads a config."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -9,10 +9,16 @@ from torch import nn
 
 from cliptide.configs.errors import ConfigError
 from cliptide.configs.schema import ModelConfig
+from cliptide.configs.streams import PICTURES, Streams, StreamSpec
 from cliptide.configs.tasks import Task
 from cliptide.models.encoders.base import Encoder
+from cliptide.models.encoders.joined import JoinedEncoder
+from cliptide.models.encoders.rows import RowsEncoder
+from cliptide.models.encoders.spectrogram import SpectrogramEncoder
 from cliptide.models.encoders.tiny import TinyEncoder
+from cliptide.models.encoders.tokens import TokenEncoder
 from cliptide.models.heads import head_for
+from cliptide.models.late import LateHead, SideBySide, SummariesSideBySide
 from cliptide.models.motion import FeatureDifferences
 from cliptide.models.recognizer import Recognizer
 from cliptide.models.summaries import (
@@ -230,6 +236,7 @@ def build_recognizer(
     load_weights: bool = True,
     task: Task = "single",
     size: tuple[int, int] | None = None,
+    streams: Streams | None = None,
 ) -> Recognizer:
     """Build the whole network.
 
@@ -240,32 +247,127 @@ def build_recognizer(
             network's weights follow from a model file.
         task: What the outputs are for.
         size: (height, width) of the frames; None takes what the encoder is usually given.
+        streams: What samples consist of; None means pictures.
+
+    Raises:
+        ConfigError: The config does not fit the streams.
     """
-    encoder = build_encoder(config, load_weights=load_weights, size=size)
+    described = streams or Streams()
     on_maps = config.temporal in ON_MAPS
+    if described.names == ("rgb",):
+        shown = None if size is None else described.picture_size(size)
+        encoder = build_encoder(config, load_weights=load_weights, size=shown)
+    else:
+        assert size is not None, "the steps of other streams than pictures have a size"
+        specs = described.specs(size)
+        check_fits_streams(config, described.names)
+        encoders = [
+            _encoder_of(spec, config, load_weights=load_weights, size=size) for spec in specs
+        ]
+        encoder = encoders[0]
+        if len(specs) > 1:
+            encoder = JoinedEncoder(
+                encoders,
+                [spec.shape for spec in specs],
+                fusion=config.fusion,
+                gated_dim=config.step_dim,
+            )
+    if isinstance(encoder, JoinedEncoder) and config.fusion == "late":
+        return _late(config, encoder, described, num_classes=num_classes, task=task)
     dim, motion = (encoder.channels if on_maps else encoder.dim), None
     if config.motion in ("features", "both"):
         motion = FeatureDifferences(dim, maps=on_maps)
         dim = motion.out_channels
-    temporal = build_temporal(config, input_dim=dim)
+    temporal, summary, head = _behind(config, dim, num_classes=num_classes, task=task)
     return Recognizer(
         encoder=encoder,
         motion=motion,
         temporal=temporal,
-        summary=SUMMARIES[config.summary](config, temporal.dim),
-        head=head_for(
-            config.head,
-            temporal.dim,
-            num_classes,
-            dropout=config.dropout,
-            norm=config.head_norm,
-            task=task,
-        ),
+        summary=summary,
+        head=head,
         freeze_encoder=config.freeze,
+        streams=described,
     )
 
 
-def check_frame_size(network: nn.Module, *, encoder: str, size: tuple[int, int]) -> None:
+def _behind(
+    config: ModelConfig, dim: int, *, num_classes: int, task: Task
+) -> tuple[Temporal, Summary, nn.Module]:
+    """What follows features of size `dim`."""
+    temporal = build_temporal(config, input_dim=dim)
+    head = head_for(
+        config.head,
+        temporal.dim,
+        num_classes,
+        dropout=config.dropout,
+        norm=config.head_norm,
+        task=task,
+    )
+    return temporal, SUMMARIES[config.summary](config, temporal.dim), head
+
+
+def _late(
+    config: ModelConfig,
+    encoder: JoinedEncoder,
+    described: Streams,
+    *,
+    num_classes: int,
+    task: Task,
+) -> Recognizer:
+    parts = [_behind(config, dim, num_classes=num_classes, task=task) for dim in encoder.dims]
+    temporals, summaries, heads = zip(*parts, strict=True)
+    dims = [temporal.dim for temporal in temporals]
+    return Recognizer(
+        encoder=encoder,
+        temporal=SideBySide(temporals, encoder.dims),
+        summary=SummariesSideBySide(summaries, dims),
+        head=LateHead(heads, dims, task=task),
+        freeze_encoder=config.freeze,
+        streams=described,
+    )
+
+
+def _encoder_of(
+    spec: StreamSpec, config: ModelConfig, *, load_weights: bool, size: tuple[int, int]
+) -> Encoder:
+    if spec.name in PICTURES:
+        return build_encoder(config, load_weights=load_weights, size=size)
+    if spec.name == "audio":
+        return SpectrogramEncoder((spec.shape[0], spec.shape[1]), dim=config.step_dim)
+    if spec.name == "text":
+        return TokenEncoder((spec.shape[0],), vocabulary=spec.vocabulary, dim=config.step_dim)
+    return RowsEncoder((spec.shape[0], spec.shape[1]), dim=config.step_dim, joints=spec.joints)
+
+
+def check_fits_streams(config: ModelConfig, names: Sequence[str]) -> None:
+    """Refuse what the streams cannot have.
+
+    Raises:
+        ConfigError: Names the key and the mend.
+    """
+    several = len(names) > 1
+    pictures = any(name in PICTURES for name in names)
+    if several or not pictures:
+        what = f"data.streams is {','.join(names)}" if several else f"the samples are {names[0]}"
+        for key, value, off in (
+            ("shift", config.shift, "none"),
+            ("motion", config.motion, "none"),
+            ("freeze", config.freeze, False),
+        ):
+            fine = value == off or (key == "motion" and value == "features" and not several)
+            if not fine and not (key == "freeze" and pictures and config.fusion == "early"):
+                raise ConfigError(
+                    f"model.{key} is {str(value).lower()}, which is for pictures alone, but "
+                    f"{what}. Set model.{key} {str(off).lower()}."
+                )
+        if config.temporal in ON_MAPS:
+            raise ConfigError(
+                f"model.temporal is {config.temporal}, which runs over the maps of pictures, but "
+                f"{what}. Use gru, lstm or another that runs over vectors."
+            )
+
+
+def check_frame_size(network: Recognizer, *, encoder: str, size: tuple[int, int]) -> None:
     """Pass one black frame through the network, so that a size it cannot take is said at once.
 
     Raises:
@@ -275,8 +377,8 @@ def check_frame_size(network: nn.Module, *, encoder: str, size: tuple[int, int])
     network.eval()
     try:
         with torch.no_grad():
-            black = torch.zeros(1, 1, 3, *size, dtype=torch.uint8)
-            network(black, torch.ones(1, dtype=torch.int64))
+            black = network.encoder.blank(1, size=size)
+            network(black[None], torch.ones(1, dtype=torch.int64))
     except (RuntimeError, AssertionError, ValueError) as error:
         side = getattr(network.encoder, "image_size", None)
         if side is not None:

@@ -81,6 +81,7 @@ def load_model(path: Path) -> tuple[Recognizer, ModelInfo]:
             load_weights=False,
             task=info.task,
             size=info.size,
+            streams=info.streams,
         )
         tensors = read_tensors(path)
         network.load_state_dict({k: v for k, v in tensors.items() if not k.startswith(PREFIX)})

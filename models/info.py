@@ -5,7 +5,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from cliptide.configs.errors import ModelFileError
+from cliptide.configs.errors import ConfigError, ModelFileError
+from cliptide.configs.streams import Streams
 from cliptide.configs.tasks import TASKS, Task
 
 FORMAT_VERSION = 2
@@ -43,6 +44,7 @@ class ModelInfo:
         nothing_below: For task single, the highest score under which an answer is better taken
             for "nothing of these": 95 % of the right answers on validation are above it; None
             where that is not known.
+        streams: What samples consist of and how they are read; files without it mean pictures.
         format_version: Version of this description.
     """
 
@@ -65,7 +67,13 @@ class ModelInfo:
     thresholds: tuple[float, ...] = ()
     temperature: float | None = None
     nothing_below: float | None = None
+    streams: Streams = field(default_factory=Streams)
     format_version: int = FORMAT_VERSION
+
+    @property
+    def step_size(self) -> tuple[int, int]:
+        """(height, width) of a step that is a picture: `size`, or that of a patch."""
+        return self.streams.picture_size(self.size)
 
 
 def parse_info(text: str, *, path: Path) -> ModelInfo:
@@ -90,11 +98,12 @@ def parse_info(text: str, *, path: Path) -> ModelInfo:
         values = {key: value for key, value in raw.items() if key in known}
         for key in ("class_names", "size", "mean", "std"):
             values[key] = tuple(values[key])
+        values["streams"] = Streams.from_dict(values.get("streams", {}))
         values["thresholds"] = tuple(values.get("thresholds", ()))
         info = ModelInfo(**values)
         if info.temperature is not None and not info.temperature > 0:
             raise ValueError(f"the temperature is {info.temperature}")
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, ConfigError) as error:
         raise ModelFileError(
             f"The description in {path} is damaged ({error!r}). Copy the file again or retrain."
         ) from error

@@ -282,3 +282,27 @@ def class_weights_for(
     if task == "multi":
         return positive_weights(counts, total=total, beta=beta if rule == "effective" else None)
     return balanced_weights(counts) if rule == "balanced" else effective_weights(counts, beta=beta)
+
+
+class EachStream(nn.Module):
+    """A loss that late fusion's outputs go through stream by stream; others as they are.
+
+    Args:
+        loss: Of outputs (B, K) and targets.
+    """
+
+    def __init__(self, loss: nn.Module) -> None:
+        super().__init__()
+        self.loss = loss
+
+    def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Outputs (B, K), or (B, S, K) with NaN where a clip lacks a stream."""
+        if outputs.ndim == 2:
+            found: Tensor = self.loss(outputs, targets)
+            return found
+        of_streams = []
+        for part in outputs.unbind(dim=1):
+            here = ~part.isnan().any(dim=1)
+            if here.any():
+                of_streams.append(self.loss(part[here], targets[here]) * here.float().mean())
+        return torch.stack(of_streams).sum() / outputs.shape[1]

@@ -1,7 +1,7 @@
 """The network: encoder, motion, temporal part, summary over time and head in one.
 
-clips (B, T, 3, H, W) uint8, lengths (B,)
-  -> real frames (N, 3, H, W), N = sum of lengths       padding is not encoded at all
+clips (B, T, *step), lengths (B,)                       a step: a picture (3, H, W) uint8, a window
+  -> real steps (N, *step), N = sum of lengths          padding is not encoded at all
   -> encoder  (N, D) or maps (N, C, h, w)
   -> differences of consecutive features beside them, where asked
   -> features (B, T, D) or (B, T, C, h, w)
@@ -17,7 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from cliptide.configs.errors import ConfigError
-from cliptide.models.encoders.base import Encoder, EncoderState
+from cliptide.configs.streams import Streams
+from cliptide.models.encoders.base import Encoder, EncoderState, PictureEncoder
+from cliptide.models.encoders.joined import JoinedEncoder
 from cliptide.models.heads import TargetScale
 from cliptide.models.motion import FeatureDifferences, MotionState
 from cliptide.models.summaries import Summary
@@ -43,6 +45,7 @@ class Recognizer(nn.Module):
         summary: What turns the steps into one vector.
         head: From that vector to logits, or to numbers.
         freeze_encoder: The encoder learns nothing and its batch-norms keep their statistics.
+        streams: What samples consist of; None means pictures.
     """
 
     def __init__(
@@ -54,8 +57,10 @@ class Recognizer(nn.Module):
         summary: Summary,
         head: nn.Module,
         freeze_encoder: bool = False,
+        streams: Streams | None = None,
     ) -> None:
         super().__init__()
+        self.streams = streams or Streams()
         self.encoder, self.motion, self.temporal = encoder, motion, temporal
         self.summary, self.head = summary, head
         self.freeze_encoder = freeze_encoder
@@ -69,11 +74,23 @@ class Recognizer(nn.Module):
         return self.temporal.can_step and self.encoder.can_step
 
     @property
+    def stream_encoders(self) -> dict[str, Encoder]:
+        """The encoder of each stream, by the stream's name."""
+        several = isinstance(self.encoder, JoinedEncoder)
+        encoders = self.encoder.streams if several else [self.encoder]
+        return dict(zip(self.streams.names, encoders, strict=True))  # type: ignore[arg-type]
+
+    @property
     def target_scale(self) -> TargetScale:
         """The units of the targets, of a network for regression."""
-        last = next(reversed(list(self.head.children())))
-        assert isinstance(last, TargetScale)
-        return last
+        scales = self.target_scales
+        assert scales, "the network is for another task"
+        return scales[0]
+
+    @property
+    def target_scales(self) -> list[TargetScale]:
+        """Those of each head, of which late fusion has one a stream."""
+        return [module for module in self.head.modules() if isinstance(module, TargetScale)]
 
     def train(self, mode: bool = True) -> "Recognizer":
         """Switch to training; a frozen encoder stays in evaluation mode.
@@ -94,7 +111,7 @@ class Recognizer(nn.Module):
     def encode(
         self, clips: Tensor, lengths: Tensor, state: EncoderState | None = None
     ) -> tuple[Tensor, EncoderState]:
-        """Encode the real frames: clips (B, T, 3, H, W) uint8 -> (N, D) or maps (N, C, h, w).
+        """Encode the real steps: clips (B, T, *step) -> (N, D) or maps (N, C, h, w).
 
         Whatever the network is trained on may be kept of a frozen encoder, and scored later with
         `encoded` (see `forward`).
@@ -120,7 +137,10 @@ class Recognizer(nn.Module):
 
         Also gives the states of encoder and motion.
         """
-        _check_clips(clips, lengths, least=0 if state else 1, encoded=encoded)
+        _check_lengths(clips, lengths, least=0 if state else 1)
+        pictures = isinstance(self.encoder, PictureEncoder) and not encoded
+        if pictures and clips.dtype != torch.uint8:
+            raise ValueError(f"clips are {clips.dtype}. Give uint8 RGB: the encoder normalises.")
         if encoded and self.motion is None:
             return without_padding(clips, lengths), None, None
         in_graph = torch.compiler.is_compiling()
@@ -142,12 +162,13 @@ class Recognizer(nn.Module):
         """Score clips.
 
         Args:
-            clips: (B, T, 3, H, W) uint8 RGB, padded at the end of T.
-            lengths: (B,) int64, real frames of each clip, 1..T.
+            clips: (B, T, *step), pictures (B, T, 3, H, W) uint8 RGB, padded at the end of T.
+            lengths: (B,) int64, real steps of each clip, 1..T.
             encoded: Whether `clips` holds what `encode` made of the frames in their place.
 
         Returns:
-            (B, K) float32 logits, or targets in the user's units for regression.
+            (B, K) float32 logits, or targets in the user's units for regression; of late fusion
+            in training (B, S, K), of each stream.
 
         Raises:
             ValueError: The clips are not uint8, or a length lies outside 1..T.
@@ -184,7 +205,7 @@ class Recognizer(nn.Module):
         return self._advance(clips, lengths, state, encoded=encoded)
 
     def step(self, frame: Tensor, state: StreamState | None = None) -> tuple[Tensor, StreamState]:
-        """Take in one frame (B, 3, H, W) uint8 of each of B streams; see `advance`."""
+        """Take in one step (B, *step) of each of B streams; see `advance`."""
         ones = torch.ones(len(frame), dtype=torch.int64)
         return self.advance(frame[:, None], ones, state)
 
@@ -200,9 +221,7 @@ class Recognizer(nn.Module):
         return logits, StreamState(seen, moved, temporal, summary)
 
 
-def _check_clips(clips: Tensor, lengths: Tensor, *, least: int, encoded: bool) -> None:
-    if clips.dtype != torch.uint8 and not encoded:
-        raise ValueError(f"clips are {clips.dtype}. Give uint8 RGB: the encoder normalises.")
+def _check_lengths(clips: Tensor, lengths: Tensor, *, least: int) -> None:
     # A graph that is being exported cannot branch on values.
     if torch.compiler.is_compiling() or not len(lengths):
         return

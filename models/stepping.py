@@ -42,7 +42,7 @@ class FrameEncoder(nn.Module):
             raise ConfigError(CANNOT_STEP)
         self.encoder, self.takes = network.encoder, network.temporal.takes
         with torch.inference_mode():
-            seen = self.encoder.step(_black(network, size), None)[1]
+            seen = self.encoder.step(_blank(network, size), None)[1]
         self._has_frame = seen.frame is not None
         shown = [*([seen.frame] if seen.frame is not None else []), *seen.shifts]
         self._shapes = [tuple(tensor.shape[1:]) for tensor in shown]
@@ -51,7 +51,7 @@ class FrameEncoder(nn.Module):
 
     def initial(self, batch: int) -> tuple[Tensor, ...]:
         """A state to begin with, together with a `begin` that is true."""
-        device = next(self.encoder.buffers()).device
+        device = next(self.encoder.parameters()).device
         return tuple(torch.zeros(batch, *shape, device=device) for shape in self._shapes)
 
     def forward(
@@ -60,7 +60,7 @@ class FrameEncoder(nn.Module):
         """Encode.
 
         Args:
-            frames: (B, 3, H, W) uint8 RGB.
+            frames: (B, *step), pictures (B, 3, H, W) uint8 RGB.
             begin: (B,) bool; None where there is no state.
             state: What the call before returned.
 
@@ -106,7 +106,7 @@ class Stepper(nn.Module):
         self.summary, self.head = network.summary, network.head
         with torch.inference_mode():
             encoded, _ = network.encoder.advance(
-                _black(network, size), torch.ones(1, dtype=torch.int64), None
+                _blank(network, size), torch.ones(1, dtype=torch.int64), None
             )
             feature = encoded.maps if self.temporal.takes == "maps" else encoded.pooled
             given = self._given(feature, feature)
@@ -173,9 +173,8 @@ class Stepper(nn.Module):
         return self.temporal.initial_state(given), self.summary.initial_state(step)
 
 
-def _black(network: Recognizer, size: tuple[int, int]) -> Tensor:
-    device = next(network.encoder.buffers()).device
-    return torch.zeros(1, 3, *size, dtype=torch.uint8, device=device)
+def _blank(network: Recognizer, size: tuple[int, int]) -> Tensor:
+    return network.encoder.blank(1, size=size).to(next(network.head.parameters()).device)
 
 
 def _where(begin: Tensor, fresh: Tensor, kept: Tensor) -> Tensor:

@@ -32,7 +32,8 @@ def small_data(tmp_path_factory) -> Path:
 def small_run(small_data, tmp_path_factory) -> Path:
     """The folder of a real run of one epoch on `small_data`; only to read."""
     from cliptide.app import train
-    from cliptide.configs.schema import DataConfig, ModelConfig, RunConfig, TrainConfig
+    from cliptide.configs.schema import DataConfig, ModelConfig, RunConfig
+    from cliptide.configs.training import TrainConfig
 
     config = RunConfig(
         data=DataConfig(frames=4, size=32, augment="none", workers=0, keep="never"),

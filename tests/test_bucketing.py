@@ -9,18 +9,21 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from picture_data import picture_options
 from reproducible import reproducible
 from video_files import numbered_frames, write_video
 
 from cliptide.app.training.callbacks import EpochKeeper
 from cliptide.app.training.train import train
-from cliptide.configs.schema import DataConfig, ModelConfig, RunConfig, TrainConfig
+from cliptide.configs.schema import DataConfig, ModelConfig, RunConfig
+from cliptide.configs.training import TrainConfig
 from cliptide.datasets.bucketing import bucketed
 from cliptide.datasets.clips import ClipDataset
 from cliptide.datasets.lengths import clip_lengths
 from cliptide.datasets.loaders import Batch, BucketSampler, EpochSampler, make_loader
 from cliptide.datasets.records import SampleRecord
 from cliptide.datasets.sampling import SamplingRule
+from cliptide.datasets.streams.pictures import PictureStream
 from cliptide.models.bundle import read_tensors
 
 lengths_of_clips = st.lists(st.integers(1, 40), max_size=120)
@@ -104,6 +107,7 @@ class TestBatches:
 
 
 MOST_FRAMES = 12
+STREAMS = [PictureStream(size=(8, 8))]
 RULE = SamplingRule("uniform", frames=MOST_FRAMES)
 
 
@@ -133,15 +137,15 @@ class TestLengths:
     def test_lengths_are_those_of_the_clips(
         self, records: list[SampleRecord], workers: int
     ) -> None:
-        found = list(clip_lengths(records, rule=RULE, workers=workers))
+        found = list(clip_lengths(records, STREAMS, rule=RULE, workers=workers))
         assert found == [1 + number * 7 % MOST_FRAMES for number in range(40)]
 
     def test_a_segment_and_a_rule_are_followed(self, records: list[SampleRecord]) -> None:
         longest = records[5]  # 12 frames at 25 a second
         parts = [longest, replace(longest, end_s=0.2), replace(longest, start_s=0.4)]
-        assert list(clip_lengths(parts, rule=RULE)) == [12, 5, 2]
+        assert list(clip_lengths(parts, STREAMS, rule=RULE)) == [12, 5, 2]
         dense = SamplingRule("dense", frames=4, stride=4)
-        assert list(clip_lengths(parts, rule=dense)) == [3, 2, 1]
+        assert list(clip_lengths(parts, STREAMS, rule=dense)) == [3, 2, 1]
 
     def test_what_cannot_be_read_goes_to_the_end(
         self, records: list[SampleRecord], tmp_path: Path
@@ -150,15 +154,19 @@ class TestLengths:
         broken.write_bytes(b"this is no video")
         gone = SampleRecord(tmp_path / "gone.mp4", "gone.mp4", label="a", group="")
         bad = SampleRecord(broken, "broken.mp4", label="a", group="")
-        assert list(clip_lengths([bad, records[0], gone], rule=RULE)) == [13, 1, 13]
+        assert list(clip_lengths([bad, records[0], gone], STREAMS, rule=RULE)) == [13, 1, 13]
 
 
 class TestLoader:
     def read(self, records: list[SampleRecord], *, bucket: bool, workers: int = 0) -> list[Batch]:
         dataset = ClipDataset(
-            records, class_names=["a", "b"], rule=RULE, size=(8, 8), augment="light", seed=1
+            records,
+            class_names=["a", "b"],
+            rule=RULE,
+            seed=1,
+            **picture_options(size=(8, 8), augment="light"),
         )
-        lengths = list(clip_lengths(records, rule=RULE)) if bucket else None
+        lengths = list(clip_lengths(records, STREAMS, rule=RULE)) if bucket else None
         loader = make_loader(dataset, batch_size=8, shuffle=True, workers=workers, lengths=lengths)
         return list(loader)
 

@@ -8,21 +8,22 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from picture_data import kept_frames, picture_options
 from torch import Tensor
 from video_files import numbered_frames, read_numbers, write_video
 
 from cliptide.datasets.clips import ClipDataset, Sample
-from cliptide.datasets.kept import KeptClips
+from cliptide.datasets.kept import KeptRows
 from cliptide.datasets.loaders import (
     Batch,
     EpochSampler,
     collate,
     make_loader,
-    worker_context,
     worker_count,
 )
 from cliptide.datasets.records import SampleRecord
 from cliptide.datasets.sampling import SamplingRule
+from cliptide.datasets.transforms import decode_size
 
 SIZE = (24, 64)
 # Frames of each video; the numbers in them begin where the video before ended.
@@ -58,7 +59,7 @@ def first_number(name: str) -> int:
 
 def make_dataset(records: Sequence[SampleRecord], **changes: Any) -> ClipDataset:
     options = {"class_names": CLASS_NAMES, "rule": UNIFORM, "size": SIZE, **changes}
-    return ClipDataset(records, **options)
+    return ClipDataset(records, **picture_options(**options))
 
 
 def numbers_in(clip: Tensor, name: str) -> list[int]:
@@ -347,7 +348,7 @@ class TestRepeatability:
     ) -> None:
         records = [videos["long"], videos["other"]]
         plain = by_sample(batches(make_dataset(records, num_views=3)))
-        with kept_clips(2, budget_bytes=10**6) as kept:
+        with kept_clips(2, budget_bytes=10**6, size=SIZE) as kept:
             dataset = make_dataset(records, num_views=3, kept=kept)
             for _ in range(2):
                 assert_same(by_sample(batches(dataset)), plain)
@@ -357,7 +358,7 @@ class TestRepeatability:
     ) -> None:
         copy = tmp_path / "copy.mp4"
         copy.write_bytes(videos["long"].source.read_bytes())
-        with kept_clips(1, budget_bytes=10**6) as kept:
+        with kept_clips(1, budget_bytes=10**6, size=SIZE) as kept:
             dataset = make_dataset([record(copy)], augment="none", kept=kept)
             first = dataset[0, 0]
             copy.unlink()
@@ -369,10 +370,13 @@ class TestRepeatability:
 class kept_clips:
     """Room for clips while a test runs."""
 
-    def __init__(self, num_clips: int, *, budget_bytes: int) -> None:
-        self.kept = KeptClips(num_clips, budget_bytes=budget_bytes, context=worker_context())
+    def __init__(
+        self, num_clips: int, *, budget_bytes: int, size: tuple[int, int] | None = None
+    ) -> None:
+        size = size or decode_size(SIZE, augment="strong")
+        self.kept = kept_frames(num_clips, size, budget_bytes=budget_bytes)
 
-    def __enter__(self) -> KeptClips:
+    def __enter__(self) -> KeptRows:
         return self.kept
 
     def __exit__(self, *error: object) -> None:
@@ -386,7 +390,7 @@ def test_bars_around_a_picture_make_it_no_darker(tmp_path: Path) -> None:
     record = SampleRecord(path, "wide", "a", "g")
     rule = SamplingRule("uniform", 4)
     looks = [
-        ClipDataset([record], class_names=["a"], rule=rule, size=(64, 64), fit=fit)[0, 0].looks
+        make_dataset([record], rule=rule, size=(64, 64), fit=fit)[0, 0].looks
         for fit in ("resize", "letterbox", "pad", "crop")
     ]
     for one in looks:

@@ -9,15 +9,9 @@ import yaml
 from cliptide.app.parsing import recipe_names
 from cliptide.configs.checks import allowed_values, nearest
 from cliptide.configs.errors import ConfigError
-from cliptide.configs.schema import (
-    SECTIONS,
-    DataConfig,
-    EvalConfig,
-    ModelConfig,
-    RunConfig,
-    TrainConfig,
-    parse_size,
-)
+from cliptide.configs.schema import SECTIONS, DataConfig, EvalConfig, ModelConfig, RunConfig
+from cliptide.configs.sizes import parse_size
+from cliptide.configs.training import TrainConfig
 
 
 def printed_config(cliptide, *words):

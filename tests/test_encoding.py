@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from picture_data import picture_options
 from reproducible import reproducible
 from video_files import numbered_frames, write_video
 
@@ -16,7 +17,8 @@ from cliptide.app.training import encoding
 from cliptide.app.training.encoding import EncodedStore, encode_clips, encoder_stays
 from cliptide.app.training.train import train
 from cliptide.app.tuning.tune import tune
-from cliptide.configs.schema import DataConfig, EvalConfig, ModelConfig, RunConfig, TrainConfig
+from cliptide.configs.schema import DataConfig, EvalConfig, ModelConfig, RunConfig
+from cliptide.configs.training import TrainConfig
 from cliptide.datasets.clips import ClipDataset
 from cliptide.datasets.encoded import BLOCK_FRAMES, EncodedClip, EncodedDataset
 from cliptide.datasets.folds import read_fold
@@ -113,7 +115,10 @@ def test_the_features_are_those_of_the_frames_that_would_be_drawn(augment, kind,
     }
     network = network_of(TINY)
     clips = encode(records, TINY, mirrored=len(records), network=network)
-    frames, features = ClipDataset(records, **options), EncodedDataset(records, clips, **options)
+    frames, features = (
+        ClipDataset(records, **picture_options(**options)),
+        EncodedDataset(records, clips, **picture_options(**options)),
+    )
     mirrored = 0
     for epoch in range(3):
         for index, clip in enumerate(clips):
@@ -313,9 +318,7 @@ def test_mirrored_clips_want_mirrored_features():
             [clip],
             class_names=["a"],
             rule=SamplingRule("uniform", 4),
-            size=(8, 8),
-            augment="none",
-            flip=True,
+            **picture_options(size=(8, 8), augment="none", flip=True),
         )
 
 
@@ -335,16 +338,17 @@ def test_encoded_clips_cannot_be_augmented_otherwise():
             [clip],
             class_names=["a"],
             rule=SamplingRule("uniform", 4),
-            size=(8, 8),
-            augment="strong",
+            **picture_options(size=(8, 8), augment="strong"),
         )
 
 
 def test_a_batch_knows_whether_its_clips_are_encoded(data):
     records = records_of(data)[:3]
-    options = {"class_names": ["a"], "rule": SamplingRule("uniform", 4), "size": (24, 24)}
+    rule = SamplingRule("uniform", 4)
+    options = picture_options(class_names=["a"], rule=rule, size=(24, 24))
     clips = encode(records, TINY)
-    encoded = collate([EncodedDataset(records, clips, **options)[0, i] for i in range(3)])
+    samples = [EncodedDataset(records, clips, **options)[0, i] for i in range(3)]
+    encoded = collate(samples, encoded=EncodedDataset.encoded)
     frames = collate([ClipDataset(records, **options)[0, i] for i in range(3)])
     assert encoded.encoded and not frames.encoded
     network = network_of(TINY).eval()

@@ -15,7 +15,8 @@ from cliptide.app.evaluation.clip_facts import BASELINES, ORDERS, read_clip_fact
 from cliptide.app.evaluation.figures.metrics import compute_metrics
 from cliptide.app.evaluation.predictions import read_predictions
 from cliptide.app.evaluation.report.stored import read_stored
-from cliptide.configs.schema import DataConfig, EvalConfig, ModelConfig, RunConfig, TrainConfig
+from cliptide.configs.schema import DataConfig, EvalConfig, ModelConfig, RunConfig
+from cliptide.configs.training import TrainConfig
 from cliptide.datasets.synthetic import CLASS_NAMES, write_dataset
 from cliptide.models.bundle import load_model, read_baselines, read_info, save_model
 

@@ -9,14 +9,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from picture_data import kept_frames, picture_options
 from video_files import write_video
 
 from cliptide.configs.errors import ModelFileError
 from cliptide.configs.schema import DataConfig
 from cliptide.datasets.clips import ClipDataset
 from cliptide.datasets.fitting import Fit, place, set_in_frame
-from cliptide.datasets.kept import KeptClips
-from cliptide.datasets.processes import worker_context
 from cliptide.datasets.records import SampleRecord
 from cliptide.datasets.sampling import SamplingRule
 
@@ -172,7 +171,8 @@ def read(path: Path, fit: Fit, size: tuple[int, int], **options: Any) -> NDArray
     """The frames (T, *size, 3) a data set makes of a video."""
     record = SampleRecord(path, path.name, label="a", group="")
     rule = SamplingRule("uniform", frames=2)
-    dataset = ClipDataset([record], class_names=["a"], rule=rule, size=size, fit=fit, **options)
+    options = picture_options(size=size, fit=fit, **options)
+    dataset = ClipDataset([record], class_names=["a"], rule=rule, **options)
     sample = dataset[0, 0]
     assert not sample.error
     frames: NDArray[np.uint8] = sample.clips[0].permute(0, 2, 3, 1).numpy()
@@ -262,7 +262,7 @@ class TestTraining:
     def test_kept_clips_hold_fitted_frames(self, fit: Fit, tmp_path: Path) -> None:
         path = make_video(tmp_path, 48, 96)
         decoded = read(path, fit, (28, 28), augment="light")
-        kept = KeptClips(1, budget_bytes=10**6, context=worker_context())
+        kept = kept_frames(1, (32, 32), budget_bytes=10**6)
         try:
             for _ in range(2):
                 again = read(path, fit, (28, 28), augment="light", kept=kept)

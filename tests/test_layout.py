@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cliptide.configs.schema import parse_size
+from cliptide.configs.sizes import parse_size
 
 ROOT = Path(__file__).parents[1]
 SETUPTOOLS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from cliptide.app.training.mixing import check_mixing, lead_in, mix_clips
 from cliptide.configs.errors import ConfigError
-from cliptide.configs.schema import ModelConfig, RunConfig, TrainConfig
+from cliptide.configs.schema import ModelConfig, RunConfig
+from cliptide.configs.training import TrainConfig
 
 
 def plain_clips(values: list[int], lengths: list[int], side: int = 8) -> Tensor:

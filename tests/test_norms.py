@@ -10,7 +10,8 @@ from torch import nn
 
 from cliptide.app.training.train import train
 from cliptide.configs.errors import ConfigError
-from cliptide.configs.schema import DataConfig, ModelConfig, RunConfig, TrainConfig
+from cliptide.configs.schema import DataConfig, ModelConfig, RunConfig
+from cliptide.configs.training import TrainConfig
 from cliptide.models.build import build_recognizer
 from cliptide.models.bundle import load_model
 from cliptide.models.norms import MAP_NORMS, lonely_norms_held

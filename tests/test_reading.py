@@ -9,9 +9,11 @@ from video_files import numbered_frames, read_numbers, write_video
 
 from cliptide.configs.errors import VideoError
 from cliptide.datasets.in_order import AHEAD, in_order
-from cliptide.datasets.reading import frames_at_rate, read_fitted, read_views
+from cliptide.datasets.reading import frames_at_rate, read_fitted
 from cliptide.datasets.records import SampleRecord
 from cliptide.datasets.sampling import SamplingRule
+from cliptide.datasets.streams.pictures import PictureStream
+from cliptide.datasets.streams.samples import read_views
 from cliptide.datasets.video import open_video
 
 
@@ -39,14 +41,11 @@ def test_a_rate_above_the_videos_own_gives_each_frame_once(film):
 
 def test_views_are_the_frames_that_the_rule_chooses_and_none_twice(film):
     record = SampleRecord(film, "film", label="", group="")
-    views = read_views(
-        record, rule=SamplingRule("uniform", 4), size=(48, 64), fit="resize", num_views=2
-    )
+    streams = [PictureStream(size=(48, 64))]
+    views = read_views(record, streams, rule=SamplingRule("uniform", 4), num_views=2)
     assert [read_numbers(clip) for clip in views.clips] == [[3, 15, 28, 40], [9, 21, 34, 46]]
     assert views.frames_used == 8 and views.duration_s == pytest.approx(2.0)
-    whole = read_views(
-        record, rule=SamplingRule("uniform", 64), size=(48, 64), fit="resize", num_views=3
-    )
+    whole = read_views(record, streams, rule=SamplingRule("uniform", 64), num_views=3)
     assert len(whole.clips) == 1
 
 

@@ -11,7 +11,8 @@ from video_files import write_video
 
 from cliptide.app.inference.network import load_network as load
 from cliptide.app.training.train import train
-from cliptide.configs.schema import DataConfig, ModelConfig, RunConfig, TrainConfig
+from cliptide.configs.schema import DataConfig, ModelConfig, RunConfig
+from cliptide.configs.training import TrainConfig
 from cliptide.models.build import build_recognizer
 from cliptide.models.bundle import read_info
 

@@ -15,8 +15,9 @@ from cliptide.app.tuning.space import (
     with_values,
 )
 from cliptide.configs.errors import ConfigError, InputError
-from cliptide.configs.schema import DataConfig, ModelConfig, RunConfig, TrainConfig
+from cliptide.configs.schema import DataConfig, ModelConfig, RunConfig
 from cliptide.configs.tasks import TASKS
+from cliptide.configs.training import TrainConfig
 
 BASE = RunConfig()
 

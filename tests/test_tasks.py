@@ -15,7 +15,8 @@ from cliptide.app.evaluation.clip_facts import BASELINES, read_clip_facts
 from cliptide.app.evaluation.predictions import read_predictions
 from cliptide.app.training.run import TrainingResult
 from cliptide.configs.errors import ConfigError, DataError, ModelFileError
-from cliptide.configs.schema import DataConfig, EvalConfig, ModelConfig, RunConfig, TrainConfig
+from cliptide.configs.schema import DataConfig, EvalConfig, ModelConfig, RunConfig
+from cliptide.configs.training import TrainConfig
 from cliptide.datasets.synthetic import random_look
 from cliptide.datasets.synthetic_tasks import (
     EVENTS,

@@ -14,7 +14,8 @@ from cliptide.app.training import folds as folds_module
 from cliptide.app.training.single import train_single
 from cliptide.app.training.train import train
 from cliptide.configs.errors import ConfigError, InputError, SplitError
-from cliptide.configs.schema import DataConfig, EvalConfig, ModelConfig, RunConfig, TrainConfig
+from cliptide.configs.schema import DataConfig, EvalConfig, ModelConfig, RunConfig
+from cliptide.configs.training import TrainConfig
 
 TINY = RunConfig(
     data=DataConfig(frames=4, size=24, flip=False, workers=0),

@@ -21,7 +21,8 @@ from cliptide.app.training.config_file import read_config_file
 from cliptide.app.training.start import config_from_model
 from cliptide.app.training.train import train
 from cliptide.configs.errors import ConfigError, DataError, InputError, ModelFileError
-from cliptide.configs.schema import DataConfig, EvalConfig, ModelConfig, RunConfig, TrainConfig
+from cliptide.configs.schema import DataConfig, EvalConfig, ModelConfig, RunConfig
+from cliptide.configs.training import TrainConfig
 from cliptide.datasets.sampling import SamplingRule
 from cliptide.datasets.synthetic import CLASS_NAMES, write_dataset
 from cliptide.models.baselines import PREFIX

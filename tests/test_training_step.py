@@ -22,7 +22,8 @@ from cliptide.app.training.optimisation import (
     warmup_cosine,
 )
 from cliptide.configs.errors import CliptideError, ConfigError
-from cliptide.configs.schema import ModelConfig, RunConfig, TrainConfig
+from cliptide.configs.schema import ModelConfig, RunConfig
+from cliptide.configs.training import TrainConfig
 from cliptide.datasets.loaders import Batch
 from cliptide.models.build import build_recognizer
 from cliptide.models.losses import build_loss

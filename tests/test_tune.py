@@ -20,7 +20,8 @@ from cliptide.app.tuning.page import drawable
 from cliptide.app.tuning.study import Trial, difference_of, ranked, settings_of
 from cliptide.app.tuning.tune import tune
 from cliptide.configs.errors import ConfigError, InputError, SplitError
-from cliptide.configs.schema import DataConfig, EvalConfig, ModelConfig, RunConfig, TrainConfig
+from cliptide.configs.schema import DataConfig, EvalConfig, ModelConfig, RunConfig
+from cliptide.configs.training import TrainConfig
 from cliptide.datasets.synthetic import write_dataset, write_video
 
 TINY = RunConfig(

@@ -12,7 +12,8 @@ from cliptide.app.cli import main
 from cliptide.app.tuning.storage import without_password
 from cliptide.app.tuning.tune import tune
 from cliptide.configs.errors import InputError
-from cliptide.configs.schema import DataConfig, EvalConfig, ModelConfig, RunConfig, TrainConfig
+from cliptide.configs.schema import DataConfig, EvalConfig, ModelConfig, RunConfig
+from cliptide.configs.training import TrainConfig
 
 TINY = RunConfig(
     data=DataConfig(frames=3, size=16, flip=False, workers=0, keep="never"),

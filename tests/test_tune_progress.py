@@ -20,7 +20,8 @@ from cliptide.app.tuning.space import check_space, default_space, num_configs
 from cliptide.app.tuning.study import Trial
 from cliptide.app.tuning.tune import tune
 from cliptide.configs.errors import ConfigError
-from cliptide.configs.schema import DataConfig, EvalConfig, ModelConfig, RunConfig, TrainConfig
+from cliptide.configs.schema import DataConfig, EvalConfig, ModelConfig, RunConfig
+from cliptide.configs.training import TrainConfig
 
 TINY = RunConfig(
     data=DataConfig(frames=3, size=16, flip=False, augment="none", workers=0, keep="never"),

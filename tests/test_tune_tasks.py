@@ -10,7 +10,8 @@ from cliptide.app.training.figures import WholeSplit
 from cliptide.app.training.headline import validation_figure
 from cliptide.app.tuning.tune import tune
 from cliptide.configs.errors import ConfigError, InputError
-from cliptide.configs.schema import DataConfig, EvalConfig, ModelConfig, RunConfig, TrainConfig
+from cliptide.configs.schema import DataConfig, EvalConfig, ModelConfig, RunConfig
+from cliptide.configs.training import TrainConfig
 from cliptide.datasets.synthetic_tasks import write_event_dataset, write_speed_dataset
 
 TINY = RunConfig(

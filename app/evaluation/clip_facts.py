@@ -12,12 +12,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cliptide.configs.errors import DataError
+from cliptide.configs.streams import JOINABLE, ONLY, WITHOUT
 
 # The model itself on the same frames in another order, then linear classifiers on the features
 # that its encoder makes of each frame alone.
 ORDERS = ("shuffled", "reversed", "one_frame")
 BASELINES = ("single_frame", "mean_pool")
-CONDITIONS = (*ORDERS, *BASELINES)
+# The model without one of several streams, and with one alone.
+STREAMS = tuple(f"{kind}{name}" for name in JOINABLE for kind in (WITHOUT, ONLY))
+CONDITIONS = (*ORDERS, *BASELINES, *STREAMS)
 
 _CHANGE = "order_change"
 _HEAD = ("video", "duration_s", "width", "height", "brightness", "motion")
@@ -30,7 +33,7 @@ class ClipFacts:
     Attributes:
         video: The name of the clip, as in predictions.csv.
         duration_s: Length of the clip, seconds.
-        width: Of the video as it is shown, pixels.
+        width: Of the video as it is shown, pixels; None of what is no picture, and so are the next.
         height: Likewise.
         brightness: Mean luma of the frames looked at, 0 (black) to 1 (white).
         motion: Mean absolute change of luma between consecutive frames looked at, 0 to 1.
@@ -41,10 +44,10 @@ class ClipFacts:
 
     video: str
     duration_s: float
-    width: int
-    height: int
-    brightness: float
-    motion: float
+    width: int | None
+    height: int | None
+    brightness: float | None
+    motion: float | None
     answers: Mapping[str, str] = field(default_factory=dict)
     order_change: float | None = None
 
@@ -63,7 +66,13 @@ def write_clip_facts(path: str | Path, facts: Sequence[ClipFacts]) -> None:
         writer = csv.writer(file)
         writer.writerow([*_HEAD, *([_CHANGE] if has_change else []), *conditions])
         for clip in facts:
-            numbers = [clip.duration_s, clip.width, clip.height, clip.brightness, clip.motion]
+            numbers: list[float | None] = [
+                clip.duration_s,
+                clip.width,
+                clip.height,
+                clip.brightness,
+                clip.motion,
+            ]
             if has_change and clip.order_change is not None:
                 numbers.append(clip.order_change)
             answers = [clip.answers[name] for name in conditions]
@@ -75,8 +84,12 @@ def written_number(number: float) -> float:
     return float(_number_text(number))
 
 
-def _number_text(number: float) -> str:
-    return f"{number:.6g}"
+def _number_text(number: float | None) -> str:
+    return "" if number is None else f"{number:.6g}"
+
+
+def _number(text: str) -> float | None:
+    return float(text) if text else None
 
 
 def read_clip_facts(path: str | Path) -> list[ClipFacts]:
@@ -102,7 +115,8 @@ def read_clip_facts(path: str | Path) -> list[ClipFacts]:
     facts = []
     for number, line in enumerate(lines[1:], start=2):
         try:
-            duration_s, width, height, brightness, motion = map(float, line[1 : len(_HEAD)])
+            duration_s = float(line[1])
+            width, height, brightness, motion = map(_number, line[2 : len(_HEAD)])
             cells = line[len(_HEAD) :]
             change = float(cells.pop(0)) if has_change else None
             answers = dict(zip(conditions, cells, strict=True))
@@ -114,8 +128,8 @@ def read_clip_facts(path: str | Path) -> list[ClipFacts]:
             ClipFacts(
                 line[0],
                 duration_s,
-                int(width),
-                int(height),
+                None if width is None else int(width),
+                None if height is None else int(height),
                 brightness,
                 motion,
                 answers,

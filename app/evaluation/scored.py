@@ -73,14 +73,13 @@ def score_all(
 
 def _facts(recognizer: NetworkRecognizer, record: SampleRecord, result: VideoScores) -> ClipFacts:
     looks = result.looks
-    assert looks is not None, "a clip that was scored has been looked at"
     return ClipFacts(
         video=record.name,
         duration_s=written_number(result.duration_s),
-        width=looks.width,
-        height=looks.height,
-        brightness=written_number(looks.brightness),
-        motion=written_number(looks.motion),
+        width=looks.width if looks else None,
+        height=looks.height if looks else None,
+        brightness=written_number(looks.brightness) if looks else None,
+        motion=written_number(looks.motion) if looks else None,
         answers={
             name: answer_text(recognizer, scores.tolist(), halves=name in BASELINES)
             for name, scores in result.tried.items()

@@ -11,18 +11,16 @@ from numpy.typing import NDArray
 from cliptide.app.evaluation.report.stored import Explanation, Strip
 from cliptide.app.inference.explain import explain
 from cliptide.app.inference.network import NetworkRecognizer
-from cliptide.app.inference.rules import picture_fit, sampling_rule
+from cliptide.app.inference.rules import sampling_rule
 from cliptide.app.inference.terminal import warn
-from cliptide.configs.errors import VideoError
-from cliptide.datasets.reading import read_fitted, times_in
+from cliptide.configs.errors import SampleError
 from cliptide.datasets.records import SampleRecord
 from cliptide.datasets.sampling import choose_indices
-from cliptide.datasets.video import open_video
+from cliptide.datasets.streams.samples import channels_first, joined, read_sample
+from cliptide.datasets.streams.stream import Steps, Stream
 
 STRIP_HEIGHT = 120
 STRIP_FRAMES = 12
-# Wider pictures than this make a strip too large.
-_MAX_WIDTH = 240
 _CAM_HEIGHT = 40
 # Red, green, blue of what drove the answer.
 _CAM_COLOUR = (255, 96, 32)
@@ -49,58 +47,70 @@ def film_strip(
     Returns:
         The strip; None, with a warning, where the video could not be read this time.
     """
-    info = recognizer.info
-    fit = picture_fit(info)
+    rule = sampling_rule(recognizer.info)
     explanation = None
     try:
-        with open_video(record.source) as video:
-            first, pts_s, _ = times_in(video, record)
-            indices = choose_indices(pts_s, sampling_rule(info))
-            spread = np.linspace(0, len(indices) - 1, min(STRIP_FRAMES, len(indices)))
-            shown = [int(place) for place in np.round(spread)]
-            # `resize` alone shows the whole picture: it is shown in its own shape.
-            shape = (video.height, video.width) if fit == "resize" else info.size
-            width = min(_MAX_WIDTH, max(2, round(STRIP_HEIGHT * shape[1] / shape[0])))
-            frames = read_fitted(
-                video,
-                [first + indices[place] for place in shown],
-                size=(STRIP_HEIGHT, width),
-                fit=fit,
+        read = read_sample(
+            record, recognizer.streams, choose=lambda pts_s: [choose_indices(pts_s, rule)]
+        )
+        times_s = read.pts_s[read.chosen[0]]
+        spread = np.linspace(0, len(times_s) - 1, min(STRIP_FRAMES, len(times_s)))
+        shown = [int(place) for place in np.round(spread)]
+        frames = _pictures(recognizer.streams, record, times_s[shown], present=read.views[0])
+        if explain_output is not None and curves is not None:
+            clip = joined(read.views[0], recognizer.streams)
+            explanation = _explanation(
+                recognizer,
+                clip,
+                output=explain_output,
+                curves=curves,
+                times_s=times_s - read.pts_s[0],
+                shown=shown,
             )
-            if explain_output is not None and curves is not None:
-                clip = read_fitted(video, [first + i for i in indices], size=info.size, fit=fit)
-                explanation = _explanation(
-                    recognizer,
-                    clip,
-                    output=explain_output,
-                    curves=curves,
-                    times_s=pts_s[indices] - pts_s[0],
-                    shown=shown,
-                )
-    except VideoError as error:  # it could be read a moment ago
+    except SampleError as error:  # it could be read a moment ago
         warn(f"No film strip of {record.name}: {error}")
         return None
     return Strip(
         video=record.name,
         frames=jpeg_url(frames),
         count=len(frames),
-        width=width,
-        height=STRIP_HEIGHT,
-        times_s=tuple(round(float(pts_s[indices[place]] - pts_s[0]), 3) for place in shown),
+        width=frames.shape[2],
+        height=frames.shape[1],
+        times_s=tuple(round(float(times_s[place] - read.pts_s[0]), 3) for place in shown),
         explanation=explanation,
     )
 
 
+def _pictures(
+    streams: Sequence[Stream],
+    record: SampleRecord,
+    times_s: NDArray[np.float64],
+    *,
+    present: Sequence[Steps | None],
+) -> NDArray[np.uint8]:
+    """What each stream shows at moments, one above the other: (n, height, width, 3) uint8."""
+    parts = []
+    for stream, steps in zip(streams, present, strict=True):
+        if steps is not None:
+            with stream.open(record) as track:
+                parts.append(stream.shown(track, times_s, height=STRIP_HEIGHT))
+    width = parts[0].shape[2]
+    for place, part in enumerate(parts[1:], start=1):
+        same = [cv2.resize(p, (width, STRIP_HEIGHT), interpolation=cv2.INTER_AREA) for p in part]
+        parts[place] = np.stack(same).astype(np.uint8)
+    return np.concatenate(parts, axis=1)
+
+
 def _explanation(
     recognizer: NetworkRecognizer,
-    clip: NDArray[np.uint8],
+    clip: Steps,
     *,
     output: int,
     curves: Curves,
     times_s: NDArray[np.float64],
     shown: Sequence[int],
 ) -> Explanation:
-    tensor = torch.from_numpy(np.ascontiguousarray(clip.transpose(0, 3, 1, 2)))
+    tensor = torch.from_numpy(np.ascontiguousarray(channels_first(clip)))
     drivers = explain(
         recognizer.network,
         tensor.to(recognizer.device),
@@ -114,7 +124,10 @@ def _explanation(
         predicted=_rounded(predicted, 4),
         true=_rounded(true, 4),
         occlusion=_rounded(drivers.occlusion, 4),
-        cam=None if drivers.cam is None else _cam_url(drivers.cam[list(shown)]),
+        # Of several streams above each other it would lie over all of them.
+        cam=None
+        if drivers.cam is None or len(recognizer.streams) > 1
+        else _cam_url(drivers.cam[list(shown)]),
         output=recognizer.class_names[output],
     )
 

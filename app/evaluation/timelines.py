@@ -20,7 +20,6 @@ from cliptide.app.inference.timeline import Timeline
 from cliptide.configs.errors import CliptideError, ConfigError, VideoError
 from cliptide.datasets.catalog.annotations import AnnotatedVideo, read_annotations
 from cliptide.datasets.catalog.wording import counted
-from cliptide.datasets.video import open_video
 
 METRICS_FILE, SEGMENTS_FILE = "timeline.json", "segments.csv"
 
@@ -142,7 +141,7 @@ def _look_along(
     recognizer: ActionRecognizer, video: AnnotatedVideo, *, what: str, options: Mapping[str, Any]
 ) -> Timeline:
     with (
-        open_video(video.path, threads=0) as opened,
+        recognizer.play(video.path) as opened,
         showing(total=opened.duration_s, what=what, unit="s of video") as tell,
     ):
         return recognizer.timeline(opened, on_progress=tell, **options)

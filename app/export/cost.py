@@ -14,14 +14,15 @@ from cliptide.app.evaluation.scored import answer_text
 from cliptide.app.inference.engine import scores_of
 from cliptide.app.inference.onnx_engine import open_onnx
 from cliptide.app.inference.recognise import ActionRecognizer
-from cliptide.app.inference.rules import picture_fit, sampling_rule
+from cliptide.app.inference.rules import sampling_rule, streams_of
 from cliptide.app.inference.temperature import scaled
 from cliptide.app.inference.terminal import track
-from cliptide.configs.errors import DataError, VideoError
+from cliptide.configs.errors import DataError, SampleError
 from cliptide.configs.schema import EvalConfig
 from cliptide.datasets.in_order import in_order, thread_count
-from cliptide.datasets.reading import Views, read_views
+from cliptide.datasets.reading import Views
 from cliptide.datasets.records import SampleRecord
+from cliptide.datasets.streams.samples import read_views
 from cliptide.models.info import ModelInfo
 
 NAMES = ("float32", "int8")
@@ -106,8 +107,7 @@ def cost_on(data: Path, folders: Sequence[Path]) -> Cost:
 def _views(record: SampleRecord, *, info: ModelInfo) -> Views | None:
     """The clips that evaluation takes of a video; None where it cannot be read."""
     clips = int(info.run.get("eval", {}).get("clips", EvalConfig().clips))
-    rule, fit = sampling_rule(info), picture_fit(info)
     try:
-        return read_views(record, rule=rule, size=info.size, fit=fit, num_views=clips)
-    except VideoError:
+        return read_views(record, streams_of(info), rule=sampling_rule(info), num_views=clips)
+    except SampleError:
         return None

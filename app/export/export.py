@@ -121,13 +121,13 @@ def export(
     beside = folder if folder.is_dir() else folder.parent
     scratch = Path(tempfile.mkdtemp(prefix=".export-", dir=beside))
     try:
-        traced_size = size_to_trace(network, info.size)
-        graphs = graphs_of(network, size=info.size, traced_size=traced_size)
-        plain = graphs_of(network, size=info.size)
+        traced_size = size_to_trace(network, info.step_size)
+        graphs = graphs_of(network, size=info.step_size, traced_size=traced_size)
+        plain = graphs_of(network, size=info.step_size)
         for graph, of_own_size in zip(graphs, plain, strict=True):
             log(f"Exporting {graph.name}")
             traced = trace(graph)
-            if traced_size != info.size and traced.has_fixed_size:
+            if traced_size != info.step_size and traced.has_fixed_size:
                 traced = trace(of_own_size)
             path = scratch / f"{graph.name}{files.suffix}"
             facts = describe(traced)

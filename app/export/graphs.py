@@ -1,10 +1,11 @@
 """What is exported of a network: up to four graphs, and what goes into and comes out of each.
 
-    encoder   frames (batch, 3, height, width)                  -> features
+    encoder   frames (batch, *step)                             -> features
     step      features (batch, ...), begin (batch,), state      -> logits, new state
     window    features (batch, time, ...), lengths (batch,)     -> logits
-    clip      clips (batch, time, 3, height, width), lengths    -> logits
+    clip      clips (batch, time, *step), lengths               -> logits
 
+A step is a picture (3, height, width) uint8, or a window of another sequence.
 A network that looks at frames still to come has no `step`. An encoder that does has no `encoder`
 and no `window` either; one that looks at frames before has a state, and `begin`.
 """
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from cliptide.models.encoders.base import PictureEncoder
 from cliptide.models.recognizer import Recognizer
 from cliptide.models.stepping import FrameEncoder, Stepper
 
@@ -90,14 +92,17 @@ def graphs_of(
         traced_size: Of the examples of graphs in which it is open; see `size_to_trace`.
     """
     open_size = traced_size or size
-    other_size = (size[0] + OTHER_SIZE, size[1] + 2 * OTHER_SIZE)
-    takes_others = _maps(network, other_size) is not None
-    open_sides: Axes = ("height", "width") if takes_others else (None, None)
+    shape, kind = _step(network, open_size)
+    open_sides: Axes = (None,) * len(shape)
+    if isinstance(network.encoder, PictureEncoder):
+        other_size = (size[0] + OTHER_SIZE, size[1] + 2 * OTHER_SIZE)
+        takes_others = _maps(network, other_size) is not None
+        open_sides = (None, *(("height", "width") if takes_others else (None, None)))
     batch, time = EXAMPLE_BATCH, EXAMPLE_TIME
     logits, lengths = Port("logits", ("batch", None)), Port("lengths", ("batch",))
     begin, beginning = Port("begin", ("batch",)), torch.ones(batch, dtype=torch.bool)
     counts = torch.tensor([time, *[time - 1] * (batch - 1)])
-    clips = torch.randint(0, 256, (batch, time, 3, *open_size), dtype=torch.uint8)
+    clips = _random_steps(network, (batch, time, *shape), kind)
     maps = network.temporal.takes == "maps"
     of_feature: Axes = (None, "map_height", "map_width") if maps else (None,)
     graphs = []
@@ -105,14 +110,14 @@ def graphs_of(
         encoder = FrameEncoder(network, size=size)
         state = encoder.initial(batch)
         # A state has the size of the frames that it came from.
-        sides: Axes = (None, None) if state else open_sides
+        sides: Axes = (None, None, None) if state else open_sides
         frames = clips[:, 0, :, : size[0], : size[1]] if state else clips[:, 0]
         carried = [Port(name, ("batch", None, None, None)) for name in encoder.state_names]
         graphs.append(
             _graph(
                 "encoder",
                 encoder,
-                [Port("frames", ("batch", None, *sides)), *([begin] if state else [])],
+                [Port("frames", ("batch", *sides)), *([begin] if state else [])],
                 Port("features", ("batch", *of_feature)),
                 carried,
                 (frames.contiguous(), *([beginning] if state else []), *state),
@@ -152,13 +157,32 @@ def graphs_of(
         _graph(
             "clip",
             OverClips(network, encoded=False),
-            [Port("clips", ("batch", "time", None, *open_sides)), lengths],
+            [Port("clips", ("batch", "time", *open_sides)), lengths],
             logits,
             [],
             (clips, counts),
         )
     )
     return graphs
+
+
+def _step(network: Recognizer, size: tuple[int, int]) -> tuple[tuple[int, ...], torch.dtype]:
+    """Shape and type of a step that the network is given."""
+    blank = network.encoder.blank(1, size=size)
+    return tuple(blank.shape[1:]), blank.dtype
+
+
+def _random_steps(network: Recognizer, shape: tuple[int, ...], kind: torch.dtype) -> Tensor:
+    """Steps (..., *step) to trace a network with: random pictures, tokens or numbers."""
+    if kind == torch.uint8:
+        return torch.randint(0, 256, shape, dtype=torch.uint8)
+    if kind == torch.int64:
+        return torch.randint(0, max(1, network.streams.num_tokens), shape, dtype=torch.int64)
+    steps = torch.randn(shape)
+    count = len(network.streams.names)
+    if count > 1:
+        steps[..., :count] = 1.0  # every stream is there
+    return steps
 
 
 def size_to_trace(network: Recognizer, size: tuple[int, int]) -> tuple[int, int]:
@@ -169,6 +193,8 @@ def size_to_trace(network: Recognizer, size: tuple[int, int]) -> tuple[int, int]
         size: (height, width) of its frames; it stays so where no other can be taken.
     """
     wanted = size
+    if not isinstance(network.encoder, PictureEncoder):
+        return size
     for _ in range(MOST_DOUBLINGS):
         maps = _maps(network, wanted)
         if maps is None:
@@ -181,7 +207,7 @@ def size_to_trace(network: Recognizer, size: tuple[int, int]) -> tuple[int, int]
 
 def _maps(network: Recognizer, size: tuple[int, int]) -> Tensor | None:
     """The feature maps of a frame of a size; None where the network does not take the size."""
-    black = torch.zeros(1, 3, *size, dtype=torch.uint8)
+    black = network.encoder.blank(1, size=size)
     try:
         with torch.no_grad():
             maps: Tensor = network.encoder(black, torch.ones(1, dtype=torch.int64)).maps

@@ -155,6 +155,9 @@ def _like(
         shape[-2:] = size
     if example.dtype == torch.uint8:
         return torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
+    if example.dtype == torch.int64:
+        most = int(example.max()) + 1
+        return torch.randint(0, most, shape, dtype=torch.int64, generator=generator)
     # Features are what an encoder gave, or near it: a norm of noise alone would blow it up.
     noise = torch.randn(shape, generator=generator)
     return example.mean() + example.std() * noise

@@ -18,7 +18,7 @@ DIVERGED = (
     "The model's scores are not numbers (NaN): its training diverged. Train again with a "
     "smaller --train.lr or --train.clip_grad, or --train.precision fp32."
 )
-Frames = NDArray[np.uint8]
+Frames = NDArray[Any]  # pictures uint8, other steps float32 or int64
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
@@ -44,14 +44,14 @@ class Engine(Protocol):
         """Score whole clips.
 
         Args:
-            clips: Each (T, height, width, 3) uint8 RGB, T of its own.
+            clips: Each (T, *step), T of its own; pictures (T, height, width, 3) uint8 RGB.
 
         Returns:
             (B, K) float32 raw outputs: logits, or numbers in the user's units.
         """
 
     def encode(self, frames: Frames, state: State | None) -> tuple[Floats, State]:
-        """Encode the next frames (N, height, width, 3) of one stream; None begins it.
+        """Encode the next steps (N, *step) of one stream; None begins it.
 
         Returns:
             Features (N, D) or maps (N, C, h, w) float32, and the new state.

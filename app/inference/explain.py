@@ -46,7 +46,7 @@ def explain(
 
     Args:
         network: In evaluation mode.
-        clip: (T, 3, H, W) uint8 RGB, on the network's device.
+        clip: (T, *step), pictures (T, 3, H, W) uint8 RGB, on the network's device.
         output: Which output, 0..K-1.
         task: What the outputs mean.
         temperature: Of the scores; see `scaled`.

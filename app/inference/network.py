@@ -9,7 +9,7 @@ import torch
 from cliptide.app.inference.device import resolve_device
 from cliptide.app.inference.probing import Probe
 from cliptide.app.inference.recognise import ActionRecognizer
-from cliptide.app.inference.rules import picture_fit, sampling_rule
+from cliptide.app.inference.rules import sampling_rule, streams_of
 from cliptide.app.inference.scoring import VideoScores, score_videos
 from cliptide.app.inference.torch_engine import TorchEngine
 from cliptide.configs.schema import DataConfig, EvalConfig
@@ -66,8 +66,7 @@ class NetworkRecognizer(ActionRecognizer):
             records,
             class_names=self.info.class_names,
             rule=sampling_rule(self.info),
-            size=self.info.size,
-            fit=picture_fit(self.info),
+            streams=streams_of(self.info),
             num_views=clips,
             task=self.info.task,
         )

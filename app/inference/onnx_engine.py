@@ -12,6 +12,7 @@ import numpy as np
 from cliptide.app.inference.engine import Bools, Floats, Frames, Ints, State
 from cliptide.configs.errors import DeviceError, InputError, ModelFileError
 from cliptide.datasets.processes import usable_cores
+from cliptide.datasets.streams.samples import channels_first
 from cliptide.models.info import METADATA_KEY, ModelInfo, parse_info
 
 GRAPHS = ("encoder", "step", "window", "clip")
@@ -235,8 +236,8 @@ def _zeros(shapes: dict[str, Shape], given: Any) -> list[Floats]:
 
 
 def _channels_first(frames: Frames) -> Frames:
-    """Frames (N, H, W, 3) as (N, 3, H, W), one behind the other in memory."""
-    return np.ascontiguousarray(frames.transpose(0, 3, 1, 2))
+    """Steps as the network has them, one behind the other in memory."""
+    return np.ascontiguousarray(channels_first(frames))
 
 
 def _padded(packed: Any, lengths: Ints) -> Any:

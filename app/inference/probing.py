@@ -12,8 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from cliptide.configs.streams import ONLY, WITHOUT
 from cliptide.datasets.loaders import Batch
 from cliptide.models.baselines import FrameBaselines, pooled_views
+from cliptide.models.encoders.joined import without_streams
 from cliptide.models.recognizer import Recognizer
 
 # On a CPU, more frames at once only miss its caches.
@@ -60,10 +62,32 @@ class Probe:
         }
         middle = clips[rows, (lengths // 2)[:, None].to(clips.device)]
         tried["one_frame"] = network(middle, torch.ones_like(lengths), encoded=encoded)
+        tried |= {
+            name: network(without_streams(batch.clips, leave), lengths)
+            for name, leave in self._left_streams(network, batch).items()
+        }
         if self.baselines is not None:
             alone = clips if encoded else encoded_alone(network, batch)
             tried |= self.baselines.outputs(pooled_views(_vectors(alone), lengths))
         return as_they_are, tried
+
+    def _left_streams(self, network: Recognizer, batch: Batch) -> dict[str, Tensor]:
+        """(B, S) which streams are left, without each of several and with each alone.
+
+        Of a clip that has none of those that would be left, everything is.
+        """
+        names = network.streams.names
+        if len(names) < 2:
+            return {}
+        here = batch.clips[:, 0, : len(names)] > 0
+        found = {}
+        for place, name in enumerate(names):
+            only = torch.zeros_like(here)
+            only[:, place] = True
+            for kind, leave in ((WITHOUT, ~only), (ONLY, only)):
+                some = (leave & here).any(dim=1, keepdim=True)
+                found[kind + name] = torch.where(some, leave, here)
+        return found
 
     def _orders(self, batch: Batch) -> dict[str, Tensor]:
         """(B, T) where each step's frame is taken from; padding stays where it is."""

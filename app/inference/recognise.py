@@ -2,7 +2,8 @@
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from contextlib import AbstractContextManager
+from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
 
@@ -11,20 +12,21 @@ from numpy.typing import NDArray
 
 from cliptide.app.inference.engine import DIVERGED, Engine, Floats, scores_of
 from cliptide.app.inference.prediction import FailedVideo, Prediction, Segment
-from cliptide.app.inference.rules import picture_fit, sampling_rule
+from cliptide.app.inference.rules import sampling_rule, streams_of
 from cliptide.app.inference.segments import segment_rule
 from cliptide.app.inference.temperature import scaled
 from cliptide.app.inference.timeline import Timeline, make_timeline
 from cliptide.app.inference.watching import Update, Watcher, arrivals_of
-from cliptide.configs.errors import CliptideError, VideoError
+from cliptide.configs.errors import CliptideError, SampleError
 from cliptide.configs.schema import DataConfig, EvalConfig
 from cliptide.configs.tasks import DEFAULT_THRESHOLD, Task
-from cliptide.datasets.fitting import Fit
 from cliptide.datasets.in_order import in_order
-from cliptide.datasets.reading import Views, frames_at_rate, read_views
+from cliptide.datasets.reading import Views
 from cliptide.datasets.records import SampleRecord
 from cliptide.datasets.sampling import SamplingRule
-from cliptide.datasets.video import Video, open_video
+from cliptide.datasets.streams.playing import Playing, playing
+from cliptide.datasets.streams.samples import read_views
+from cliptide.datasets.streams.stream import Stream
 
 # Clips that go through the network together; more are no faster on a CPU.
 CLIPS_AT_ONCE = 8
@@ -39,6 +41,11 @@ class ActionRecognizer:
 
     def __init__(self, engine: Engine) -> None:
         self.engine, self.info = engine, engine.info
+
+    @cached_property
+    def streams(self) -> tuple[Stream, ...]:
+        """What reads samples."""
+        return streams_of(self.info)
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -95,13 +102,7 @@ class ActionRecognizer:
         EvalConfig(clips=clips)
         DataConfig(workers=workers)
         names = [os.fspath(source) for source in sources]
-        read = partial(
-            _read,
-            rule=sampling_rule(self.info),
-            size=self.info.size,
-            fit=picture_fit(self.info),
-            num_views=clips,
-        )
+        read = partial(_read, streams=self.streams, rule=sampling_rule(self.info), num_views=clips)
         waiting: list[tuple[str, Views | str]] = []
         for name, views in zip(names, in_order(read, names, threads=workers), strict=True):
             waiting.append((name, views))
@@ -145,41 +146,44 @@ class ActionRecognizer:
         """Recognise the action in one video file.
 
         Raises:
-            VideoError: The file cannot be read.
+            SampleError: The file cannot be read.
         """
         result = next(self.predict_many([source], clips=clips))
         if isinstance(result, FailedVideo):
-            raise VideoError(result.error)
+            raise SampleError(result.error)
         return result
+
+    def play(self, source: str | os.PathLike[str]) -> AbstractContextManager[Playing]:
+        """Open a sample to go through it at the model's rate; see `playing`."""
+        return playing(source, self.streams, rate_fps=self.info.rate_fps)
 
     def timeline(
         self,
-        source: str | os.PathLike[str] | Video,
+        source: str | os.PathLike[str] | Playing,
         *,
         nothing_below: float | None = None,
         smooth_s: float | None = None,
         least_s: float | None = None,
         on_progress: Callable[[float], None] = lambda time_s: None,
     ) -> Timeline:
-        """Find out what happens when in a video of any length, in constant memory.
+        """Find out what happens when in a sample of any length; videos in constant memory.
 
         Args:
-            source: A video file, or an open video.
+            source: A video or another file of the model's kind, or what `play` opened.
             nothing_below: Score under which nothing of the classes happens, 0..1; as fitted on
                 validation when None.
             smooth_s: Seconds that scores are averaged over; see `segments.segment_rule`.
             least_s: Seconds that a segment lasts at least; likewise.
-            on_progress: Told the time of each frame that was looked at, seconds.
+            on_progress: Told the time of each step that was looked at, seconds.
 
         Raises:
-            VideoError: The file cannot be read.
+            SampleError: The file cannot be read.
             ConfigError: A value is out of range.
         """
-        if not isinstance(source, Video):
-            # One long video: FFmpeg's own threads help here, where one a clip would not.
-            with open_video(source, threads=0) as video:
+        if not isinstance(source, Playing):
+            with self.play(source) as opened:
                 return self.timeline(
-                    video,
+                    opened,
                     nothing_below=nothing_below,
                     smooth_s=smooth_s,
                     least_s=least_s,
@@ -188,13 +192,10 @@ class ActionRecognizer:
         rule = segment_rule(
             self.info, nothing_below=nothing_below, smooth_s=smooth_s, least_s=least_s
         )
-        frames = frames_at_rate(
-            source, rate_fps=self.info.rate_fps, size=self.info.size, fit=picture_fit(self.info)
-        )
         return make_timeline(
             self.engine,
-            frames,
-            video=os.fspath(source.path),
+            source.steps,
+            video=source.path,
             duration_s=source.duration_s,
             rule=rule,
             on_progress=on_progress,
@@ -231,6 +232,7 @@ class ActionRecognizer:
         arrivals = arrivals_of(
             os.fspath(source) if not isinstance(source, int) else str(source),
             self.engine,
+            self.streams,
             realtime=realtime,
             reconnect_s=reconnect_s,
             on_status=on_status,
@@ -265,13 +267,13 @@ class ActionRecognizer:
 
 
 def _read(
-    name: str, *, rule: SamplingRule, size: tuple[int, int], fit: Fit, num_views: int
+    name: str, *, streams: Sequence[Stream], rule: SamplingRule, num_views: int
 ) -> Views | str:
-    """The clips of a video, or why it cannot be read."""
+    """The clips of a sample, or why it cannot be read."""
     record = SampleRecord(Path(name), name, label="", group="")
     try:
-        return read_views(record, rule=rule, size=size, fit=fit, num_views=num_views)
-    except VideoError as error:
+        return read_views(record, streams, rule=rule, num_views=num_views)
+    except SampleError as error:
         return str(error)
 
 

@@ -1,10 +1,17 @@
 """How a model file wants clips to be read."""
 
-from typing import cast, get_args
+import math
+from typing import Any, cast, get_args
+
+import numpy as np
+from numpy.typing import NDArray
 
 from cliptide.configs.errors import ModelFileError
+from cliptide.configs.streams import PICTURES
 from cliptide.datasets.fitting import Fit
 from cliptide.datasets.sampling import SamplingKind, SamplingRule
+from cliptide.datasets.streams.build import build_streams
+from cliptide.datasets.streams.stream import Stream
 from cliptide.models.info import ModelInfo
 
 
@@ -21,6 +28,25 @@ def sampling_rule(info: ModelInfo) -> SamplingRule:
             "Upgrade with: pip install --upgrade cliptide"
         )
     return SamplingRule(kind, info.frames, info.rate_fps, info.stride)
+
+
+def streams_of(info: ModelInfo) -> tuple[Stream, ...]:
+    """What reads samples as a model wants them."""
+    return build_streams(info.streams, size=info.size, fit=picture_fit(info))
+
+
+def blank_clip(info: ModelInfo, count: int) -> NDArray[Any]:
+    """Steps (count, *step) of nothing, as `read_views` gives them, with every stream there."""
+    specs = info.streams.specs(info.size)
+    if len(specs) > 1:
+        values = len(specs) + sum(math.prod(spec.shape) for spec in specs)
+        steps = np.zeros((count, values), np.float32)
+        steps[:, : len(specs)] = 1
+        return steps
+    (spec,) = specs
+    if spec.name in PICTURES:
+        return np.zeros((count, *spec.shape[1:], 3), np.uint8)
+    return np.zeros((count, *spec.shape), np.int64 if spec.name == "text" else np.float32)
 
 
 def picture_fit(info: ModelInfo) -> Fit:

@@ -34,8 +34,9 @@ class VideoScores:
             regression; None when the video could not be read.
         frames_used: Different frames of the video that were looked at.
         duration_s: Length of the clip, seconds.
+        missing: Streams that it lacks, of several.
         error: Why it could not be read, or "".
-        looks: What it looks like; None when it could not be read.
+        looks: What it looks like; None when it could not be read, or is no picture.
         tried: (K,) scores under each condition of a probe, not calibrated.
         order_change: The most that any score, not calibrated, differs when frames are shuffled or
             reversed; None where that was not tried.
@@ -45,6 +46,7 @@ class VideoScores:
     scores: NDArray[np.float64] | None
     frames_used: int = 0
     duration_s: float = 0.0
+    missing: tuple[str, ...] = ()
     error: str = ""
     looks: Looks | None = None
     tried: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
@@ -110,6 +112,7 @@ def score_videos(
                 scores=None if raw is None else scaled(raw, temperature),
                 frames_used=sample.frames_used,
                 duration_s=sample.duration_s,
+                missing=sample.missing,
                 error=sample.error,
                 looks=sample.looks,
                 tried=tried_here,

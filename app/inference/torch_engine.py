@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from cliptide.app.inference.engine import Bools, Floats, Frames, Ints, State
+from cliptide.datasets.streams.samples import channels_first
 from cliptide.models.info import ModelInfo
 from cliptide.models.recognizer import Recognizer
 from cliptide.models.stepping import Stepper
@@ -30,23 +31,22 @@ class TorchEngine:
 
     @cached_property
     def _stepper(self) -> Stepper:
-        return Stepper(self.network, size=self.info.size)
+        return Stepper(self.network, size=self.info.step_size)
 
     @torch.inference_mode()
     def score_clips(self, clips: Sequence[Frames]) -> Floats:
         """See `engine.Engine.score_clips`."""
         lengths = torch.tensor([len(clip) for clip in clips])
-        padded = torch.zeros(
-            len(clips), int(lengths.max()), 3, *clips[0].shape[1:3], dtype=torch.uint8
-        )
-        for row, clip in zip(padded, clips, strict=True):
-            row[: len(clip)] = torch.from_numpy(clip).permute(0, 3, 1, 2)
+        given = [torch.from_numpy(channels_first(clip)) for clip in clips]
+        padded = given[0].new_zeros(len(clips), int(lengths.max()), *given[0].shape[1:])
+        for row, clip in zip(padded, given, strict=True):
+            row[: len(clip)] = clip
         return _array(self.network(padded.to(self.device), lengths))
 
     @torch.inference_mode()
     def encode(self, frames: Frames, state: State | None) -> tuple[Floats, State]:
         """See `engine.Engine.encode`."""
-        given = torch.from_numpy(frames).permute(0, 3, 1, 2).to(self.device)
+        given = torch.from_numpy(channels_first(frames)).to(self.device)
         lengths = torch.tensor([len(frames)])
         encoded, state = self.network.encoder.advance(given, lengths, state)
         takes_maps = self.network.temporal.takes == "maps"

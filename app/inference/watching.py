@@ -2,18 +2,21 @@
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from cliptide.app.inference.engine import Engine
 from cliptide.app.inference.rules import picture_fit
 from cliptide.app.inference.segments import LabelHolder, segment_rule
 from cliptide.app.inference.stream import StreamScorer
+from cliptide.configs.errors import InputError
 from cliptide.configs.tasks import Task
 from cliptide.datasets.live import Arrival, LiveSource, is_live
-from cliptide.datasets.reading import frames_at_rate
-from cliptide.datasets.video import TimedFrame, open_video
+from cliptide.datasets.streams.playing import playing
+from cliptide.datasets.streams.samples import joined
+from cliptide.datasets.streams.stream import Stream
+from cliptide.datasets.video import TimedFrame
 
 
 @dataclass(frozen=True)
@@ -134,16 +137,30 @@ class Watcher:
 
 
 def arrivals_of(
-    source: str, engine: Engine, *, realtime: bool, reconnect_s: float, on_status: Any
+    source: str,
+    engine: Engine,
+    streams: Sequence[Stream],
+    *,
+    realtime: bool,
+    reconnect_s: float,
+    on_status: Any,
 ) -> Iterator[Arrival]:
-    """Frames of a webcam, a URL or a file, fitted to a model and at its rate.
+    """Steps of a webcam, a URL or a file, fitted to a model and at its rate.
+
+    Of a webcam or a URL only pictures are had: a model of several streams takes the others for
+    missing.
 
     Raises:
-        InputError: There is no such camera.
+        InputError: There is no such camera, or the model needs more than its pictures.
         VideoError: The source cannot be read, or was lost.
     """
     info = engine.info
     if is_live(source):
+        if "rgb" not in info.streams.names or info.streams.steps.image != "whole":
+            raise InputError(
+                f"{source} gives pictures, and the model wants {', '.join(info.streams.names)}. "
+                "Give a file."
+            )
         live = LiveSource(
             source,
             rate_fps=info.rate_fps,
@@ -152,13 +169,14 @@ def arrivals_of(
             reconnect_s=reconnect_s,
             on_status=on_status,
         )
-        yield from live.arrivals()
+        for arrival in live.arrivals():
+            views = [
+                arrival.picture[None] if name == "rgb" else None for name in info.streams.names
+            ]
+            yield replace(arrival, picture=joined(views, streams)[0])
         return
-    with open_video(source, threads=0) as video:
-        frames = frames_at_rate(
-            video, rate_fps=info.rate_fps, size=info.size, fit=picture_fit(info)
-        )
-        yield from _paced(frames) if realtime else _all(frames)
+    with playing(source, streams, rate_fps=info.rate_fps) as opened:
+        yield from _paced(opened.steps) if realtime else _all(opened.steps)
 
 
 def _all(frames: Iterator[TimedFrame]) -> Iterator[Arrival]:

@@ -11,13 +11,17 @@ from multiprocessing.connection import Connection
 from multiprocessing.reduction import recv_handle
 from pathlib import Path
 
-from cliptide.configs.errors import VideoError
+from cliptide.configs.errors import SampleError
+from cliptide.configs.streams import Streams
 from cliptide.datasets.fitting import Fit
 from cliptide.datasets.processes import end_with_parent, limit_memory
-from cliptide.datasets.reading import Views, frames_at_rate, read_views
+from cliptide.datasets.reading import Views
 from cliptide.datasets.records import SampleRecord
 from cliptide.datasets.sampling import SamplingRule
-from cliptide.datasets.video import TimedFrame, Video, open_video
+from cliptide.datasets.streams.build import build_streams
+from cliptide.datasets.streams.playing import playing
+from cliptide.datasets.streams.samples import read_views
+from cliptide.datasets.video import TimedFrame, open_video
 from cliptide.datasets.video.opening import opened
 
 READY = "ready"
@@ -37,6 +41,7 @@ class Job:
         path: Where it lies; None where the open file follows the job.
         size: (height, width) of the frames.
         fit: How the picture is fitted into them.
+        streams: What is read.
         most_pixels: Width times height at most.
         most_s: Seconds that it may last.
     """
@@ -45,6 +50,7 @@ class Job:
     path: str | None
     size: tuple[int, int]
     fit: Fit
+    streams: Streams
     most_pixels: int
     most_s: float
 
@@ -148,7 +154,7 @@ def _do(job: Job, path: Path, connection: Connection) -> bool:
             connection.send(answer)
     except _TooMuch as error:
         refused = Refused(error.code, str(error))
-    except VideoError as error:
+    except SampleError as error:
         refused = Refused("not_a_video", str(error).replace(str(path), job.name))
     except MemoryError:
         # What is left in memory after this is anybody's guess: begin anew.
@@ -165,23 +171,28 @@ def _do(job: Job, path: Path, connection: Connection) -> bool:
 
 
 def _answers(job: Job, path: Path) -> Iterator[Answer]:
-    with opened(path, threads=1) as (_, stream):
-        # Before anything of that size is decoded.
-        _check_pixels(job, stream.codec_context.width, stream.codec_context.height)
-    with open_video(path) as video:
-        _check_length(job, video)
-        _check_pixels(job, video.width, video.height)
-        if isinstance(job, FramesJob):
-            yield Beginning(video.duration_s)
-            frames = frames_at_rate(video, rate_fps=job.rate_fps, size=job.size, fit=job.fit)
-            while together := list(islice(frames, FRAMES_AT_ONCE)):
+    if job.streams.has_pictures:
+        with opened(path, threads=1) as (_, stream):
+            # Before anything of that size is decoded.
+            _check_pixels(job, stream.codec_context.width, stream.codec_context.height)
+        with open_video(path) as video:
+            _check_length(job, video.duration_s)
+            _check_pixels(job, video.width, video.height)
+    streams = build_streams(job.streams, size=job.size, fit=job.fit)
+    if isinstance(job, FramesJob):
+        with playing(path, streams, rate_fps=job.rate_fps, threads=1) as sample:
+            _check_length(job, sample.duration_s)
+            yield Beginning(sample.duration_s)
+            while together := list(islice(sample.steps, FRAMES_AT_ONCE)):
                 yield together
     # Behind this the file may vanish, and Windows keeps what is still open.
     if isinstance(job, FramesJob):
         yield End()
     if isinstance(job, ClipsJob):
         record = SampleRecord(path, job.name, label="", group="")
-        yield read_views(record, rule=job.rule, size=job.size, fit=job.fit, num_views=job.num_views)
+        views = read_views(record, streams, rule=job.rule, num_views=job.num_views)
+        _check_length(job, views.duration_s)
+        yield views
 
 
 def _check_pixels(job: Job, width: int, height: int) -> None:
@@ -193,10 +204,10 @@ def _check_pixels(job: Job, width: int, height: int) -> None:
         )
 
 
-def _check_length(job: Job, video: Video) -> None:
-    if video.duration_s > job.most_s + GRACE_S:
+def _check_length(job: Job, duration_s: float) -> None:
+    if duration_s > job.most_s + GRACE_S:
         raise _TooMuch(
             "too_long",
-            f"{job.name}: it lasts {video.duration_s:.0f} s, and this server takes "
+            f"{job.name}: it lasts {duration_s:.0f} s, and this server takes "
             f"{job.most_s:g} s. Send a part: ffmpeg -ss 0 -t {job.most_s:g} -i IN -c copy OUT.mp4",
         )

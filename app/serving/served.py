@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from cliptide.app.inference.loading import load
 from cliptide.app.inference.recognise import ActionRecognizer
-from cliptide.app.inference.rules import picture_fit, sampling_rule
+from cliptide.app.inference.rules import blank_clip, picture_fit, sampling_rule
 from cliptide.app.inference.segments import segment_rule
 from cliptide.app.inference.stream import StreamScorer
 from cliptide.app.serving.batching import MOST_CLIPS, Batcher
@@ -50,6 +48,12 @@ class ServedModel:
         videos_in_batch = max(1, MOST_CLIPS // self.recognizer.clips_of_video)
         self._room = asyncio.Semaphore(2 * videos_in_batch + READ_MEANWHILE)
 
+    @property
+    def takes_frames(self) -> bool:
+        """Whether it follows a stream of pictures that a client sends."""
+        streams = self.recognizer.info.streams
+        return streams.names == ("rgb",) and streams.steps.image == "whole"
+
     @asynccontextmanager
     async def room(self, most_wait_s: float) -> AsyncIterator[None]:
         """Room for the clips of one video, from before they are read until they are scored.
@@ -69,7 +73,7 @@ class ServedModel:
     async def warm_up(self) -> None:
         """Run it on as many black frames as it will ever be given, and on one of a stream."""
         info = self.recognizer.info
-        clip = np.zeros((info.frames, *info.size, 3), np.uint8)
+        clip = blank_clip(info, info.frames)
         await self.batcher.score([clip] * MOST_CLIPS)
         await self.batcher.run(StreamScorer(self.recognizer.engine).push, clip[0])
 
@@ -80,6 +84,7 @@ class ServedModel:
             path=path,
             size=self.recognizer.info.size,
             fit=self._fit,
+            streams=self.recognizer.info.streams,
             most_pixels=limits.pixels,
             most_s=limits.duration_s,
             rule=self._rule,
@@ -94,6 +99,7 @@ class ServedModel:
             path=path,
             size=info.size,
             fit=self._fit,
+            streams=self.recognizer.info.streams,
             most_pixels=limits.pixels,
             most_s=limits.duration_s,
             rate_fps=info.rate_fps,
@@ -109,7 +115,7 @@ class ServedModel:
             "size": list(info.size),
             "rate_fps": info.rate_fps,
             "context_s": info.context_s,
-            "can_stream": True,
+            "can_stream": self.takes_frames,
             "default": default,
         }
         network = getattr(self.recognizer, "network", None)  # exported models have none
@@ -149,6 +155,12 @@ def load_models(
     models = {}
     for name, path in named_paths(words).items():
         recognizer = load(path, device=device)
+        names = recognizer.info.streams.names
+        if not {"rgb", "flow", "audio"} & {*names}:
+            raise InputError(
+                f"{path} is a model of {names[0]}, and the server takes videos and sound. Use "
+                "cliptide predict."
+            )
 
         def told(count: int, name: str = name) -> None:
             on_batch(name, count)

@@ -95,7 +95,15 @@ class StreamHub:
             raise ApiError(
                 503, "too_many_streams", f"{most} streams are open, the most. Try again later."
             )
-        return self._serving.model(socket.query_params.get("model"))
+        model = self._serving.model(socket.query_params.get("model"))
+        if not model.takes_frames:
+            raise ApiError(
+                422,
+                "no_stream",
+                f"{model.name} wants more than pictures. Choose a model with can_stream, or send "
+                "files to /v1/predict.",
+            )
+        return model
 
     async def close(self) -> None:
         """Say good-bye to all."""

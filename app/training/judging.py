@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
+import torch
 from torch.utils.data import DataLoader
 
 from cliptide.app.evaluation.baselines import fit_baselines, gather_vectors
@@ -15,6 +16,7 @@ from cliptide.app.inference.terminal import log, track
 from cliptide.datasets.clips import Sample
 from cliptide.datasets.records import SampleRecord
 from cliptide.models.baselines import FrameBaselines
+from cliptide.models.late import LateHead, fit_weights
 
 # With fewer validation videos, a temperature would be more noise than knowledge.
 LEAST_TO_CALIBRATE = 20
@@ -66,6 +68,38 @@ def calibrate(
         nothing_below=suggest_threshold(scaled(scores, temperature), labels),
     )
     return NetworkRecognizer(recognizer.network, info, device=recognizer.device)
+
+
+def fit_fusion(
+    recognizer: NetworkRecognizer, loader: DataLoader[Sample]
+) -> dict[str, float] | None:
+    """Weigh the streams of a late fusion by validation; gives the weights, None of other models.
+
+    Args:
+        recognizer: The trained model; its weights are set.
+        loader: Of the validation clips, in order and without augmentation.
+    """
+    network, head = recognizer.network, recognizer.network.head
+    if not isinstance(head, LateHead):
+        return None
+    outputs, labels = [], []
+    head.keeps_apart = True
+    try:
+        with torch.inference_mode():
+            for batch in loader:
+                if len(batch.clips):
+                    moved = batch.to(recognizer.device)
+                    outputs.append(network(moved.clips, moved.lengths).cpu())
+                    labels.append(batch.labels)
+    finally:
+        head.keeps_apart = False
+    if outputs:
+        found = fit_weights(torch.cat(outputs), torch.cat(labels), task=recognizer.task)
+        head.weights.copy_(torch.tensor(found))
+    weights = dict(zip(network.streams.names, head.weights.tolist(), strict=True))
+    told = ", ".join(f"{name} {weight:.2f}" for name, weight in weights.items())
+    log(f"Weights of the streams, by validation: {told}")
+    return weights
 
 
 def learn_baselines(

@@ -7,11 +7,11 @@ from typing import Any
 from torch import nn
 
 from cliptide.app.training.mixing import check_mixing
-from cliptide.configs.schema import TrainConfig
+from cliptide.configs.training import TrainConfig
 from cliptide.datasets.catalog import Catalog
 from cliptide.datasets.labels import classes_of
 from cliptide.datasets.records import SampleRecord
-from cliptide.models.losses import build_loss, class_weights_for, loss_for
+from cliptide.models.losses import EachStream, build_loss, class_weights_for, loss_for
 from cliptide.models.recognizer import Recognizer
 
 
@@ -29,14 +29,16 @@ def loss_kind(config: TrainConfig, catalog: Catalog) -> str:
     )
 
 
-def check_fits_task(config: TrainConfig, catalog: Catalog) -> None:
-    """Refuse a loss, weights, smoothing or mixing that mean nothing for the task.
+def check_fits_task(
+    config: TrainConfig, catalog: Catalog, *, streams: Sequence[str] = ("rgb",)
+) -> None:
+    """Refuse a loss, weights, smoothing or mixing that mean nothing for the task or the streams.
 
     Raises:
         ConfigError: One of them does not fit.
     """
     loss_kind(config, catalog)
-    check_mixing(config, task=catalog.task)
+    check_mixing(config, task=catalog.task, streams=streams)
 
 
 def training_loss(
@@ -48,7 +50,7 @@ def training_loss(
 ) -> nn.Module:
     """Build the loss that is minimised, weighted by the training clips as the config asks."""
     if catalog.task == "regression":
-        return validation_loss(config, catalog, network=network)
+        return EachStream(validation_loss(config, catalog, network=network))
     counts = Counter(
         name for record in train_records for name in classes_of(record.label, catalog.task)
     )
@@ -59,12 +61,14 @@ def training_loss(
         total=len(train_records),
         beta=config.class_beta,
     )
-    return build_loss(
-        catalog.task,
-        loss_kind(config, catalog),
-        gamma=config.focal_gamma,
-        label_smoothing=config.label_smoothing,
-        class_weights=weights,
+    return EachStream(
+        build_loss(
+            catalog.task,
+            loss_kind(config, catalog),
+            gamma=config.focal_gamma,
+            label_smoothing=config.label_smoothing,
+            class_weights=weights,
+        )
     )
 
 

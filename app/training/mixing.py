@@ -13,19 +13,27 @@ On a stream nothing tells when an action begins: a state holds what was before i
 saw each clip alone in training takes that for a part of the action.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from cliptide.configs.errors import ConfigError
-from cliptide.configs.schema import TrainConfig
+from cliptide.configs.training import TrainConfig
 
 
-def check_mixing(config: TrainConfig, *, task: str) -> None:
-    """Refuse what means nothing for a task (`single`, `multi` or `regression`).
+def check_mixing(config: TrainConfig, *, task: str, streams: Sequence[str]) -> None:
+    """Refuse what means nothing for a task (`single`, ...), or for what samples consist of.
 
     Raises:
-        ConfigError: Cutmix with regression.
+        ConfigError: Cutmix with regression, or either with other streams than pictures.
     """
+    if (config.mixup or config.cutmix) and streams != ("rgb",):
+        key = "mixup" if config.mixup else "cutmix"
+        raise ConfigError(
+            f"train.{key} is {getattr(config, key)}, which blends pictures, but the samples are "
+            f"read as {', '.join(streams)}. Set train.{key} 0."
+        )
     if config.cutmix and task == "regression":
         raise ConfigError(
             f"train.cutmix is {config.cutmix}, but the task is regression: a pasted box has no "

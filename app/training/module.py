@@ -25,9 +25,10 @@ from cliptide.app.training.optimisation import (
     shrink_weights,
 )
 from cliptide.configs.errors import CliptideError
-from cliptide.configs.schema import TrainConfig
 from cliptide.configs.tasks import Task
+from cliptide.configs.training import TrainConfig
 from cliptide.datasets.loaders import Batch
+from cliptide.models.encoders.joined import drop_streams
 from cliptide.models.recognizer import Recognizer
 
 
@@ -117,6 +118,12 @@ class ClassifierModule(LightningModule):
         weight = count / self.config.batch_size if self.config.accumulate > 1 else 1.0
         clips, targets = self._mixed(batch)
         lengths = batch.lengths
+        if self.config.modality_dropout and len(self.network.streams.names) > 1:
+            clips = drop_streams(
+                clips,
+                num_streams=len(self.network.streams.names),
+                share=self.config.modality_dropout,
+            )
         if self.config.lead_in:
             clips, lengths = lead_in(clips, lengths, share=self.config.lead_in)
         loss = torch.zeros((), device=self.device)
@@ -252,6 +259,8 @@ class ClassifierModule(LightningModule):
     ) -> dict[str, Tensor]:
         """Log loss and top-1; of mixed clips, against the label of which they show most."""
         figures = {}
+        if logits.ndim == 3:  # late fusion in training: each stream by itself
+            logits = logits.nanmean(dim=1)
         if self.task == "single":
             figures["top1"] = (logits.argmax(dim=1) == batch.labels).float().mean()
         self.log_dict(

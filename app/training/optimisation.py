@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from cliptide.configs.schema import PARTS, TrainConfig
+from cliptide.configs.training import PARTS, TrainConfig
 
 
 def part_of(name: str) -> str:

@@ -24,7 +24,7 @@ from cliptide.app.inference.terminal import format_seconds, log
 from cliptide.app.training.callbacks import DataWatch, EpochKeeper, Quarantine
 from cliptide.app.training.encoding import EncodedStore
 from cliptide.app.training.figures import FIGURES
-from cliptide.app.training.judging import calibrate, learn_baselines
+from cliptide.app.training.judging import calibrate, fit_fusion, learn_baselines
 from cliptide.app.training.loss import check_fits_task, training_loss, validation_loss
 from cliptide.app.training.module import ClassifierModule
 from cliptide.app.training.progress import TrainingProgress
@@ -107,7 +107,7 @@ class Run:
         progress: Callback | None = None,
         store: EncodedStore | None = None,
     ) -> None:
-        check_fits_task(config.train, catalog)
+        check_fits_task(config.train, catalog, streams=network.streams.names)
         self.out, self.config, self.catalog, self.plan = out, config, catalog, plan
         self.network, self.device, self.precision, self.resumed = (
             network,
@@ -121,6 +121,7 @@ class Run:
             plan,
             device=device,
             precision=precision,
+            streams=network.streams,
             store=store or EncodedStore(),
         )
         self.quarantine = Quarantine(out / "quarantine.csv")
@@ -203,6 +204,7 @@ class Run:
         recognizer = load_network(self.out / "model.safetensors", device=str(self.device))
         config, class_names = self.config, self.catalog.class_names
         clips, workers = config.eval.clips, config.data.workers
+        fit_fusion(recognizer, self.data.plain_loaders()[1])
         recognizer = calibrate(recognizer, self.data.val_records, clips=clips, workers=workers)
         baselines = (
             learn_baselines(recognizer, self.data.plain_loaders) if config.eval.probes else None
@@ -328,6 +330,7 @@ class Run:
             versions=library_versions(),
             task=self.catalog.task,
             thresholds=self.module.validation.thresholds(),
+            streams=self.network.streams,
         )
         save_model(self.out / "model.safetensors", network, info)
 

@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,17 +13,22 @@ from torch.utils.data import DataLoader
 from cliptide.app.evaluation.baselines import MOST_CLIPS
 from cliptide.app.inference.terminal import log, track
 from cliptide.app.training.encoding import EncodedStore, encode_clips, encoder_stays
-from cliptide.configs.schema import RunConfig, parse_size
+from cliptide.configs.schema import RunConfig
+from cliptide.configs.sizes import parse_size
+from cliptide.configs.streams import Streams
 from cliptide.datasets.catalog import Catalog
 from cliptide.datasets.clips import ClipDataset, Sample
 from cliptide.datasets.encoded import EncodedClip, EncodedDataset
-from cliptide.datasets.kept import SHARE_OF_FREE_MEMORY, KeptClips, free_memory_bytes
+from cliptide.datasets.kept import SHARE_OF_FREE_MEMORY, KeptRows, free_memory_bytes
 from cliptide.datasets.lengths import clip_lengths
 from cliptide.datasets.loaders import make_loader, worker_count
 from cliptide.datasets.processes import worker_context
 from cliptide.datasets.records import SampleRecord
 from cliptide.datasets.sampling import SamplingRule
 from cliptide.datasets.splits import SplitPlan, require_split
+from cliptide.datasets.streams.build import build_streams
+from cliptide.datasets.streams.flow_cache import precompute
+from cliptide.datasets.streams.stream import Stream
 from cliptide.models.recognizer import Recognizer
 
 
@@ -35,6 +41,7 @@ class RunData:
         plan: Its clips and their splits.
         device: Where the network computes.
         precision: Lightning's name for the number format.
+        streams: What samples consist of.
         store: Features of a frozen encoder, shared with other runs.
 
     Attributes:
@@ -56,14 +63,16 @@ class RunData:
         *,
         device: torch.device,
         precision: Any,
+        streams: Streams,
         store: EncodedStore,
     ) -> None:
         self.config, self.catalog, self.device = config, catalog, device
+        self.described = streams
         self.precision, self.store = precision, store
         self.size = parse_size(config.data.size)
         self.rule = SamplingRule(
             config.data.sampling,
-            config.data.frames,
+            streams.clip_steps(config.data.frames),
             config.data.rate_fps,
             config.data.stride,
         )
@@ -80,6 +89,7 @@ class RunData:
         self, network: Recognizer
     ) -> Iterator[tuple[DataLoader[Sample], DataLoader[Sample]]]:
         """What the training and the validation clips are read by, while training lasts."""
+        self._keep_flow()
         self._encoded = self._encoded_clips(network)
         if self._encoded is not None:
             train, val = self._datasets(
@@ -114,6 +124,23 @@ class RunData:
             ),
         )
 
+    def _keep_flow(self) -> None:
+        """Compute the flow of all videos once, where it is wanted."""
+        if "flow" not in self.described.names:
+            return
+        records = [*self.train_records, *self.val_records, *self.test_records]
+        steps = self.described.steps
+        done = precompute(
+            records,
+            size=self.size,
+            fit=self.config.data.fit,
+            method=steps.flow,
+            folder=None if steps.flow_cache is None else Path(steps.flow_cache),
+            workers=max(1, self.workers),
+        )
+        for _ in track(done, total=len(records), what="Optical flow", unit="videos"):
+            pass  # what cannot be read is said when it is wanted
+
     def _encoded_clips(
         self, network: Recognizer
     ) -> tuple[list[EncodedClip], list[EncodedClip]] | None:
@@ -137,7 +164,7 @@ class RunData:
         self, kind: type[ClipDataset], of_train: dict[str, Any], of_val: dict[str, Any]
     ) -> list[ClipDataset]:
         return [
-            self._dataset(kind, self.train_records, augment=self.config.data.augment, **of_train),
+            self._dataset(kind, self.train_records, training=True, **of_train),
             self._dataset(kind, self.val_records, **of_val),
         ]
 
@@ -146,20 +173,28 @@ class RunData:
         kind: type[ClipDataset],
         records: Sequence[SampleRecord],
         *,
-        augment: str | None = None,
+        training: bool = False,
         **options: Any,
     ) -> ClipDataset:
         return kind(
             records,
             class_names=self.catalog.class_names,
             rule=self.rule,
-            size=self.size,
-            fit=self.config.data.fit,
-            augment=augment,
-            flip=self.config.data.flip,
+            streams=self._streams(training=training),
+            training=training,
             seed=self.config.seed,
             task=self.catalog.task,
             **options,
+        )
+
+    def _streams(self, *, training: bool) -> tuple[Stream, ...]:
+        data = self.config.data
+        return build_streams(
+            self.described,
+            size=self.size,
+            fit=data.fit,
+            augment=data.augment if training else None,
+            flip=data.flip,
         )
 
     def _loader(
@@ -176,7 +211,12 @@ class RunData:
 
     def _lengths(self) -> list[int]:
         """Frames of each training clip, for bucketing."""
-        lengths = clip_lengths(self.train_records, rule=self.rule, workers=self.workers)
+        lengths = clip_lengths(
+            self.train_records,
+            self._streams(training=False),
+            rule=self.rule,
+            workers=self.workers,
+        )
         total = len(self.train_records)
         found = list(track(lengths, total=total, what="Measuring lengths", unit="videos"))
         if len(set(found)) == 1:
@@ -184,19 +224,28 @@ class RunData:
         return found
 
     @contextmanager
-    def _kept_clips(self) -> Iterator[tuple[KeptClips | None, KeptClips | None]]:
+    def _kept_clips(self) -> Iterator[tuple[list[KeptRows], list[KeptRows]]]:
         """Memory for decoded training and validation clips while training lasts."""
         if self.config.data.keep == "never":
-            yield None, None
+            yield [], []
             return
         budget = free_memory_bytes() * SHARE_OF_FREE_MEMORY
         sizes = [len(self.train_records), len(self.val_records)]
-        kept = [
-            KeptClips(size, budget_bytes=int(budget * size / sum(sizes)), context=worker_context())
-            for size in sizes
-        ]
-        try:
+        with ExitStack() as stack:
+            kept: list[list[KeptRows]] = []
+            for size, training in zip(sizes, (True, False), strict=True):
+                streams = self._streams(training=training)
+                stores = [
+                    KeptRows(
+                        size,
+                        row_shape=stream.row_shape,
+                        row_type=stream.row_type,
+                        budget_bytes=int(budget * size / sum(sizes) / len(streams)),
+                        context=worker_context(),
+                    )
+                    for stream in streams
+                ]
+                for store in stores:
+                    stack.callback(store.close)
+                kept.append(stores)
             yield kept[0], kept[1]
-        finally:
-            for store in kept:
-                store.close()

@@ -1,21 +1,33 @@
 """What a run starts from: a new network, a model file, or an earlier run's folder."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from cliptide.app.inference.terminal import log
+from cliptide.app.inference.terminal import log, track
 from cliptide.app.training.chunks import check_chunk
 from cliptide.app.training.config_file import read_config_file
 from cliptide.app.training.loss import check_fits_task
 from cliptide.configs.errors import ConfigError, InputError
-from cliptide.configs.schema import ModelConfig, RunConfig, parse_size
-from cliptide.datasets.catalog import Catalog
+from cliptide.configs.schema import ModelConfig, RunConfig
+from cliptide.configs.sizes import parse_size
+from cliptide.configs.streams import Streams
+from cliptide.datasets.catalog import SAMPLE_KINDS, Catalog
+from cliptide.datasets.catalog.wording import counted
 from cliptide.datasets.folds import read_fold
 from cliptide.datasets.labels import numbers_in
+from cliptide.datasets.records import SampleRecord
 from cliptide.datasets.splits import SplitPlan
+from cliptide.datasets.streams.build import build_streams
+from cliptide.datasets.streams.learning import (
+    MOST_SAMPLES,
+    STANDARDISED,
+    describe_streams,
+    statistics_of,
+)
 from cliptide.models.build import build_recognizer, check_frame_size
 from cliptide.models.bundle import read_info, start_from
 from cliptide.models.recognizer import Recognizer
@@ -55,11 +67,21 @@ def config_from_model(path: Path) -> RunConfig:
             "flip",
             "fit",
             "task",
+            "kind",
+            "streams",
         )
     }
+    # A layout of one data set says nothing of another.
+    if stored.get("kind") not in SAMPLE_KINDS:
+        stored.pop("kind", None)
     # The whole network's weights come from the file: the encoder needs none of its own.
     model = info.model | {"pretrained": False, "encoder_weights": None}
-    return replace(base, data=replace(base.data, **stored), model=ModelConfig(**model))
+    return replace(
+        base,
+        data=replace(base.data, **stored),
+        model=ModelConfig(**model),
+        steps=info.streams.steps,
+    )
 
 
 def config_to_resume(folder: Path) -> tuple[Path | None, RunConfig]:
@@ -130,14 +152,32 @@ def with_whole_path(config: RunConfig) -> RunConfig:
 
 
 def fresh_network(
-    config: RunConfig, catalog: Catalog, plan: SplitPlan, *, load_weights: bool
+    config: RunConfig,
+    catalog: Catalog,
+    plan: SplitPlan,
+    *,
+    load_weights: bool,
+    streams: Streams | None = None,
 ) -> Recognizer:
-    """Build the network as the seed draws it; `load_weights` gives the encoder its own.
+    """Build the network as the seed draws it.
+
+    Args:
+        config: How.
+        catalog: The data set.
+        plan: Its split, of whose training part it learns what columns are like.
+        load_weights: Whether the encoder is given its pretrained weights, and the columns' mean
+            and spread; both follow from elsewhere where not.
+        streams: What samples consist of; found out where None.
 
     Raises:
         ConfigError: It cannot be trained as `config` says.
+        DataError: No training sample has what is to be read.
     """
     size = parse_size(config.data.size)
+    train_records = [record for record in plan.records if record.split == "train"]
+    described = streams or describe_streams(
+        catalog, train_records, asked=config.data.stream_names(), steps=config.steps
+    )
     torch.manual_seed(config.seed)
     network = build_recognizer(
         config.model,
@@ -145,14 +185,44 @@ def fresh_network(
         load_weights=load_weights,
         task=catalog.task,
         size=size,
+        streams=described,
     )
     if catalog.task == "regression":
-        targets = [numbers_in(r.label) for r in plan.records if r.split == "train"]
-        network.target_scale.set_from(torch.tensor(targets, dtype=torch.float64))
-    check_frame_size(network, encoder=config.model.encoder, size=size)
+        targets = [numbers_in(record.label) for record in train_records]
+        for scale in network.target_scales:
+            scale.set_from(torch.tensor(targets, dtype=torch.float64))
+    shown = described.picture_size(size)
+    check_frame_size(network, encoder=config.model.encoder, size=shown)
+    if load_weights:
+        _standardise(network, train_records, size=size, seed=config.seed)
     check_chunk(network, config.train.chunk)
     network.encoder.checkpointing = config.train.checkpointing
     return network
+
+
+def _standardise(
+    network: Recognizer, records: Sequence[SampleRecord], *, size: tuple[int, int], seed: int
+) -> None:
+    """Give the encoders of sound and arrays the mean and spread of the training samples."""
+    for stream in build_streams(network.streams, size=size):
+        if stream.name not in STANDARDISED:
+            continue
+        looking = track(
+            statistics_of(stream, records, seed=seed),
+            total=min(len(records), MOST_SAMPLES),
+            what=f"Measuring {stream.name}",
+            unit="samples",
+        )
+        *_, found = looking
+        assert found is not None, "the last thing that is given"
+        encoder: Any = network.stream_encoders[stream.name]
+        encoder.standardise_by(torch.from_numpy(found.centre), torch.from_numpy(found.spread))
+        count, why = found.missing
+        if count and len(network.streams.names) > 1:
+            log(
+                f"Note: {count} of {counted(found.looked_at, 'training sample')} have no "
+                f"{stream.name}, which is masked there. The first: {why}"
+            )
 
 
 def start_from_model(
@@ -187,10 +257,14 @@ def new_network(
     Raises:
         InputError: The config, the weights or `init` do not fit.
     """
-    check_fits_task(config.train, catalog)
+    check_fits_task(config.train, catalog)  # before the data is looked at
     trainer_precision(config.train.precision, device)
     if init is not None:
-        network = fresh_network(config, catalog, plan, load_weights=False)
+        streams = read_info(init).streams
+        network = fresh_network(config, catalog, plan, load_weights=False, streams=streams)
+        check_fits_task(config.train, catalog, streams=network.streams.names)
         return network, start_from_model(network, init, catalog, plan)
     require_learnt_encoder(config)
-    return fresh_network(config, catalog, plan, load_weights=True), plan
+    network = fresh_network(config, catalog, plan, load_weights=True)
+    check_fits_task(config.train, catalog, streams=network.streams.names)
+    return network, plan

@@ -8,6 +8,7 @@ So pictures, sound and rows of numbers are chosen by the same rules, and streams
 rates are put together by time alone.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -16,6 +17,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from cliptide.datasets.looks import Looks
 from cliptide.datasets.records import SampleRecord
 from cliptide.datasets.video.timeline import TOLERANCE_S
 
@@ -72,6 +74,15 @@ class Stream(ABC):
             SampleError: It cannot be read, or has no such stream.
         """
 
+    @property
+    def step_size(self) -> int:
+        """Numbers in a step; pictures as the network has them."""
+        return math.prod(self.row_shape)
+
+    def num_rows(self, track: Track) -> int:
+        """Rows of a track's `content`."""
+        return len(track.pts_s)
+
     @abstractmethod
     def content(self, track: Track) -> tuple[NDArray[np.float64], Steps]:
         """Read all of an open track, to be kept in memory: times (n,) and rows (n, *row_shape)."""
@@ -85,6 +96,21 @@ class Stream(ABC):
         del seed
         return steps
 
+    def looks(self, track: Track, steps: Steps) -> Looks | None:
+        """What steps look like in a few numbers; None of what is no picture, or not open."""
+        del track, steps
+        return None
+
     @abstractmethod
     def drawn(self, steps: Steps, *, height: int) -> NDArray[np.uint8]:
         """Draw steps (n, *step) for a person: (n, height, width, 3) uint8 RGB, any width."""
+
+    def shown(
+        self, track: Track, times_s: NDArray[np.float64], *, height: int
+    ) -> NDArray[np.uint8]:
+        """Draw what is on at moments (n,), seconds: (n, height, width, 3) uint8 RGB.
+
+        Raises:
+            SampleError: It cannot be read.
+        """
+        return self.drawn(track.around(times_s), height=height)

@@ -104,6 +104,16 @@ class WindowedStream(Stream):
     def __init__(self, *, window: int, hop: int) -> None:
         self.window, self.hop = window, hop
 
+    @property
+    def step_size(self) -> int:
+        """See `Stream.step_size`."""
+        return self.window * super().step_size
+
+    def num_rows(self, track: Track) -> int:
+        """See `Stream.num_rows`."""
+        assert isinstance(track, WindowedTrack)
+        return len(track.rows.times_s)
+
     @abstractmethod
     def read(self, record: SampleRecord) -> Rows:
         """Read all rows of a sample's part.

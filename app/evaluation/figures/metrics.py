@@ -67,7 +67,7 @@ def compute_metrics(
         - `quality`: what the mean quality of some videos is called, `top1`, `f1` or `mae`; see
           `qualities`. The next three are in it.
         - `groups`: see `group_figures`; `slices`: see `slice_figures`.
-        - `order`, `above` and more of `baselines`: see `compare_conditions`.
+        - `order`, `above`, `streams` and more of `baselines`: see `compare_conditions`.
 
         For the rest see `single_metrics`, `multi_metrics` and `regression_metrics`.
         With no scored video at all, every figure is None and the counts are 0.
@@ -125,5 +125,6 @@ def compute_metrics(
         "order": compared["order"],
         "baselines": figures["baselines"] | compared["baselines"],
         "above": figures.get("above", {}) | compared["above"],
+        "streams": compared["streams"],
         "slices": slice_figures(scored, quality, clips, task=task, seed=seed),
     }

@@ -16,6 +16,7 @@ from cliptide.app.evaluation.figures.bootstrap import Unit, interval_of_mean
 from cliptide.app.evaluation.figures.paired import PairedTest, holm, mcnemar, wilcoxon
 from cliptide.app.evaluation.figures.quality import Floats, advantage, qualities
 from cliptide.app.evaluation.predictions import VideoPrediction
+from cliptide.configs.streams import JOINABLE, ONLY, WITHOUT
 from cliptide.configs.tasks import Task
 from cliptide.datasets.labels import classes_of, numbers_in
 
@@ -58,6 +59,8 @@ def compare_conditions(
           and the `verdict`, see below.
         - `baselines`: the mean quality of each simpler model tried.
         - `above`: {baseline: {by, ci95, p}}, positive where the model is better.
+        - `streams`: of a model of several, {stream: {without, alone, worth: {by, ci95, p}}}: the
+          mean quality without it and with it alone, and what it is worth beside the others.
 
         The verdict is one of
 
@@ -81,7 +84,7 @@ def compare_conditions(
         if all(name in facts.get(row.video, {}) for name in tried)
     ]
     if not (tried and paired):
-        return {"order": None, "baselines": {}, "above": {}}
+        return {"order": None, "baselines": {}, "above": {}, "streams": {}}
     rows = [scored[place] for place in paired]
     drawn = [units[place] for place in paired]
     true = [str(row.true) for row in rows]
@@ -118,7 +121,21 @@ def compare_conditions(
                 range_=_range(true, task),
             ),
         }
-    return {"order": order, "baselines": {name: means[name] for name in above}, "above": above}
+    streams = {
+        name: {
+            "without": means[WITHOUT + name],
+            "alone": means[ONLY + name],
+            "worth": over[WITHOUT + name],
+        }
+        for name in JOINABLE
+        if WITHOUT + name in tried and ONLY + name in tried
+    }
+    return {
+        "order": order,
+        "baselines": {name: means[name] for name in above},
+        "above": above,
+        "streams": streams,
+    }
 
 
 def difference(gains: Floats, units: Sequence[Unit], *, seed: int) -> dict[str, Any]:

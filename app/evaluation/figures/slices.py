@@ -28,7 +28,7 @@ ALPHA = 0.05
 # How a dimension falls apart: the name of each slice and the places of its videos.
 _Parts = list[tuple[str, npt.NDArray[np.int64]]]
 
-_QUANTITIES: dict[str, tuple[Callable[[ClipFacts], float], str]] = {
+_QUANTITIES: dict[str, tuple[Callable[[ClipFacts], float | None], str]] = {
     "duration": (lambda clip: clip.duration_s, " s"),
     "brightness": (lambda clip: clip.brightness, ""),
     "motion": (lambda clip: clip.motion, ""),
@@ -213,12 +213,16 @@ def _dimensions(scored: Sequence[VideoPrediction], clips: Sequence[ClipFacts]) -
     sizes = [""] * len(scored)
     pixels = {}
     for place, clip in known:
-        sizes[place] = f"{clip.width}x{clip.height}"
-        pixels[sizes[place]] = clip.width * clip.height
+        if clip.width is not None and clip.height is not None:
+            sizes[place] = f"{clip.width}x{clip.height}"
+            pixels[sizes[place]] = clip.width * clip.height
     parts["resolution"] = _common(sorted(_by_value(sizes), key=lambda part: pixels[part[0]]))
     if len(parts["resolution"]) > MAX_SIZES:  # crops of all sizes, of which none says anything
-        short = np.array([min(clip.width, clip.height) for _, clip in known], dtype=np.float64)
-        parts["resolution"] = _bins(short, at, " px short side")
+        sides = [(place, clip.width, clip.height) for place, clip in known]
+        shorts = [(place, min(w, h)) for place, w, h in sides if w is not None and h is not None]
+        short = np.array([side for _, side in shorts], dtype=np.float64)
+        shown = np.array([place for place, _ in shorts], dtype=np.int64)
+        parts["resolution"] = _bins(short, shown, " px short side")
     groups = _by_value([row.group for row in scored])
     singly = all(len(places) == 1 for _, places in groups)
     parts["group"] = [] if singly else groups

@@ -1,0 +1,165 @@
+"""Encoders of several streams of one sample, side by side, over joined steps.
+
+    step       here (S) | stream 1 | stream 2 | ...       (N, F) float32, joined by `datasets`
+
+    early      [norm(x_1) here_1; norm(x_2) here_2; ...; here]       features joined
+    gated      sum_s g_s tanh(W_s x_s),  g = softmax over what is here of V [here_s tanh(W_s x_s)]
+    late       [x_1 here_1; x_2 here_2; ...; here]                   parted again by `models.late`
+
+`gated` is the gated multimodal unit (Arevalo et al. 2017, "Gated Multimodal Units for Information
+Fusion", section 3) with a softmax for more than two streams. A stream that a sample lacks is not
+encoded and counts for nothing; batch norms do not see it.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from cliptide.models.encoders.base import EncodedFrames, Encoder, EncoderState
+from cliptide.models.norms import lonely_norms_held
+
+Fusion = Literal["early", "gated", "late"]
+
+
+class JoinedEncoder(Encoder):
+    """See the module.
+
+    Args:
+        encoders: One a stream; none may carry a state.
+        shapes: Of a step of each stream.
+        fusion: How features become one vector.
+        gated_dim: Size of that vector for `gated`.
+
+    Attributes:
+        dims: D of each stream's own features, for what parts them again.
+    """
+
+    def __init__(
+        self,
+        encoders: Sequence[Encoder],
+        shapes: Sequence[tuple[int, ...]],
+        *,
+        fusion: Fusion,
+        gated_dim: int,
+    ) -> None:
+        super().__init__()
+        self.streams = nn.ModuleList(encoders)
+        self.shapes, self.fusion = tuple(shapes), fusion
+        self.dims = tuple(encoder.dim for encoder in encoders)
+        count = len(encoders)
+        self.dim = sum(self.dims) + count
+        self.channels = encoders[0].channels
+        pictures = next((e for e in encoders if e.mean != Encoder.mean), encoders[0])
+        self.mean, self.std = pictures.mean, pictures.std
+        if fusion == "early":
+            self.norms = nn.ModuleList(nn.LayerNorm(dim) for dim in self.dims)
+        elif fusion == "gated":
+            self.dim = gated_dim
+            self.project = nn.ModuleList(nn.Linear(dim, gated_dim) for dim in self.dims)
+            self.gate = nn.Linear(count * gated_dim, count)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Numbers in a step of each stream."""
+        return tuple(math.prod(shape) for shape in self.shapes)
+
+    def advance(
+        self, steps: Tensor, lengths: Tensor, state: EncoderState | None
+    ) -> tuple[EncodedFrames, EncoderState]:
+        """See `Encoder.advance`; steps (N, F) float32, and nothing is carried."""
+        del lengths, state
+        given, *parts = torch.split(steps, [len(self.shapes), *self.sizes], dim=1)
+        here = (given > 0).to(steps.dtype)
+        encoded = [
+            self._encode(place, part.unflatten(1, shape), here[:, place])
+            for place, (part, shape) in enumerate(zip(parts, self.shapes, strict=True))
+        ]
+        return EncodedFrames(encoded[0].maps, self._fused(encoded, here)), EncoderState(None, ())
+
+    def _encode(self, place: int, steps: Tensor, here: Tensor) -> EncodedFrames:
+        """Encode one stream's steps where it is there; zero elsewhere."""
+        encoder, ones = self.streams[place], here.new_ones(len(here), dtype=torch.int64)
+        rows = here > 0
+        if torch.compiler.is_compiling() or bool(rows.all()):
+            found = encoder(steps, ones)
+            mask = here[:, None]
+            return EncodedFrames(found.maps * mask[..., None, None], found.pooled * mask)
+        if not rows.any():  # the shapes are wanted all the same
+            with torch.no_grad():
+                found = encoder.eval()(steps[:1], ones[:1])
+            encoder.train(self.training)
+            return EncodedFrames(
+                found.maps.new_zeros(len(steps), *found.maps.shape[1:]),
+                found.pooled.new_zeros(len(steps), encoder.dim),
+            )
+        with lonely_norms_held(encoder, ones[rows]):
+            found = encoder(steps[rows], ones[rows])
+        return EncodedFrames(
+            *(
+                values.new_zeros(len(steps), *values.shape[1:]).index_put((rows,), values)
+                for values in found
+            )
+        )
+
+    def _fused(self, encoded: Sequence[EncodedFrames], here: Tensor) -> Tensor:
+        vectors = [found.pooled for found in encoded]
+        masks = here.unbind(dim=1)
+        if self.fusion == "gated":
+            held = [
+                torch.tanh(project(vector)) * mask[:, None]
+                for project, vector, mask in zip(self.project, vectors, masks, strict=True)
+            ]
+            gates = self.gate(torch.cat(held, dim=1)).masked_fill(here == 0, -torch.inf)
+            weights = torch.softmax(gates.float(), dim=1).to(held[0].dtype).unbind(dim=1)
+            return torch.stack(
+                [weight[:, None] * part for weight, part in zip(weights, held, strict=True)]
+            ).sum(dim=0)
+        if self.fusion == "early":
+            vectors = [
+                norm(vector) * mask[:, None]
+                for norm, vector, mask in zip(self.norms, vectors, masks, strict=True)
+            ]
+        return torch.cat([*vectors, here.to(vectors[0].dtype)], dim=1)
+
+    def blank(self, count: int, *, size: tuple[int, int]) -> Tensor:
+        """Steps of nothing, with every stream there; see `Encoder.blank`."""
+        del size
+        steps = torch.zeros(count, len(self.shapes) + sum(self.sizes))
+        steps[:, : len(self.shapes)] = 1.0
+        return steps
+
+
+def without_streams(steps: Tensor, leave: Tensor) -> Tensor:
+    """Joined steps in which streams are taken for missing.
+
+    Args:
+        steps: (B, T, F) float32 joined steps.
+        leave: (B, S) bool, what stays where it is there.
+    """
+    count = leave.shape[1]
+    kept = torch.where(leave[:, None], steps[..., :count], 0.0)
+    return torch.cat([kept, steps[..., count:]], dim=2)
+
+
+def drop_streams(steps: Tensor, *, num_streams: int, share: float) -> Tensor:
+    """Leave each stream of each clip out with a chance of `share`, never all that a clip has.
+
+    Modality dropout (Neverova et al. 2015, "ModDrop", section 4.2); what is drawn comes from
+    torch's own generator.
+
+    Args:
+        steps: (B, T, F) float32 joined steps.
+        num_streams: S.
+        share: 0 to below 1.
+    """
+    here = (steps[:, 0, :num_streams] > 0).cpu()
+    leave = torch.rand(here.shape) >= share
+    # Where nothing would be left, one that is there stays, whichever is drawn highest.
+    kept = torch.rand(here.shape).masked_fill(~here, -1.0).argmax(dim=1)
+    rescue = torch.zeros_like(leave)
+    rescue[torch.arange(len(leave)), kept] = True
+    leave = torch.where((leave & here).any(dim=1, keepdim=True), leave, rescue)
+    return without_streams(steps, leave.to(steps.device))
