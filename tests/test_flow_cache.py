@@ -4,13 +4,13 @@ import resource
 import subprocess
 import sys
 import threading
-import warnings
 from pathlib import Path
 
 import pytest
 from test_flow import SIZE, flow_stream, make_record, moving_texture
 from video_files import write_video
 
+from cliptide.configs.errors import VideoError
 from cliptide.datasets.streams import flow_cache
 from cliptide.datasets.streams.flow_cache import (
     FlowRule,
@@ -184,17 +184,20 @@ def test_a_full_disk_leaves_no_part_behind(clip, folder) -> None:
     assert list(folder.iterdir()) == []
 
 
-def test_a_video_that_breaks_off_is_said_and_not_kept(tmp_path, folder) -> None:
-    path = write_video(tmp_path / "cut.avi", moving_texture(30, size=(96, 128)), codec="mpeg4")
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2] + bytes(4000))
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        (item,) = made(path, folder)
-    if item.error:
-        assert "cut.avi" in item.error
-        assert open_kept(folder, path, RULE) is None
-    else:
-        assert (computed(path, folder=folder) == computed(path)).all()
+def test_a_video_damaged_midway_is_said_and_not_kept_but_its_whole_part_is_read(
+    clip, folder
+) -> None:
+    right = computed(clip)[:5]
+    whole = clip.read_bytes()
+    middle, quarter = len(whole) // 2, len(whole) // 4
+    clip.write_bytes(whole[:middle] + bytes(quarter) + whole[middle + quarter :])
+    (item,) = made(clip, folder)
+    assert "clip.mp4: frame" in item.error
+    assert list(folder.iterdir()) == []
+    with flow_stream(folder=folder).open(make_record(clip)) as track:
+        assert (track.steps(range(5)) == right).all()
+        with pytest.raises(VideoError, match=r"clip\.mp4"):
+            track.steps(range(40))
 
 
 def test_the_folder_is_the_users_cache(monkeypatch, tmp_path) -> None:

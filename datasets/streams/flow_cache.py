@@ -293,7 +293,7 @@ def _worked_off(jobs: Sequence[_Job], workers: int) -> Iterator[FlowItem]:
     done = in_workers(_work_alone, jobs, workers=workers, limits=_LIMITS, preload=preload)
     for job, result in done:
         if isinstance(result, Failure):
-            result = FlowItem(job.path, error=f"{job.path}: {result.cause}.")
+            result = FlowItem(job.path, error=f"{job.path}: {result.cause}. Leave it out.")
         yield result
 
 
