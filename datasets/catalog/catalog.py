@@ -9,7 +9,7 @@ from cliptide.configs.errors import DataError
 from cliptide.configs.tasks import Task
 from cliptide.datasets.records import SampleRecord
 
-Kind = Literal["folder", "split-folders", "ucf101", "hmdb51", "kinetics", "manifest"]
+Kind = Literal["folder", "split-folders", "ucf101", "hmdb51", "kinetics", "manifest", "texts"]
 
 # Who made a split; see Catalog.
 SplitOrigin = Literal["official", "manifest", "folders"]

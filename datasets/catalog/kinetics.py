@@ -8,7 +8,6 @@ DATA                                    label,youtube_id,time_start,time_end,spl
 Videos vanish from YouTube, so missing ones are ordinary here: they are left out and counted.
 """
 
-import csv
 import dataclasses
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -20,6 +19,7 @@ from cliptide.datasets.catalog.groups import find_groups
 from cliptide.datasets.catalog.split_folders import with_test
 from cliptide.datasets.catalog.table import (
     Row,
+    header_names,
     labels_of,
     lines_of,
     read_rows,
@@ -37,13 +37,7 @@ COLUMNS = ("label", "youtube_id", "time_start", "time_end", "split", "is_cc")
 
 def has_kinetics_header(path: Path) -> bool:
     """Whether a CSV's first line names Kinetics' columns, and no path as a manifest would."""
-    try:
-        with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-            line = next((text for text in file if text.strip()), "")
-    except OSError:  # The manifest's reader names what is wrong with the file.
-        return False
-    cells = next(csv.reader([line], delimiter=max(",;\t", key=line.count)), [])
-    names = {cell.strip().casefold() for cell in cells}
+    names = header_names(path)
     return {"youtube_id", "time_start", "time_end"} <= names and "path" not in names
 
 

@@ -1,0 +1,131 @@
+"""Texts as steps: windows over tokens. A token's time is its number, as if one came each second."""
+
+import math
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from cliptide.configs.errors import SampleError
+from cliptide.datasets.records import SampleRecord
+from cliptide.datasets.streams.stream import Steps
+from cliptide.datasets.streams.tokens import CHARACTERS_PER_TOKEN, NOTHING, UNKNOWN, Tokenizer
+from cliptide.datasets.streams.windows import Rows, WindowedStream
+from cliptide.datasets.video.timeline import TOLERANCE_S
+
+TEXT_SUFFIXES = frozenset({".txt"})
+
+# Share of the tokens that training hides, so that no single one is relied on and the number of
+# the unknown is learnt as well (word dropout: Iyyer et al., "Deep Unordered Composition Rivals
+# Syntactic Methods for Text Classification", 2015, which hides more).
+HIDDEN_SHARE = 0.05
+
+_GROUND = (16, 18, 22)
+_INK = (245, 245, 245)
+_WIDEST = 4  # times its height
+
+
+class TextStream(WindowedStream):
+    """Texts, from a table's row or from a file.
+
+    Args:
+        window: Tokens in a step.
+        hop: Tokens from one step to the next.
+        tokenizer: The JSON that `tokens.train_tokenizer` gave.
+        most: Tokens of a sample at most: of a longer one the beginning is read.
+    """
+
+    name = "text"
+    row_type = np.int64
+    blank = NOTHING
+
+    def __init__(self, *, window: int, hop: int, tokenizer: str, most: int) -> None:
+        super().__init__(window=window, hop=hop)
+        self.row_shape = ()
+        self.tokenizer, self.most = Tokenizer(tokenizer), most
+
+    def read(self, record: SampleRecord) -> Rows:
+        """Read the tokens of a sample's part.
+
+        Args:
+            record: With a text, or with a text file as its source (.txt, UTF-8).
+
+        Returns:
+            Rows () int64, one for each token; the number of a token is its time.
+
+        Raises:
+            SampleError: The text is empty, or the file cannot be read.
+        """
+        first = math.ceil(record.start_s - TOLERANCE_S)
+        last = first + self.most
+        if record.end_s is not None:
+            last = min(last, math.ceil(record.end_s - TOLERANCE_S))
+        text = record.text
+        if text is None:
+            text = _read_file(record.source, most=last * CHARACTERS_PER_TOKEN)
+        if not text or text.isspace():
+            raise SampleError(
+                f"{record.name} has no text. Write one there, or take it out of the data."
+            )
+        tokens = self.tokenizer.encode(text, most=last)
+        if not len(tokens[first:]):
+            raise SampleError(
+                f"{record.name} has no token from {first} to {last}: the text has {len(tokens)}. "
+                "Correct start_s and end_s, which count tokens."
+            )
+        times_s = np.arange(first, len(tokens), dtype=np.float64)
+        return Rows(times_s, tokens[first:], float(len(times_s)))
+
+    def augmented(self, steps: Steps, seed: int) -> Steps:
+        """Hide a few tokens of steps (n, window) int64; the same ones for the same seed.
+
+        Where windows overlap, one may hide a token that the next one shows.
+        """
+        hidden = np.random.default_rng(seed).random(steps.shape) < HIDDEN_SHARE
+        return np.where(hidden & (steps != NOTHING), UNKNOWN, steps)
+
+    def drawn(self, steps: Steps, *, height: int) -> NDArray[np.uint8]:
+        """Write the middle of each step, so that one behind the other they read as the text.
+
+        OpenCV's own letters are the same on every system: Latin, Greek, Cyrillic, Chinese and
+        Japanese; Arabic letters stand unjoined, and what is missing is a question mark.
+        """
+        begin = max(0, (self.window - self.hop) // 2)
+        words = [self.tokenizer.decode(step[begin : begin + self.hop].tolist()) for step in steps]
+        # Control characters and line ends have no letters.
+        words = ["".join(c if c.isprintable() else " " for c in text) for text in words]
+        font, size, margin = cv2.FontFace("uni"), max(6, round(height * 0.4)), max(1, height // 8)
+        canvas = np.empty((height, _WIDEST * height, 3), np.uint8)
+        tiles, ends = [], [height]
+        for text in words:
+            canvas[:] = _GROUND
+            base = (margin, round(height * 0.5 + size * 0.35))
+            # A range of one line: the default goes on in the line below.
+            end, _ = cv2.putText(canvas, text, base, _INK, font, size, 0, 0, (0, 1 << 20))
+            tiles.append(canvas.copy())
+            ends.append(min(end[0] + margin, canvas.shape[1]))
+        return np.stack(tiles)[:, :, : max(ends)]
+
+
+def _read_file(path: Path, *, most: int) -> str:
+    """Read the beginning of a text file, `most` characters behind leading spaces."""
+    if path.suffix.lower() not in TEXT_SUFFIXES:
+        raise SampleError(
+            f"{path} is no text file. Give a .txt file, or a CSV with a column 'text'."
+        )
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            begun = ""
+            while not begun and (part := file.read(most)):
+                begun = part.lstrip()
+            return begun + file.read(most - len(begun))
+    except UnicodeDecodeError as error:
+        raise SampleError(
+            f"{path} is not UTF-8 (it holds the byte 0x{error.object[error.start]:02x}). Save it "
+            "as UTF-8."
+        ) from error
+    except OSError as error:
+        raise SampleError(
+            f"{path} cannot be read: {error.strerror}. Mend its permissions or the path."
+        ) from error
