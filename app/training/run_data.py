@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,12 +20,12 @@ from cliptide.datasets.clips import ClipDataset, Sample
 from cliptide.datasets.encoded import EncodedClip, EncodedDataset
 from cliptide.datasets.kept import SHARE_OF_FREE_MEMORY, KeptRows, free_memory_bytes
 from cliptide.datasets.lengths import clip_lengths
-from cliptide.datasets.loaders import make_loader, worker_count
-from cliptide.datasets.processes import worker_context
+from cliptide.datasets.loaders import FEW_SAMPLES, make_loader, worker_count
+from cliptide.datasets.processes import usable_cores, worker_context
 from cliptide.datasets.records import SampleRecord
 from cliptide.datasets.sampling import SamplingRule
 from cliptide.datasets.splits import SplitPlan, require_split
-from cliptide.datasets.streams.build import build_streams
+from cliptide.datasets.streams.build import build_streams, flow_folder
 from cliptide.datasets.streams.flow_cache import precompute
 from cliptide.datasets.streams.stream import Stream
 from cliptide.models.recognizer import Recognizer
@@ -128,17 +127,20 @@ class RunData:
         """Compute the flow of all videos once, where it is wanted."""
         if "flow" not in self.described.names:
             return
+        folder = flow_folder(self.described.steps)
+        if folder is None:
+            return
         records = [*self.train_records, *self.val_records, *self.test_records]
-        steps = self.described.steps
+        total = len({record.source for record in records})
         done = precompute(
             records,
             size=self.size,
             fit=self.config.data.fit,
-            method=steps.flow,
-            folder=None if steps.flow_cache is None else Path(steps.flow_cache),
-            workers=max(1, self.workers),
+            method=self.described.steps.flow,
+            folder=folder,
+            workers=usable_cores() if total > FEW_SAMPLES else 0,
         )
-        for _ in track(done, total=len(records), what="Optical flow", unit="videos"):
+        for _ in track(done, total=total, what="Optical flow", unit="videos"):
             pass  # what cannot be read is said when it is wanted
 
     def _encoded_clips(

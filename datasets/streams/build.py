@@ -4,15 +4,21 @@ from pathlib import Path
 from typing import Any
 
 from cliptide.configs.sizes import parse_size
-from cliptide.configs.streams import Streams
+from cliptide.configs.streams import StepsConfig, Streams
 from cliptide.datasets.fitting import Fit
 from cliptide.datasets.streams.arrays import ArrayStream
 from cliptide.datasets.streams.audio import AudioStream
 from cliptide.datasets.streams.flow import FlowStream
+from cliptide.datasets.streams.flow_cache import default_folder
 from cliptide.datasets.streams.image_rows import RowStream
 from cliptide.datasets.streams.pictures import PatchStream, PictureStream
 from cliptide.datasets.streams.stream import Stream
 from cliptide.datasets.streams.text import TextStream
+
+
+def flow_folder(steps: StepsConfig) -> Path | None:
+    """Where flow is kept; None where there is no such place."""
+    return default_folder() if steps.flow_cache is None else Path(steps.flow_cache)
 
 
 def build_streams(
@@ -43,9 +49,10 @@ def build_streams(
                 return PatchStream(patch=patch, **pictures)
             return rgb
         if name == "flow":
-            folder = None if steps.flow_cache is None else Path(steps.flow_cache)
             mirrors = rgb.mirrors if augment is not None and flip else None
-            return FlowStream(method=steps.flow, folder=folder, mirrors=mirrors, **pictures)
+            return FlowStream(
+                method=steps.flow, folder=flow_folder(steps), mirrors=mirrors, **pictures
+            )
         window, hop = steps.window_of(name)
         if name == "audio":
             return AudioStream(

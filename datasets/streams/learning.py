@@ -16,7 +16,7 @@ from cliptide.datasets.streams.arrays import num_values_of
 from cliptide.datasets.streams.joint_map import read_joint_map
 from cliptide.datasets.streams.stream import Stream
 from cliptide.datasets.streams.text import read_text
-from cliptide.datasets.streams.tokens import train_tokenizer
+from cliptide.datasets.streams.tokens import LEARNT_CHARACTERS, train_tokenizer
 
 # What each kind of sample is read as where data.streams is auto, and what it may be read as.
 _STREAMS: Mapping[SampleKind, tuple[StreamName, ...]] = {
@@ -99,7 +99,7 @@ def describe_streams(
 def _readable_texts(records: Iterable[SampleRecord]) -> Iterator[str]:
     for record in records:
         try:
-            yield read_text(record)
+            yield read_text(record, most=LEARNT_CHARACTERS)
         except SampleError:  # training says so, and leaves it out
             continue
 

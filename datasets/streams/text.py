@@ -61,13 +61,7 @@ class TextStream(WindowedStream):
         last = first + self.most
         if record.end_s is not None:
             last = min(last, math.ceil(record.end_s - TOLERANCE_S))
-        text = record.text
-        if text is None:
-            text = _read_file(record.source, most=last * CHARACTERS_PER_TOKEN)
-        if not text or text.isspace():
-            raise SampleError(
-                f"{record.name} has no text. Write one there, or take it out of the data."
-            )
+        text = read_text(record, most=last * CHARACTERS_PER_TOKEN)
         tokens = self.tokenizer.encode(text, most=last)
         if not len(tokens[first:]):
             raise SampleError(
@@ -106,6 +100,20 @@ class TextStream(WindowedStream):
             tiles.append(canvas.copy())
             ends.append(min(end[0] + margin, canvas.shape[1]))
         return np.stack(tiles)[:, :, : max(ends)]
+
+
+def read_text(record: SampleRecord, *, most: int) -> str:
+    """A sample's text: all of what its record holds, or `most` characters of its file.
+
+    Raises:
+        SampleError: It is empty, or the file cannot be read.
+    """
+    text = _read_file(record.source, most=most) if record.text is None else record.text
+    if not text or text.isspace():
+        raise SampleError(
+            f"{record.name} has no text. Write one there, or take it out of the data."
+        )
+    return text
 
 
 def _read_file(path: Path, *, most: int) -> str:

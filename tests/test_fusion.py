@@ -1,0 +1,197 @@
+"""Several streams in one network: early, gated and late fusion, with streams missing."""
+
+import pytest
+import torch
+
+from cliptide.configs.errors import ConfigError
+from cliptide.configs.schema import ModelConfig
+from cliptide.configs.streams import StepsConfig, Streams
+from cliptide.models.build import build_recognizer
+from cliptide.models.encoders.joined import drop_streams, without_streams
+from cliptide.models.late import LateHead, fit_weights, weighted
+from cliptide.models.losses import EachStream, build_loss
+from cliptide.models.recognizer import Recognizer
+from cliptide.models.stepping import FrameEncoder, Stepper
+
+SIZE = (16, 20)
+STREAMS = Streams(names=("rgb", "audio", "arrays"), steps=StepsConfig(mels=8), num_values=5)
+FUSIONS = ("early", "gated", "late")
+
+
+def network_of(fusion: str, **keys: object) -> Recognizer:
+    torch.manual_seed(0)
+    config = ModelConfig(
+        **{"width": 0.25, "hidden": 8, "step_dim": 16, "fusion": fusion, "dropout": 0.0, **keys}
+    )
+    return build_recognizer(config, num_classes=4, size=SIZE, streams=STREAMS)
+
+
+def clips_of(batch: int = 3, steps: int = 5) -> torch.Tensor:
+    specs = STREAMS.specs(SIZE)
+    parts = [torch.ones(batch, steps, len(specs))]
+    generator = torch.Generator().manual_seed(1)
+    for spec in specs:
+        count = torch.Size(spec.shape).numel()
+        noise = torch.randn(batch, steps, count, generator=generator)
+        parts.append(noise.mul(40).add(128).clamp(0, 255).round() if spec.name == "rgb" else noise)
+    return torch.cat(parts, dim=2)
+
+
+LENGTHS = torch.tensor([5, 3, 1])
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+@pytest.mark.parametrize("temporal", ["gru", "lstm", "none", "mingru", "tcn"])
+def test_stepping_through_joined_streams_equals_one_pass(fusion: str, temporal: str) -> None:
+    network = network_of(fusion, temporal=temporal, summary="mean").eval()
+    clips = clips_of(batch=1)
+    whole = network(clips, torch.tensor([5]))
+    state = None
+    for number in range(5):
+        outputs, state = network.step(clips[:, number], state)
+    torch.testing.assert_close(outputs, whole, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+@pytest.mark.parametrize("summary", ["last", "mean", "max", "attention"])
+def test_what_lies_in_the_padding_changes_nothing(fusion: str, summary: str) -> None:
+    network = network_of(fusion, summary=summary, bidirectional=summary == "last").eval()
+    clips = clips_of()
+    dirty = clips.clone()
+    dirty[1, 3:], dirty[2, 1:] = 7.0, 9.0
+    torch.testing.assert_close(network(clips, LENGTHS), network(dirty, LENGTHS))
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_what_a_missing_stream_holds_changes_nothing(fusion: str) -> None:
+    network = network_of(fusion).eval()
+    clips = clips_of()
+    leave = torch.tensor([[True, False, True]] * 3)
+    gone = without_streams(clips, leave)
+    other = gone.clone()
+    specs = STREAMS.specs(SIZE)
+    start = 3 + torch.Size(specs[0].shape).numel()
+    other[..., start : start + torch.Size(specs[1].shape).numel()] = 5.0
+    assert torch.equal(network(gone, LENGTHS), network(other, LENGTHS))
+    assert not torch.allclose(network(gone, LENGTHS), network(clips, LENGTHS), atol=1e-4)
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_clips_with_and_without_a_stream_stand_in_one_batch(fusion: str) -> None:
+    network = network_of(fusion).eval()
+    clips = clips_of()
+    mixed = without_streams(clips, torch.tensor([[True] * 3, [False, True, True], [True] * 3]))
+    together = network(mixed, LENGTHS)
+    for row, length in enumerate(LENGTHS.tolist()):
+        alone = network(mixed[row : row + 1], torch.tensor([length]))
+        torch.testing.assert_close(together[row : row + 1], alone, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_training_with_missing_streams_gives_finite_gradients(fusion: str) -> None:
+    network = network_of(fusion).train()
+    clips = clips_of()
+    clips[:, :, -5:] = torch.nan  # arrays with missing values
+    leave = torch.tensor([[True, False, True], [False, True, True], [True, True, False]])
+    outputs = network(without_streams(clips, leave), LENGTHS)
+    loss = EachStream(build_loss("single", "cross_entropy"))(outputs, torch.tensor([0, 1, 2]))
+    loss.backward()
+    grads = [p.grad for p in network.parameters() if p.grad is not None]
+    assert grads and all(grad.isfinite().all() for grad in grads)
+    assert loss.isfinite()
+
+
+def test_batch_norms_do_not_see_the_blank_steps_of_missing_streams() -> None:
+    network = network_of("early").train()
+    norms = [m for m in network.stream_encoders["audio"].modules() if hasattr(m, "running_mean")]
+    before = [norm.running_mean.clone() for norm in norms]
+    network(without_streams(clips_of(), torch.tensor([[True, False, True]] * 3)), LENGTHS)
+    assert norms
+    for norm, mean in zip(norms, before, strict=True):
+        assert torch.equal(norm.running_mean, mean)
+
+
+def test_late_fusion_keeps_streams_apart_in_training_and_weighs_them_after() -> None:
+    network = network_of("late").train()
+    clips = without_streams(clips_of(), torch.tensor([[True, False, True]] * 3))
+    apart = network(clips, LENGTHS)
+    assert apart.shape == (3, 3, 4)
+    assert apart[:, 1].isnan().all() and apart[:, [0, 2]].isfinite().all()
+    assert network.eval()(clips, LENGTHS).shape == (3, 4)
+
+
+@pytest.mark.parametrize("task", ["single", "multi", "regression"])
+def test_weighted_scores_are_the_mean_of_the_streams_scores(task: str) -> None:
+    outputs = torch.randn(2, 2, 3)
+    here = torch.tensor([[True, True], [False, True]])
+    fused = weighted(outputs, here, torch.tensor([0.25, 0.75]), task=task)
+    of = {"single": lambda x: x.softmax(-1), "multi": torch.sigmoid, "regression": lambda x: x}
+    score = of[task]
+    wanted = 0.25 * score(outputs[0, 0]) + 0.75 * score(outputs[0, 1])
+    torch.testing.assert_close(score(fused[0]), wanted)
+    torch.testing.assert_close(score(fused[1]), score(outputs[1, 1]))
+
+
+def test_streams_that_weigh_nothing_still_answer_where_they_are_all_there_is() -> None:
+    outputs = torch.randn(1, 2, 3)
+    fused = weighted(
+        outputs, torch.tensor([[True, False]]), torch.tensor([0.0, 1.0]), task="single"
+    )
+    torch.testing.assert_close(fused.softmax(-1), outputs[:, 0].softmax(-1))
+
+
+def test_weights_go_to_the_stream_that_knows() -> None:
+    labels = torch.randint(0, 3, (60,), generator=torch.Generator().manual_seed(0))
+    knows = torch.nn.functional.one_hot(labels, 3) * 6.0
+    noise = torch.randn(60, 3, generator=torch.Generator().manual_seed(1)) * 6
+    outputs = torch.stack([noise, knows], dim=1)
+    outputs[0, 0] = torch.nan
+    weights = fit_weights(outputs, labels, task="single")
+    assert weights[1] > 0.9 and sum(weights) == pytest.approx(1)
+
+
+def test_dropping_streams_never_leaves_a_clip_without_any_that_it_has() -> None:
+    torch.manual_seed(0)
+    clips = clips_of(batch=400, steps=1)
+    clips[:200, :, 1:3] = 0.0  # only pictures
+    dropped = drop_streams(clips, num_streams=3, share=0.5)
+    here = dropped[:, 0, :3]
+    assert (here.sum(dim=1) >= 1).all()
+    assert (here[:200, 0] == 1).all() and (here[:200, 1:] == 0).all()
+    assert 0.4 < here[200:].mean() < 0.7
+    assert torch.equal(dropped[..., 3:].nan_to_num(), clips[..., 3:].nan_to_num())
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_the_flat_stepper_equals_the_network(fusion: str) -> None:
+    network = network_of(fusion).eval()
+    clips = clips_of(batch=2)
+    encoder, stepper = FrameEncoder(network, size=SIZE), Stepper(network, size=SIZE)
+    state = stepper.initial(2)
+    for number in range(5):
+        (features,) = encoder(clips[:, number])
+        outputs, *state = stepper(features, torch.tensor([number == 0] * 2), *state)
+    whole = network(clips, torch.tensor([5, 5]))
+    torch.testing.assert_close(outputs, whole, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("keys", "says"),
+    [
+        ({"shift": "causal"}, r"model\.shift is causal.*Set model\.shift none"),
+        ({"motion": "frames"}, r"model\.motion is frames.*Set model\.motion none"),
+        ({"temporal": "convlstm"}, r"model\.temporal is convlstm.*Use gru"),
+    ],
+)
+def test_what_only_pictures_can_have_is_refused(keys: dict[str, object], says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        network_of("early", **keys)
+
+
+def test_the_head_of_late_fusion_is_saved_with_its_weights() -> None:
+    network = network_of("late")
+    assert isinstance(network.head, LateHead)
+    network.head.weights.copy_(torch.tensor([0.1, 0.2, 0.7]))
+    other = network_of("late")
+    other.load_state_dict(network.state_dict())
+    assert torch.equal(other.head.weights, network.head.weights)

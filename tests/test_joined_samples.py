@@ -1,0 +1,131 @@
+"""Several streams of one sample: read on one clock, masked where missing, joined into steps."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cliptide.configs.errors import SampleError
+from cliptide.datasets.records import SampleRecord
+from cliptide.datasets.sampling import SamplingRule
+from cliptide.datasets.streams.pictures import KeptTrack
+from cliptide.datasets.streams.playing import playing
+from cliptide.datasets.streams.samples import joined, read_sample, read_views
+from cliptide.datasets.streams.stream import Stream, Track
+from cliptide.datasets.streams.windows import Rows, WindowedStream
+
+RECORD = SampleRecord(Path("none"), "none", label="a", group="g")
+
+
+class Frames(Stream):
+    """Pictures of 2 x 2 pixels whose grey level is the number of the frame."""
+
+    name = "rgb"
+    row_type = np.uint8
+    row_shape = (2, 2, 3)
+
+    def __init__(self, times_s: list[float], *, fails: str = "") -> None:
+        self.times_s, self.fails = np.array(times_s), fails
+
+    @contextmanager
+    def open(self, record: SampleRecord) -> Iterator[Track]:
+        if self.fails:
+            raise SampleError(self.fails)
+        frames = np.arange(len(self.times_s), dtype=np.uint8)
+        pictures = np.broadcast_to(frames[:, None, None, None], (len(frames), 2, 2, 3))
+        yield KeptTrack(self.times_s, pictures, float(self.times_s[-1] + 0.1))
+
+    content = from_content = drawn = None  # type: ignore[assignment]
+
+
+class Ticks(WindowedStream):
+    """Rows of one number, which is their time."""
+
+    name = "audio"
+    row_type = np.float32
+    row_shape = (1,)
+    blank = -1.0
+
+    def __init__(self, times_s: Any, *, fails: str = "", window: int = 3) -> None:
+        super().__init__(window=window, hop=1)
+        self.times_s, self.fails = np.asarray(times_s, dtype=np.float64), fails
+
+    def read(self, record: SampleRecord) -> Rows:
+        if self.fails:
+            raise SampleError(self.fails)
+        rows = self.times_s.astype(np.float32)[:, None]
+        return Rows(self.times_s, rows, float(self.times_s[-1]))
+
+    drawn = None  # type: ignore[assignment]
+
+
+def every(pts_s: np.ndarray) -> list[list[int]]:
+    return [list(range(len(pts_s)))]
+
+
+def test_a_slower_and_a_faster_stream_meet_at_the_moments_of_the_clock() -> None:
+    frames, ticks = Frames([0.0, 0.5, 1.0]), Ticks(np.arange(0, 1.3, 0.01))
+    read = read_sample(RECORD, [frames, ticks], choose=every)
+    pictures, windows = read.views[0]
+    assert pictures is not None and windows is not None
+    assert pictures[:, 0, 0, 0].tolist() == [0, 1, 2]
+    # The row nearest to each moment stands in the middle of its window.
+    assert windows[:, 1, 0] == pytest.approx([0.0, 0.5, 1.0], abs=0.005)
+    assert windows[1, :, 0] == pytest.approx([0.49, 0.5, 0.51], abs=0.005)
+    assert windows[0, 0, 0] == -1.0, "nothing is before the first row"
+
+
+def test_where_sound_ends_before_the_picture_there_is_nothing_and_not_its_last_row() -> None:
+    frames, ticks = Frames([0.0, 1.0, 2.0]), Ticks(np.arange(0, 1.05, 0.1))
+    windows = read_sample(RECORD, [frames, ticks], choose=every).views[0][1]
+    assert windows is not None
+    assert windows[2, :, 0].tolist() == [-1.0, -1.0, -1.0]
+
+
+def test_joined_steps_say_what_is_there_and_hold_pictures_channels_first() -> None:
+    streams = [Frames([0.0, 0.1]), Ticks([0.0, 0.1, 0.2])]
+    views = read_sample(RECORD, streams, choose=every).views[0]
+    steps = joined(views, streams)
+    assert steps.shape == (2, 2 + 12 + 3) and steps.dtype == np.float32
+    assert steps[:, :2].tolist() == [[1, 1], [1, 1]]
+    assert steps[1, 2:14].tolist() == [1.0] * 12
+
+
+def test_a_stream_that_cannot_be_read_is_masked_and_its_cause_is_kept() -> None:
+    streams = [Frames([0.0, 0.1]), Ticks([0.0], fails="none: it has no sound.")]
+    read = read_sample(RECORD, streams, choose=every)
+    assert read.missing == {"audio": "none: it has no sound."}
+    steps = joined(read.views[0], streams)
+    assert steps[:, :2].tolist() == [[1, 0], [1, 0]]
+    assert not steps[:, 14:].any()
+
+
+def test_where_the_first_stream_cannot_be_read_the_next_is_the_clock() -> None:
+    streams = [Frames([0.0], fails="broken"), Ticks([0.0, 0.1, 0.2, 0.3])]
+    read = read_sample(RECORD, streams, choose=every)
+    assert read.pts_s == pytest.approx([0.1, 0.2])
+    assert joined(read.views[0], streams)[:, :2].tolist() == [[0, 1], [0, 1]]
+
+
+def test_a_sample_without_any_stream_cannot_be_read() -> None:
+    streams = [Frames([0.0], fails="broken.mp4: no video."), Ticks([0.0], fails="no sound")]
+    with pytest.raises(SampleError, match=r"broken\.mp4: no video"):
+        read_sample(RECORD, streams, choose=every)
+
+
+def test_views_of_joined_samples_are_steps_of_all_streams() -> None:
+    streams = [Frames([i / 10 for i in range(12)]), Ticks(np.arange(0, 1.2, 0.01))]
+    views = read_views(RECORD, streams, rule=SamplingRule("uniform", 4), num_views=2)
+    assert [clip.shape for clip in views.clips] == [(4, 17)] * 2
+    assert views.frames_used == 8
+
+
+def test_a_joined_sample_is_gone_through_at_the_models_rate() -> None:
+    streams = [Frames([i / 10 for i in range(20)]), Ticks(np.arange(0, 2, 0.01))]
+    with playing("none", streams, rate_fps=5) as sample:
+        steps = list(sample.steps)
+    assert [round(step.time_s, 3) for step in steps] == [round(i / 5, 3) for i in range(10)]
+    assert [int(step.picture[2]) for step in steps] == [2 * i for i in range(10)]
