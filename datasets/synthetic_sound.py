@@ -125,31 +125,33 @@ def write_sound(
     channels = np.atleast_2d(samples)
     layout = {1: "mono", 2: "stereo", 6: "5.1", 7: "6.1", 8: "7.1"}[len(channels)]
     with av.open(str(path), "w") as container:
+        picture: av.VideoStream | None = None
         if frames is not None:
             # See `synthetic.write_video` for the options.
             options = {"preset": "veryfast", "crf": "20", "mbtree": "0"}
-            picture = container.add_stream(video_codec, rate=fps, options=options)
-            assert isinstance(picture, av.VideoStream)
+            added = container.add_stream(video_codec, rate=fps, options=options)
+            assert isinstance(added, av.VideoStream)
+            picture = added
             picture.codec_context.thread_count = 1
             picture.height, picture.width = frames.shape[1:3]
             picture.pix_fmt = "yuv420p"
         codec = sound_codec or _CODECS[path.suffix.lower()]
         sound = container.add_stream(codec, rate=rate, layout=layout)
         assert isinstance(sound, av.AudioStream)
-        block = av.AudioFrame.from_ndarray(
-            np.ascontiguousarray(channels), format="fltp", layout=layout
-        )
+        # One plane for all channels: PyAV 18 miscounts planes from eight on.
+        block = av.AudioFrame.from_ndarray(channels.T.reshape(1, -1), format="flt", layout=layout)
         block.sample_rate, block.time_base = rate, Fraction(1, rate)
         block.pts = round(sound_from_s * rate)
         container.mux(sound.encode(block))
         container.mux(sound.encode(None))
-        for number, image in enumerate(frames if frames is not None else ()):
+        if frames is None or picture is None:
+            return
+        for number, image in enumerate(frames):
             frame = av.VideoFrame.from_ndarray(image, format="rgb24")
             frame.time_base = Fraction(1, fps)
             frame.pts = number + round(picture_from_s * fps)
             container.mux(picture.encode(frame))
-        if frames is not None:
-            container.mux(picture.encode(None))
+        container.mux(picture.encode(None))
 
 
 def write_sound_dataset(

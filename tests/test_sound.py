@@ -183,6 +183,18 @@ class TestSamples:
         samples, _ = read_sound(tmp_path / "a.wav", sample_rate=RATE)
         assert samples == pytest.approx(levels.mean(), abs=1e-4)
 
+    @pytest.mark.parametrize("layout", ["7.1", "11 channels"])
+    def test_many_channels_that_lie_apart_are_mixed_too(self, tmp_path, layout):
+        """PyAV 18 reads behind its list of planes from eight on, and dies."""
+        with av.open(str(tmp_path / "a.nut"), "w") as container:
+            stream = container.add_stream("pcm_s16le_planar", rate=RATE, layout=layout)
+            values = np.full((1, stream.layout.nb_channels * 400), 0.25, np.float32)
+            frame = av.AudioFrame.from_ndarray(values, format="flt", layout=layout)
+            frame.sample_rate = RATE
+            container.mux([*stream.encode(frame), *stream.encode(None)])
+        samples, _ = read_sound(tmp_path / "a.nut", sample_rate=RATE)
+        assert samples == pytest.approx(np.full(400, 0.25), abs=1e-4)
+
     def test_channels_without_a_layout_are_mixed_too(self, tmp_path):
         with wave.open(str(tmp_path / "a.wav"), "wb") as file:
             file.setnchannels(11)
@@ -192,12 +204,11 @@ class TestSamples:
         samples, _ = read_sound(tmp_path / "a.wav", sample_rate=RATE)
         assert samples == pytest.approx(np.full(400, 5000 / 2**15), abs=1e-6)
 
-    @pytest.mark.parametrize(
-        "codec", ["pcm_u8", "pcm_s16le", "pcm_s24le", "pcm_s32le", "pcm_f32le", "pcm_f64le"]
-    )
-    def test_every_kind_of_number_is_on_one_scale(self, tmp_path, codec):
-        write_sound(tmp_path / "a.wav", np.full(RATE, 0.5, np.float32), sound_codec=codec)
-        assert read_sound(tmp_path / "a.wav", sample_rate=RATE)[0] == pytest.approx(0.5, abs=0.01)
+    @pytest.mark.parametrize("kind", ["u8", "s16le", "s24le", "s32le", "s64le", "f32le", "f64le"])
+    def test_every_kind_of_number_is_on_one_scale(self, tmp_path, kind):
+        path = tmp_path / "a.nut"
+        write_sound(path, np.full(RATE, 0.5, np.float32), sound_codec=f"pcm_{kind}")
+        assert read_sound(path, sample_rate=RATE)[0] == pytest.approx(0.5, abs=0.01)
 
     @pytest.mark.parametrize("rate", [8000, 11025, 22050, 44100, 48000, 96000])
     def test_a_tone_stays_itself_at_another_rate(self, tmp_path, rate):

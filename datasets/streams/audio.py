@@ -49,7 +49,7 @@ class AudioStream(WindowedStream):
             end_s=record.end_s,
         )
         rows = log_mel(samples, sample_rate=self.sample_rate, mels=self.mels)
-        times_s = first_s + np.arange(len(rows)) * COLUMN_S
+        times_s = first_s + np.arange(len(rows), dtype=np.float64) * COLUMN_S
         return Rows(times_s, rows, len(samples) / self.sample_rate)
 
     def augmented(self, steps: Steps, seed: int) -> Steps:

@@ -50,6 +50,9 @@ SEEK_FROM_S = 10.0
 PREROLL_S = 1.0
 # Louder than 1 happens in files of floats, this only by damage.
 MOST_LOUD = 1e3
+# PyAV 18 looks for the end of a list of planes behind the list where it holds this many or more,
+# and the process dies of what it finds there.
+_UNSAFE_PLANES = 8
 
 
 class _Decoded(NamedTuple):
@@ -175,13 +178,14 @@ def _places(seconds: float, rate: int) -> int:
 def _opened(path: Path) -> InputContainer:
     try:
         # See `datasets.video.opening` for the absolute path, the list and the skipped pictures.
-        return av.open(
+        container: InputContainer = av.open(
             str(path.absolute()),
             "r",
             options={"skip_frame": "all"},
             container_options={"format_whitelist": CONTAINERS},
             **OPEN_OPTIONS,
         )
+        return container
     except PermissionError as error:
         raise SampleError(
             f"{path}: no permission to read it. Change the file's permissions or owner."
@@ -242,22 +246,21 @@ def _decoded(
                 if rate == 0:
                     continue  # a recording off the air begins in the middle of a packet
                 raise _damage(path, at_s, "a packet is broken or cut short")
-            frames = stream.codec_context.decode(packet)
+            frames = [each for each in stream.codec_context.decode(packet) if each.samples]
+            # Mixing takes the stamps off some frames.
+            stamps = [_seconds(frame.pts, frame.time_base) for frame in frames]
+            mixed = [_mono(frame) for frame in frames]
         except (av.FFmpegError, OSError) as error:
             raise _damage(path, at_s, cause_of(error)) from error
-        for frame in frames:
+        for frame, pts_s, samples in zip(frames, stamps, mixed, strict=True):
             if rate not in (0, frame.sample_rate):
                 raise SampleError(
                     f"{path}: its sound changes from {rate} to {frame.sample_rate} samples a "
                     f"second {_behind(at_s)}. Write it anew: ffmpeg -i IN OUT.wav"
                 )
             rate = frame.sample_rate
-            if not frame.samples:
-                continue
-            samples = _mono(frame)
             if frame.is_corrupt or not np.abs(samples).max() <= MOST_LOUD:
                 raise _damage(path, at_s, "what is decoded is no sound")
-            pts_s = _seconds(frame.pts, frame.time_base)
             yield _Decoded(pts_s, samples)
             at_s = at_s or 0.0
             if pts_s is not None:
@@ -283,8 +286,14 @@ def _seconds(pts: int | None, time_base: Fraction | None) -> Fraction | None:
 def _mono(frame: AudioFrame) -> Samples:
     """(n,): the mean over the channels, whatever they are called."""
     # By hand: FFmpeg refuses to mix channels whose layout it does not know.
-    values = frame.to_ndarray()
-    if not frame.format.is_planar:
+    blocks = [frame]
+    many_planes = frame.format.is_planar and frame.layout.nb_channels >= _UNSAFE_PLANES
+    if many_planes or frame.format.name.startswith("s64"):  # which PyAV has no array for
+        repack = av.AudioResampler(format="flt", layout=frame.layout, rate=frame.sample_rate)
+        frame.pts = None
+        blocks = repack.resample(frame)
+    values = np.concatenate([block.to_ndarray() for block in blocks], axis=1)
+    if not blocks[0].format.is_planar:
         values = values.reshape(frame.samples, -1).T
     mixed: NDArray[np.float64] = values.mean(axis=0, dtype=np.float64)
     if values.dtype.kind == "u":

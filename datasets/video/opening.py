@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import av
+from av.audio.stream import AudioStream
 from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 from av.packet import Packet
@@ -154,7 +155,7 @@ def open_stream(
     return container, stream
 
 
-def is_encrypted(packet: "Packet[VideoStream]") -> bool:
+def is_encrypted(packet: "Packet[VideoStream] | Packet[AudioStream]") -> bool:
     """Whether a packet says that its content is encrypted."""
     return any(
         str(getattr(data, "data_type", "")) == "encryption_info" for data in packet.iter_sidedata()
