@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import av
+from av.audio.stream import AudioStream
 from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 from av.packet import Packet
@@ -49,11 +50,15 @@ def video_errors(path: Path, doing: str) -> Iterator[None]:
     except FileNotFoundError as error:
         raise VideoError(f"{path}: vanished while it was read. Check where it went.") from error
     except (av.FFmpegError, OSError) as error:
-        raise VideoError(f"{path}: {doing} ({_cause(error)}). {REENCODE}") from error
+        raise VideoError(f"{path}: {doing} ({cause_of(error)}). {REENCODE}") from error
 
 
-def check_is_file(path: str | os.PathLike[str]) -> Path:
+def check_is_file(path: str | os.PathLike[str], *, kind: str = "video") -> Path:
     """Return the path of a regular file that is not empty; opens nothing, so it cannot hang.
+
+    Args:
+        path: What to look at.
+        kind: What it should be, for the error.
 
     Raises:
         VideoError: Nothing is there, or it is a folder, a pipe or device, or empty.
@@ -66,9 +71,9 @@ def check_is_file(path: str | os.PathLike[str]) -> Path:
     except ValueError as error:  # a null byte in the name
         raise VideoError(f"{str(file)!r}: this cannot be a file name ({error}).") from error
     except OSError as error:
-        raise VideoError(f"{file}: cannot be looked at ({_cause(error)}).") from error
+        raise VideoError(f"{file}: cannot be looked at ({cause_of(error)}).") from error
     if stat.S_ISDIR(status.st_mode):
-        raise VideoError(f"{file}: is a folder, not a video. Name a file in it.")
+        raise VideoError(f"{file}: is a folder, not a {kind}. Name a file in it.")
     if not stat.S_ISREG(status.st_mode):
         # Opening a pipe waits for its writer, perhaps for ever.
         raise VideoError(f"{file}: is a pipe or device, not a regular file. Save it to a file.")
@@ -78,7 +83,7 @@ def check_is_file(path: str | os.PathLike[str]) -> Path:
 
 
 # A title in an unknown encoding must not make the frames unreadable; PyAV 19 sees to it itself.
-_OPTIONS: dict[str, Any] = (
+OPEN_OPTIONS: dict[str, Any] = (
     {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
 )
 
@@ -150,7 +155,7 @@ def open_stream(
     return container, stream
 
 
-def is_encrypted(packet: "Packet[VideoStream]") -> bool:
+def is_encrypted(packet: "Packet[VideoStream] | Packet[AudioStream]") -> bool:
     """Whether a packet says that its content is encrypted."""
     return any(
         str(getattr(data, "data_type", "")) == "encryption_info" for data in packet.iter_sidedata()
@@ -160,7 +165,7 @@ def is_encrypted(packet: "Packet[VideoStream]") -> bool:
 # Formats that name other files or addresses to read, and text drawn as video.
 _PLAYLISTS = {"concat", "dash", "hls", "imf", "lavfi", "rtp", "rtsp", "sdp", "tty"}
 _PLAYLISTS |= {"webm_dash_manifest"}
-_CONTAINERS = ",".join(sorted(av.formats_available - _PLAYLISTS))
+CONTAINERS = ",".join(sorted(av.formats_available - _PLAYLISTS))
 
 _missing_devices: set[str] = set()
 
@@ -170,8 +175,8 @@ def _opened_container(path: Path, device: Device) -> InputContainer:
     name = str(path.absolute())
     options: dict[str, Any] = {
         "options": {"skip_frame": "all"},
-        "container_options": {"format_whitelist": _CONTAINERS},
-        **_OPTIONS,
+        "container_options": {"format_whitelist": CONTAINERS},
+        **OPEN_OPTIONS,
     }
     container: InputContainer
     if device == "cpu" or device in _missing_devices:
@@ -186,7 +191,7 @@ def _opened_container(path: Path, device: Device) -> InputContainer:
         # The file is good, so it was the device.
         _missing_devices.add(device)
         warnings.warn(
-            f"No video can be decoded on {device!r} here ({_cause(error)}); the CPU decodes "
+            f"No video can be decoded on {device!r} here ({cause_of(error)}); the CPU decodes "
             'instead. Pass device="cpu" to silence this.',
             RuntimeWarning,
             stacklevel=6,  # who called open_video
@@ -233,5 +238,6 @@ def _nominal_rate_fps(stream: VideoStream) -> float:
     return DEFAULT_RATE_FPS
 
 
-def _cause(error: Exception) -> str:
+def cause_of(error: Exception) -> str:
+    """What an error of PyAV or the operating system says of itself."""
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
