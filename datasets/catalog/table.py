@@ -18,7 +18,7 @@ from cliptide.datasets.records import Split
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the CSV: the cells as text, stripped."""
+    """One row of the CSV: the line that it begins in, and the cells as text, stripped."""
 
     line: int
     cells: Mapping[str, str]
@@ -51,14 +51,18 @@ def read_rows(
         DataError: The file is no CSV, is empty or lacks a column.
     """
     text = read_utf8(data)
-    head = next((line for line in text.splitlines() if line.strip()), "")
-    # Spreadsheets write semicolons where the comma is the decimal sign.
-    delimiter = max(",;\t", key=head.count)
+    delimiter = _delimiter_of(
+        next((line for line in io.StringIO(text, newline=None) if line.strip()), "")
+    )
+    # The limit is there for those who read on and on; here the whole file is in memory already.
+    csv.field_size_limit(max(csv.field_size_limit(), len(text)))
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     names: list[str] = []
     rows: list[Row] = []
+    begun = end = 0  # a quoted cell may go over many lines
     try:
         for cells in reader:
+            begun, end = end + 1, reader.line_num
             cells = [cell.strip() for cell in cells]
             if not any(cells):
                 continue
@@ -75,14 +79,18 @@ def read_rows(
                 continue
             if len(cells) > len(names) and any(cells[len(names) :]):
                 raise DataError(
-                    f"{data}, line {reader.line_num} has {len(cells)} cells, the header "
+                    f"{data}, line {begun} has {len(cells)} cells, the header "
                     f"{len(names)}. Put a text that holds a {delimiter!r} into double quotes."
                 )
             found = dict(zip(names, cells, strict=False))
-            rows.append(Row(reader.line_num, {name: found.get(name, "") for name in columns}))
+            rows.append(Row(begun, {name: found.get(name, "") for name in columns}))
     except csv.Error as error:
+        lines = f"line {end + 1}"
+        if reader.line_num > end + 1:
+            lines = f"the row from line {end + 1} to line {reader.line_num}"
         raise DataError(
-            f"{data}, line {reader.line_num} is no CSV: {error}. Mend the quotes in that line."
+            f"{data}, {lines} is no CSV: {error}. Mend the quotes there: a cell that begins with "
+            'one ends with one, and one inside it is written twice ("").'
         ) from error
     if not rows and not (names and may_be_empty):
         raise DataError(
@@ -95,6 +103,22 @@ def read_rows(
             free = [column for column in columns if column not in names]
             notes.append(f"Column {name!r} is ignored.{did_you_mean(name, free)}")
     return rows, notes
+
+
+def header_names(path: Path) -> set[str]:
+    """Read the names in a CSV's first line, in small letters; none of a file that is no text."""
+    try:
+        with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+            line = next((text for text in file if text.strip()), "")
+    except OSError:  # The reader of the layout names what is wrong with the file.
+        return set()
+    cells = next(csv.reader([line], delimiter=_delimiter_of(line)), [])
+    return {cell.strip().casefold() for cell in cells}
+
+
+def _delimiter_of(header: str) -> str:
+    # Spreadsheets write semicolons where the comma is the decimal sign.
+    return max(",;\t", key=header.count)
 
 
 def _require_columns(
