@@ -145,7 +145,7 @@ class FlowStream(Stream):
     @contextmanager
     def open(self, record: SampleRecord) -> Iterator[Track]:
         """See `Stream.open`; the error of a video is a `VideoError`."""
-        with open_video(record.source) as video:
+        with open_video(record.source, image_rate=self.image_rate) as video:
             kept = open_kept(self.folder, record.source, self.rule) if self.folder else None
             with closing(kept) if kept is not None else nullcontext():
                 yield FlowTrack(video, record, rule=self.rule, folder=self.folder, kept=kept)

@@ -101,7 +101,7 @@ class PictureStream(Stream):
     @contextmanager
     def open(self, record: SampleRecord) -> Iterator[Track]:
         """See `Stream.open`."""
-        with open_video(record.source) as video:
+        with open_video(record.source, image_rate=self.image_rate) as video:
             yield VideoTrack(video, record, size=self.read_size, fit=self.fit)
 
     def content(self, track: Track) -> tuple[NDArray[np.float64], Steps]:
@@ -180,7 +180,7 @@ class PatchStream(PictureStream):
     @contextmanager
     def open(self, record: SampleRecord) -> Iterator[Track]:
         """Patches as steps, a second apart; see `Stream.open`."""
-        with open_video(record.source) as video:
+        with open_video(record.source, image_rate=self.image_rate) as video:
             patches = cut_patches(
                 read_fitted(video, [0], size=self.size, fit=self.fit)[0], size=self.patch
             )
