@@ -33,9 +33,14 @@ class SideBySide(Temporal):
 
     def __init__(self, parts: Sequence[Temporal], dims: Sequence[int]) -> None:
         super().__init__()
-        self.parts, self.dims = nn.ModuleList(parts), tuple(dims)
+        self._parts, self.dims = nn.ModuleList(parts), tuple(dims)
         self.dim = sum(part.dim for part in parts) + len(parts)
         self.can_step = all(part.can_step for part in parts)
+
+    @property
+    def parts(self) -> list[Temporal]:
+        """The temporal parts."""
+        return list(self._parts)  # type: ignore[arg-type]
 
     def _split(self, features: Tensor) -> tuple[Tensor, ...]:
         return torch.split(features, [*self.dims, len(self.dims)], dim=-1)
@@ -68,7 +73,12 @@ class SummariesSideBySide(Summary):
 
     def __init__(self, parts: Sequence[Summary], dims: Sequence[int]) -> None:
         super().__init__()
-        self.parts, self.dims = nn.ModuleList(parts), tuple(dims)
+        self._parts, self.dims = nn.ModuleList(parts), tuple(dims)
+
+    @property
+    def parts(self) -> list[Summary]:
+        """The summaries."""
+        return list(self._parts)  # type: ignore[arg-type]
 
     def _split(self, steps: Tensor) -> tuple[Tensor, ...]:
         return torch.split(steps, [*self.dims, len(self.dims)], dim=-1)

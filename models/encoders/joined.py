@@ -74,7 +74,7 @@ class JoinedEncoder(Encoder):
         given, *parts = torch.split(steps, [len(self.shapes), *self.sizes], dim=1)
         here = (given > 0).to(steps.dtype)
         encoded = [
-            self._encode(place, part.unflatten(1, shape), here[:, place])
+            self._encode(place, torch.unflatten(part, 1, shape), here[:, place])
             for place, (part, shape) in enumerate(zip(parts, self.shapes, strict=True))
         ]
         return EncodedFrames(encoded[0].maps, self._fused(encoded, here)), EncoderState(None, ())
