@@ -1,48 +1,57 @@
-"""Which videos a command was given."""
+"""Which samples a command was given."""
 
 import glob
 from collections.abc import Sequence
 from pathlib import Path
 
 from cliptide.configs.errors import InputError
-from cliptide.datasets.catalog import VIDEO_SUFFIXES, find_videos
+from cliptide.datasets.catalog import SAMPLES, SampleKind, Samples
 
 
-def expand_sources(sources: Sequence[str]) -> list[str]:
-    """Turn files, folders (with all below them) and globs into files, each once, in order.
+def expand_sources(sources: Sequence[str], *, samples: SampleKind = "video") -> list[str]:
+    """Turn files, folders (with all below them) and globs into samples, each once, in order.
 
-    A file that is named is taken whatever its name; in folders and globs, what has the name
-    of a video.
+    A file that is named is taken whatever its name; in folders and globs, what looks like a
+    sample. Where a sample is a folder of images, a folder that holds images is one, and one that
+    does not is searched.
+
+    Args:
+        sources: As written by the user.
+        samples: What a sample of the model is.
 
     Raises:
-        InputError: A folder holds no video, or a glob matches none.
+        InputError: A folder holds no sample, or a glob matches none.
     """
+    kind = SAMPLES[samples]
     found: list[str] = []
     for source in sources:
         if Path(source).is_dir():
-            videos = [str(path) for path in find_videos(source)]
-            if not videos:
+            inside = _samples_of(Path(source), kind)
+            if not inside:
                 raise InputError(
-                    f"The folder {source} holds no videos. Give one that does, or a file."
+                    f"The folder {source} holds no {kind.plural}. Give one that does, or "
+                    f"{'a folder of images' if kind.are_folders else 'a file'}."
                 )
-            found += videos
+            found += inside
         elif glob.has_magic(source) and not Path(source).exists():
-            found += _matching(source)
+            found += _matching(source, kind)
         else:
             found.append(source)
     return list(dict.fromkeys(found))
 
 
-def _matching(pattern: str) -> list[str]:
+def _samples_of(path: Path, kind: Samples) -> list[str]:
+    """The samples that a file or folder is or, if it is a folder of them, holds."""
+    if kind.is_sample(path):
+        return [str(path)]
+    return [str(sample) for sample in kind.find(path)] if path.is_dir() else []
+
+
+def _matching(pattern: str, kind: Samples) -> list[str]:
     # Not Path.glob, which takes no absolute pattern.
     matches = sorted(glob.iglob(pattern, recursive=True))  # noqa: PTH207
-    videos = []
-    for match in map(Path, matches):
-        if match.is_dir():
-            videos += [str(path) for path in find_videos(match)]
-        elif match.suffix.lower() in VIDEO_SUFFIXES:
-            videos.append(str(match))
-    if not videos:
-        what = f"{len(matches)} files, but no video" if matches else "nothing"
+    found = [sample for match in map(Path, matches) for sample in _samples_of(match, kind)]
+    if not found:
+        what = f"{len(matches)} files, but no {kind.noun}" if matches else "nothing"
         raise InputError(f"The pattern {pattern} matches {what}. Mend it; ** goes into folders.")
-    return videos
+    return found

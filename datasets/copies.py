@@ -1,4 +1,4 @@
-"""Test files that are the same to the byte as files that training or its choices saw."""
+"""Test samples that are the same to the byte as samples that training or its choices saw."""
 
 import hashlib
 from collections.abc import Sequence
@@ -10,14 +10,33 @@ _BLOCK = 1 << 20
 
 
 def find_copies(records: Sequence[SampleRecord]) -> list[tuple[str, str]]:
-    """Find test files whose bytes are those of a training or validation file of another name.
+    """Find test samples whose bytes are those of a training or validation sample of another name.
 
-    Only files of one size are read. Groups tell of clips that resemble each other, and of clips
-    of one file; this tells of files that were copied from one group into another.
+    A folder is its files, with their names and bytes; a text is itself. Only what is of one size
+    is read. Groups tell of clips that resemble each other, and of clips of one file; this tells
+    of files that were copied from one group into another.
 
     Returns:
-        (training or validation clip, test clip) for each such test file, sorted.
+        (training or validation clip, test clip) for each such test sample, sorted.
     """
+    texts = [record for record in records if record.text is not None]
+    files = [record for record in records if record.text is None]
+    return sorted(_copied_texts(texts) + _copied_files(files))
+
+
+def _copied_texts(records: Sequence[SampleRecord]) -> list[tuple[str, str]]:
+    seen: dict[str | None, str] = {}
+    for record in records:
+        if record.split != "test" and record.text:
+            seen.setdefault(record.text, record.name)
+    return [
+        (seen[record.text], record.name)
+        for record in records
+        if record.split == "test" and record.text in seen
+    ]
+
+
+def _copied_files(records: Sequence[SampleRecord]) -> list[tuple[str, str]]:
     seen: dict[Path, str] = {}
     test: dict[Path, str] = {}
     for record in records:
@@ -36,22 +55,33 @@ def find_copies(records: Sequence[SampleRecord]) -> list[tuple[str, str]]:
             if digests[source] == digests[other] != b"":
                 found.append((seen[other], test[source]))
                 break
-    return sorted(found)
+    return found
 
 
-def _size(path: Path) -> int:
+def _files(source: Path) -> list[tuple[str, Path]]:
+    """The files of a sample with their names in it, in an order of their own."""
+    if not source.is_dir():
+        return [("", source)]
+    files = (path for path in source.rglob("*") if not path.is_dir())
+    return sorted((path.relative_to(source).as_posix(), path) for path in files)
+
+
+def _size(source: Path) -> int:
     try:
-        return path.stat().st_size
+        return sum(path.stat().st_size for _, path in _files(source))
     except OSError:  # scoring says so
         return -1
 
 
-def _digest(path: Path) -> bytes:
+def _digest(source: Path) -> bytes:
     digest = hashlib.blake2b(digest_size=16)
     try:
-        with path.open("rb") as file:
-            while block := file.read(_BLOCK):
-                digest.update(block)
+        for name, path in _files(source):
+            # Lengths part what would run together: names from bytes, and file from file.
+            digest.update(f"{len(name)}:{name}{path.stat().st_size}:".encode())
+            with path.open("rb") as file:
+                while block := file.read(_BLOCK):
+                    digest.update(block)
     except OSError:  # scoring says so
         return b""
     return digest.digest()

@@ -161,8 +161,12 @@ def write_dataset(
     num_frames: int = 24,
     side: int = 64,
     seed: int = 0,
+    write: Callable[[Path, NDArray[np.uint8]], None] = write_video,
+    ending: str = ".mp4",
 ) -> Iterator[Path]:
     """Write videos as `root/class/v_class_gNN_cNN.mp4`; yields each path once it is written.
+
+    `write` and `ending` write the same clips as something else.
 
     The last three tenths of the groups, at least one, are the test split of
     `root/ucfTrainTestlist`, which is written last.
@@ -173,13 +177,13 @@ def write_dataset(
         look = random_look(np.random.default_rng((seed, group)))
         for number, label in enumerate(CLASS_NAMES):
             for clip in range(clips_per_group):
-                path = root / label / f"v_{label}_g{group + 1:02d}_c{clip + 1:02d}.mp4"
+                path = root / label / f"v_{label}_g{group + 1:02d}_c{clip + 1:02d}{ending}"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 rng = np.random.default_rng((seed, group, number, clip))
                 # Lengths differ, as they do in life; the network must not mind.
                 length = int(rng.integers(num_frames * 3 // 4, num_frames + 1))
                 frames = clip_frames(label, num_frames=length, side=side, look=look, rng=rng)
-                write_video(path, frames)
+                write(path, frames)
                 line = f"{label}/{path.name}"
                 if group < test_from:
                     lists["train"].append(f"{line} {number + 1}")

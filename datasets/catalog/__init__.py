@@ -11,12 +11,14 @@ from typing import Literal
 
 from cliptide.configs.errors import ConfigError, DataError
 from cliptide.configs.tasks import TASKS, Task
-from cliptide.datasets.catalog.catalog import Catalog, Kind
-from cliptide.datasets.catalog.folder import read_folder
+from cliptide.datasets.catalog.catalog import Catalog, Kind, SampleKind
+from cliptide.datasets.catalog.folder import class_depth, read_folder
 from cliptide.datasets.catalog.hmdb51 import find_hmdb51_lists, read_hmdb51
 from cliptide.datasets.catalog.kinetics import has_kinetics_header, read_kinetics
 from cliptide.datasets.catalog.manifest import read_manifest
+from cliptide.datasets.catalog.samples import SAMPLES, Samples, tell_samples
 from cliptide.datasets.catalog.split_folders import are_split_folders, read_split_folders
+from cliptide.datasets.catalog.texts import has_text_header, read_texts
 from cliptide.datasets.catalog.ucf101 import find_lists, read_ucf101
 from cliptide.datasets.catalog.videos import VIDEO_SUFFIXES, find_videos
 from cliptide.datasets.catalog.wording import did_you_mean
@@ -28,7 +30,17 @@ from cliptide.datasets.labels import (
     target_names,
 )
 
-__all__ = ["KINDS", "VIDEO_SUFFIXES", "Catalog", "Kind", "find_videos", "read_catalog"]
+__all__ = [
+    "KINDS",
+    "SAMPLES",
+    "VIDEO_SUFFIXES",
+    "Catalog",
+    "Kind",
+    "SampleKind",
+    "Samples",
+    "find_videos",
+    "read_catalog",
+]
 
 _READERS: dict[Kind, Callable[..., Catalog]] = {
     "folder": read_folder,
@@ -39,7 +51,10 @@ _READERS: dict[Kind, Callable[..., Catalog]] = {
     "manifest": read_manifest,
 }
 
-KINDS: tuple[str, ...] = ("auto", *_READERS)
+# What a sample is; which layout it lies in is then told by itself.
+_SAMPLE_KINDS: tuple[SampleKind, ...] = ("frames", "images", "audio", "arrays", "text")
+
+KINDS: tuple[str, ...] = ("auto", *_READERS, *_SAMPLE_KINDS)
 
 _MANIFEST_SUFFIXES = frozenset({".csv", ".tsv"})
 
@@ -48,19 +63,32 @@ def read_catalog(
     data: str | PathLike[str],
     *,
     kind: Literal[
-        "auto", "folder", "split-folders", "ucf101", "hmdb51", "kinetics", "manifest"
+        "auto",
+        "folder",
+        "split-folders",
+        "ucf101",
+        "hmdb51",
+        "kinetics",
+        "manifest",
+        "frames",
+        "images",
+        "audio",
+        "arrays",
+        "text",
     ] = "auto",
     fold: int = 1,
     group_regex: str | None = None,
     task: Literal["auto", "single", "multi", "regression"] = "auto",
 ) -> Catalog:
-    """Read what a data set holds, without opening a video.
+    """Read what a data set holds, without opening a sample.
 
     Args:
         data: A class-per-folder tree, such trees in folders named for their splits, a folder in
-            the style of UCF101 or HMDB51, a manifest CSV or one in the style of Kinetics.
-        kind: The layout; `auto` tells a folder by the official lists inside or beside it or by
-            its folders' names, and a file by its header.
+            the style of UCF101 or HMDB51, a manifest CSV, one in the style of Kinetics, or one of
+            texts.
+        kind: The layout, or what a sample is; the other of both, and with `auto` both, are told
+            from what is there: a folder's layout by the official lists inside or beside it or by
+            its folders' names, a file's by its header, and samples by their endings.
         fold: The official fold of UCF101 or HMDB51, counted from 1.
         group_regex: Finds a clip's group in its relative path (its first capturing group, else
             the whole match); wins over every other source of groups.
@@ -82,10 +110,16 @@ def read_catalog(
         raise ConfigError(f"Task {task!r} is unknown. Use one of: auto, {', '.join(TASKS)}.")
     if not path.exists():
         raise DataError(_not_there(path))
-    layout = _detect(path) if kind == "auto" else kind
+    samples = next((SAMPLES[known] for known in _SAMPLE_KINDS if known == kind), None)
+    asked: Kind | None = next((known for known in _READERS if known == kind), None)
+    layout = asked or _detect(path)
+    if kind == "text" or layout == "texts":
+        texts = read_texts(path, fold=fold, group_regex=group_regex, task=task)
+        return replace(texts, samples="text")
     if layout == "manifest":
-        return read_manifest(path, fold=fold, group_regex=group_regex, task=task)
-    catalog = _READERS[layout](path, fold=fold, group_regex=group_regex)
+        return read_manifest(path, fold=fold, group_regex=group_regex, task=task, samples=samples)
+    samples = samples or _told(path, layout)
+    catalog = _READERS[layout](path, fold=fold, group_regex=group_regex, samples=samples)
     return catalog if task == "auto" or task == "single" else _as_task(catalog, task)
 
 
@@ -111,6 +145,13 @@ def _as_task(catalog: Catalog, task: Task) -> Catalog:
     return replace(catalog, records=records, class_names=target_names(1), task="regression")
 
 
+def _told(path: Path, layout: Kind) -> Samples:
+    if not path.is_dir():
+        return SAMPLES["video"]
+    above = 1 if layout == "split-folders" else 0
+    return tell_samples(path, class_level=lambda parts: class_depth(parts) + above)
+
+
 def _detect(path: Path) -> Kind:
     if path.is_dir():
         if find_lists(path):
@@ -124,8 +165,11 @@ def _detect(path: Path) -> Kind:
             f"{path} is neither a folder nor a CSV. Give a folder with one folder for each class, "
             "or a CSV with path,label."
         )
-    csv = suffix in _MANIFEST_SUFFIXES
-    return "kinetics" if csv and has_kinetics_header(path) else "manifest"
+    if suffix in VIDEO_SUFFIXES:
+        return "manifest"  # whose reader says what is wrong with a single video
+    if has_text_header(path):
+        return "texts"
+    return "kinetics" if has_kinetics_header(path) else "manifest"
 
 
 def _not_there(path: Path) -> str:

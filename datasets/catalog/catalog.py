@@ -9,7 +9,10 @@ from cliptide.configs.errors import DataError
 from cliptide.configs.tasks import Task
 from cliptide.datasets.records import SampleRecord
 
-Kind = Literal["folder", "split-folders", "ucf101", "hmdb51", "kinetics", "manifest"]
+Kind = Literal["folder", "split-folders", "ucf101", "hmdb51", "kinetics", "manifest", "texts"]
+
+# What a sample is; see `samples`.
+SampleKind = Literal["video", "frames", "images", "audio", "arrays", "text"]
 
 # Who made a split; see Catalog.
 SplitOrigin = Literal["official", "manifest", "folders"]
@@ -33,6 +36,7 @@ class Catalog:
         notes: What was left out or taken for granted, one line each, for the user to read.
         official_folds: The folds that the data set's own lists make, in order.
         task: What the labels of the records mean; see `datasets.labels`.
+        samples: What each record's source is.
     """
 
     root: Path
@@ -45,6 +49,7 @@ class Catalog:
     notes: tuple[str, ...]
     official_folds: tuple[int, ...] = ()
     task: Task = "single"
+    samples: SampleKind = "video"
 
 
 def require_classes(class_names: Sequence[str], *, where: Path) -> None:

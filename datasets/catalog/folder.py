@@ -14,22 +14,26 @@ from pathlib import Path
 from cliptide.configs.errors import DataError
 from cliptide.datasets.catalog.catalog import Catalog, require_classes
 from cliptide.datasets.catalog.groups import find_groups
+from cliptide.datasets.catalog.samples import SAMPLES, Samples
 from cliptide.datasets.catalog.split_words import SPLIT_WORDS
-from cliptide.datasets.catalog.videos import find_videos, is_ignored
+from cliptide.datasets.catalog.videos import is_ignored
 from cliptide.datasets.catalog.wording import counted, nfc, relative_name, some
 from cliptide.datasets.records import SampleRecord
 
 
-def read_folder(data: Path, *, fold: int, group_regex: str | None) -> Catalog:
+def read_folder(
+    data: Path, *, fold: int, group_regex: str | None, samples: Samples = SAMPLES["video"]
+) -> Catalog:
     """Read a class-per-folder tree.
 
     Args:
         data: An existing folder.
         fold: Of no use here; every layout's reader takes the same arguments.
         group_regex: How to find a clip's group in its name.
+        samples: What a sample is.
 
     Raises:
-        DataError: There is no video, no class folder, or one class only.
+        DataError: There is no sample, no class folder, or one class only.
         ConfigError: `group_regex` is wrong.
     """
     del fold
@@ -38,19 +42,19 @@ def read_folder(data: Path, *, fold: int, group_regex: str | None) -> Catalog:
             f"{data} is a file, and kind 'folder' reads a folder with one folder for each class. "
             "Give that folder, or leave kind at 'auto'."
         )
-    videos = find_videos(data)
-    if not videos:
-        raise DataError(_no_videos(data))
-    names = [relative_name(video, data) for video in videos]
+    sources = samples.of_dataset(data)
+    if not sources:
+        raise DataError(_no_samples(data, samples))
+    names = [relative_name(source, data) for source in sources]
     parts = [tuple(name.split("/")) for name in names]
     depth = class_depth(parts)
     classes = sorted({p[depth] for p in parts if len(p) > depth + 1})
-    _require_class_folders(data, classes, parts=parts, depth=depth)
+    _require_class_folders(data, classes, parts=parts, depth=depth, samples=samples)
 
     kept = [i for i, p in enumerate(parts) if len(p) > depth + 1]
     groups = find_groups([names[i] for i in kept], group_regex=group_regex)
     records = tuple(
-        SampleRecord(source=videos[i], name=names[i], label=parts[i][depth], group=group)
+        SampleRecord(source=sources[i], name=names[i], label=parts[i][depth], group=group)
         for i, group in zip(kept, groups.names, strict=True)
     )
     notes = []
@@ -59,12 +63,15 @@ def read_folder(data: Path, *, fold: int, group_regex: str | None) -> Catalog:
     loose = [names[i] for i, p in enumerate(parts) if len(p) == depth + 1]
     if loose:
         notes.append(
-            f"Left out, because in no class folder: {counted(len(loose), 'video')} ({some(loose)})."
+            f"Left out, because in no class folder: {counted(len(loose), samples.noun)} "
+            f"({some(loose)})."
         )
-    level = videos[0].parents[len(parts[0]) - depth - 1]
+    level = sources[0].parents[len(parts[0]) - depth - 1]
     empty = _folders_without(level, classes)
     if empty:
-        notes.append(f"Without any video: {counted(len(empty), 'folder')} ({some(empty)}).")
+        notes.append(
+            f"Without any {samples.noun}: {counted(len(empty), 'folder')} ({some(empty)})."
+        )
     return Catalog(
         root=data,
         kind="folder",
@@ -74,6 +81,7 @@ def read_folder(data: Path, *, fold: int, group_regex: str | None) -> Catalog:
         fold=None,
         groups_known=groups.known,
         notes=(*notes, *groups.notes),
+        samples=samples.kind,
     )
 
 
@@ -81,10 +89,10 @@ def class_depth(parts: Sequence[tuple[str, ...]]) -> int:
     """Count the folders to pass through before the class folders.
 
     Args:
-        parts: The relative path of each video, split at its folders.
+        parts: The relative path of each sample, split at its folders.
 
     Returns:
-        How many folders all videos share before the first choice: a level with a video of its
+        How many folders all samples share before the first choice: a level with a sample of its
         own or with more than one folder ends the way.
     """
     shared = 0
@@ -94,12 +102,18 @@ def class_depth(parts: Sequence[tuple[str, ...]]) -> int:
 
 
 def _require_class_folders(
-    data: Path, classes: Sequence[str], *, parts: Sequence[tuple[str, ...]], depth: int
+    data: Path,
+    classes: Sequence[str],
+    *,
+    parts: Sequence[tuple[str, ...]],
+    depth: int,
+    samples: Samples,
 ) -> None:
     if not classes and depth == 0:
         raise DataError(
-            f"{data} holds {counted(len(parts), 'video')} but no folder for each class. Put the "
-            "videos of each class into a folder of its name, or give a CSV with path,label."
+            f"{data} holds {counted(len(parts), samples.noun)} but no folder for each class. Put "
+            f"the {samples.plural} of each class into a folder of its name, or give a CSV with "
+            "path,label."
         )
     if len(classes) < 2:
         # DATA/walk/x.mp4 was passed through in the hope of classes below it: walk is the class.
@@ -120,11 +134,14 @@ def _folders_without(level: Path, classes: Sequence[str]) -> list[str]:
     )
 
 
-def _no_videos(data: Path) -> str:
+def _no_samples(data: Path, samples: Samples) -> str:
     lists = sorted(path.name for path in data.glob("*.csv") if not is_ignored(path.name))
     if lists:
-        return f"{data} holds no videos, but {some(lists)}. If that is a manifest, give its path."
+        return (
+            f"{data} holds no {samples.plural}, but {some(lists)}. If that is a manifest, give its "
+            "path."
+        )
     return (
-        f"{data} holds no videos. Give a folder with one folder of videos (mp4, avi, mkv, ...) "
-        "for each class, or a CSV with path,label."
+        f"{data} holds no {samples.plural}. Give a folder with one folder of {samples.plural} "
+        f"({samples.examples}) for each class, or a CSV with path,label."
     )

@@ -16,7 +16,8 @@ from cliptide.configs.errors import DataError, SplitError
 from cliptide.datasets.catalog.catalog import Catalog, require_classes
 from cliptide.datasets.catalog.groups import find_groups
 from cliptide.datasets.catalog.listed import ListedClip, match_files
-from cliptide.datasets.catalog.videos import find_videos, is_ignored
+from cliptide.datasets.catalog.samples import SAMPLES, Samples
+from cliptide.datasets.catalog.videos import is_ignored
 from cliptide.datasets.catalog.wording import counted, nfc, read_utf8, relative_name, some
 from cliptide.datasets.records import SampleRecord, Split
 
@@ -41,13 +42,17 @@ def find_hmdb51_lists(data: Path) -> Path | None:
     return None
 
 
-def read_hmdb51(data: Path, *, fold: int, group_regex: str | None) -> Catalog:
+def read_hmdb51(
+    data: Path, *, fold: int, group_regex: str | None, samples: Samples = SAMPLES["video"]
+) -> Catalog:
     """Read one official fold.
 
     Args:
         data: An existing folder.
         fold: Counted from 1: the number behind `_test_split`.
         group_regex: How to find a clip's group in its name, in place of the source video.
+        samples: What a sample is; lists name videos, and others have their names without the
+            ending.
 
     Raises:
         DataError: There are no lists, a line is wrong, or listed files are missing.
@@ -68,16 +73,20 @@ def read_hmdb51(data: Path, *, fold: int, group_regex: str | None) -> Catalog:
     unused = len(marked) - len(listed)
     if unused:
         notes.append(f"Left out, because fold {fold} does not use them: {counted(unused, 'clip')}.")
-    videos = find_videos(data)
-    if not videos:
-        raise DataError(f"{data} holds no videos. Put the class folders of HMDB51 there.")
-    files = match_files(listed, videos, data=data, lists=folder)
+    sources = samples.of_dataset(data)
+    if not sources:
+        raise DataError(f"{data} holds no {samples.plural}. Put the class folders of HMDB51 there.")
+    files = match_files(listed, sources, data=data, lists=folder, samples=samples)
     class_names = sorted({clip.class_name for clip in listed})
     require_classes(class_names, where=data)
     known = {(clip.class_name, Path(clip.file_name).stem) for clip in marked}
-    unlisted = sum((nfc(path.parent.name), nfc(path.stem)) not in known for path in videos)
+    unlisted = sum(
+        (nfc(path.parent.name), nfc(samples.stem(path))) not in known for path in sources
+    )
     if unlisted:
-        notes.append(f"Left out, because in no list of fold {fold}: {counted(unlisted, 'video')}.")
+        notes.append(
+            f"Left out, because in no list of fold {fold}: {counted(unlisted, samples.noun)}."
+        )
 
     rows = sorted((relative_name(path, data), path, clip) for clip, path in files.items())
     groups = find_groups(
@@ -101,6 +110,7 @@ def read_hmdb51(data: Path, *, fold: int, group_regex: str | None) -> Catalog:
         groups_known=groups.known,
         notes=(*notes, *groups.notes),
         official_folds=tuple(sorted(_lists_in(folder))),
+        samples=samples.kind,
     )
 
 

@@ -8,7 +8,6 @@ DATA                                    label,youtube_id,time_start,time_end,spl
 Videos vanish from YouTube, so missing ones are ordinary here: they are left out and counted.
 """
 
-import csv
 import dataclasses
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -17,9 +16,11 @@ from pathlib import Path
 from cliptide.configs.errors import DataError
 from cliptide.datasets.catalog.catalog import Catalog, require_classes
 from cliptide.datasets.catalog.groups import find_groups
+from cliptide.datasets.catalog.samples import SAMPLES, Samples
 from cliptide.datasets.catalog.split_folders import with_test
 from cliptide.datasets.catalog.table import (
     Row,
+    header_names,
     labels_of,
     lines_of,
     read_rows,
@@ -28,7 +29,6 @@ from cliptide.datasets.catalog.table import (
     segments_of,
     splits_of,
 )
-from cliptide.datasets.catalog.videos import find_videos
 from cliptide.datasets.catalog.wording import counted, nfc, relative_name, some
 from cliptide.datasets.records import SPLITS, SampleRecord, Split
 
@@ -37,23 +37,20 @@ COLUMNS = ("label", "youtube_id", "time_start", "time_end", "split", "is_cc")
 
 def has_kinetics_header(path: Path) -> bool:
     """Whether a CSV's first line names Kinetics' columns, and no path as a manifest would."""
-    try:
-        with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-            line = next((text for text in file if text.strip()), "")
-    except OSError:  # The manifest's reader names what is wrong with the file.
-        return False
-    cells = next(csv.reader([line], delimiter=max(",;\t", key=line.count)), [])
-    names = {cell.strip().casefold() for cell in cells}
+    names = header_names(path)
     return {"youtube_id", "time_start", "time_end"} <= names and "path" not in names
 
 
-def read_kinetics(data: Path, *, fold: int, group_regex: str | None) -> Catalog:
+def read_kinetics(
+    data: Path, *, fold: int, group_regex: str | None, samples: Samples = SAMPLES["video"]
+) -> Catalog:
     """Read the clips of a Kinetics CSV whose videos are there.
 
     Args:
         data: An existing CSV file.
         fold: Of no use here; every layout's reader takes the same arguments.
         group_regex: How to find a clip's group in its file's path, in place of its YouTube video.
+        samples: What a sample is.
 
     Raises:
         DataError: The file is no such CSV, a row is wrong, or none of its videos is there.
@@ -80,8 +77,8 @@ def read_kinetics(data: Path, *, fold: int, group_regex: str | None) -> Catalog:
     _require_ids(data, rows)
 
     by_stem: dict[str, list[Path]] = {}
-    for video in find_videos(data.parent):
-        by_stem.setdefault(nfc(video.stem), []).append(video)
+    for path in samples.find(data.parent):
+        by_stem.setdefault(nfc(samples.stem(path)), []).append(path)
     records: list[SampleRecord] = []
     videos: list[str] = []
     found: list[Row] = []
@@ -119,7 +116,8 @@ def read_kinetics(data: Path, *, fold: int, group_regex: str | None) -> Catalog:
         labels=[record.label for record in records],
         splits=[record.split for record in records],
     )
-    return _catalog(data, records, videos, notes, listed=set(labels), group_regex=group_regex)
+    catalog = _catalog(data, records, videos, notes, listed=set(labels), group_regex=group_regex)
+    return dataclasses.replace(catalog, samples=samples.kind)
 
 
 def _catalog(

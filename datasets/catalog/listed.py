@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from cliptide.configs.errors import DataError, SplitError
+from cliptide.datasets.catalog.samples import Samples
 from cliptide.datasets.catalog.wording import counted, nfc, relative_name, some
 
 
@@ -20,15 +21,23 @@ class ListedClip:
 
 
 def match_files(
-    listed: Collection[ListedClip], videos: Sequence[Path], *, data: Path, lists: Path
+    listed: Collection[ListedClip],
+    sources: Sequence[Path],
+    *,
+    data: Path,
+    lists: Path,
+    samples: Samples,
 ) -> dict[ListedClip, Path]:
-    """Find the file of each listed clip; a re-encoded one may have another ending.
+    """Find the file of each listed clip.
+
+    A re-encoded one may have another ending, and a folder of its frames has none.
 
     Args:
         listed: What the lists name.
-        videos: Every video of the data set.
+        sources: Every sample of the data set.
         data: What the user gave, for the messages.
         lists: The folder of the lists, likewise.
+        samples: What a sample is.
 
     Returns:
         One file for each listed clip, in the order listed.
@@ -39,10 +48,10 @@ def match_files(
     """
     exact: dict[tuple[str, str], list[Path]] = {}
     by_stem: dict[tuple[str, str], list[Path]] = {}
-    for path in videos:
+    for path in sources:
         folder = nfc(path.parent.name)
         exact.setdefault((folder, nfc(path.name)), []).append(path)
-        by_stem.setdefault((folder, nfc(path.stem)), []).append(path)
+        by_stem.setdefault((folder, nfc(samples.stem(path))), []).append(path)
     files: dict[ListedClip, Path] = {}
     missing: list[str] = []
     for clip in listed:

@@ -1,4 +1,6 @@
-"""A CSV with one clip in each row: `path,label[,group,split,start_s,end_s]`.
+"""A CSV with one sample in each row: `path,label[,group,split,start_s,end_s]`.
+
+A path is that of a file, or of a folder of images.
 
 A label is a class, several of them (`walk|wave`), or one or more numbers (`3.5`, `1.0|-2.5`).
 
@@ -14,9 +16,10 @@ from typing import Literal
 
 from cliptide.configs.errors import DataError
 from cliptide.configs.tasks import Task
-from cliptide.datasets.catalog.catalog import Catalog
+from cliptide.datasets.catalog.catalog import Catalog, SampleKind
 from cliptide.datasets.catalog.groups import find_groups
 from cliptide.datasets.catalog.manifest_labels import read_labels, require_difference
+from cliptide.datasets.catalog.samples import SAMPLES, Samples, holds_images, kind_of_file
 from cliptide.datasets.catalog.table import (
     Row,
     lines_of,
@@ -39,6 +42,7 @@ def read_manifest(
     fold: int,
     group_regex: str | None,
     task: Task | Literal["auto"] = "auto",
+    samples: Samples | None = None,
 ) -> Catalog:
     """Read a manifest.
 
@@ -47,6 +51,7 @@ def read_manifest(
         fold: Of no use here; every layout's reader takes the same arguments.
         group_regex: How to find a clip's group in its path, in place of the column.
         task: What the labels mean, or `auto`.
+        samples: What a sample is; None tells it by the paths.
 
     Raises:
         DataError: The file is no manifest, or one of its rows is wrong.
@@ -74,7 +79,8 @@ def read_manifest(
     found = read_labels(data, rows, task=task)
     segments = segments_of(data, rows)
     splits = splits_of(data, rows)
-    sources = _sources(data, rows)
+    sources = _sources(data, rows, samples=samples)
+    samples = samples or _told_by(data, sources)
     videos = _video_names(sources, data.parent)
     names = [video + segment_name(*span) for video, span in zip(videos, segments, strict=True)]
     refuse_repeats(data, rows, names=names, labels=found.labels, splits=splits)
@@ -105,21 +111,22 @@ def read_manifest(
         groups_known=groups.known,
         notes=(*notes, *found.notes, *groups.notes),
         task=found.task,
+        samples=samples.kind,
     )
 
 
-def _sources(data: Path, rows: Sequence[Row]) -> list[Path]:
+def _sources(data: Path, rows: Sequence[Row], *, samples: Samples | None) -> list[Path]:
     nameless = [row for row in rows if not row.cells["path"]]
     if nameless:
         raise DataError(
-            f"{data} has an empty path in {lines_of(nameless)}. Write the video's path there or "
-            "remove the line."
+            f"{data} has an empty path in {lines_of(nameless)}. Write the "
+            f"{samples.noun if samples else 'video'}'s path there or remove the line."
         )
     known: dict[str, Path | None] = {}
     for row in rows:
         text = row.cells["path"]
         if text not in known:
-            known[text] = _find_file(data.parent, text)
+            known[text] = _find(data.parent, text)
     missing = [text for text, source in known.items() if source is None]
     if missing:
         raise DataError(
@@ -127,7 +134,44 @@ def _sources(data: Path, rows: Sequence[Row]) -> list[Path]:
             f"({some(missing)}). Paths are absolute or relative to the CSV's folder: mend them or "
             "remove the lines."
         )
-    return [source for row in rows if (source := known[row.cells["path"]]) is not None]
+    sources = [source for row in rows if (source := known[row.cells["path"]]) is not None]
+    for row, source in zip(rows, sources, strict=True):
+        _require_kind(data, row, source, samples)
+    return sources
+
+
+def _require_kind(data: Path, row: Row, source: Path, samples: Samples | None) -> None:
+    where = f"{data}, line {row.line}: {row.cells['path']!r}"
+    if not source.is_dir():
+        if samples is not None and samples.are_folders:
+            raise DataError(
+                f"{where} is a file, and kind 'frames' reads folders of images. Name a folder, or "
+                "use kind 'images' if each image is a sample."
+            )
+    elif not holds_images(source):
+        raise DataError(
+            f"{where} is a folder without images in it. Name a file, or a folder of images."
+        )
+    elif samples is not None and not samples.are_folders:
+        raise DataError(
+            f"{where} is a folder, and kind {samples.kind!r} reads files. Name a file, or use kind "
+            "'frames' if each folder of images is a sample."
+        )
+
+
+def _told_by(data: Path, sources: Sequence[Path]) -> Samples:
+    """What all sources are; what has an unknown ending is left to be tried as a video."""
+    kinds: set[SampleKind] = {
+        "frames" if source.is_dir() else kind_of_file(source) or "video" for source in sources
+    }
+    if len(kinds) > 1:
+        held = " and ".join(SAMPLES[kind].plural for kind in sorted(kinds))
+        # Sound files stand beside videos where the sound track is meant of these.
+        mend = "set data.kind to audio if sound is meant" if kinds == {"audio", "video"} else ""
+        raise DataError(
+            f"{data} names {held}. Name samples of one kind in a CSV{mend and ', or '}{mend}."
+        )
+    return SAMPLES[kinds.pop()]
 
 
 # A path as written, as Windows writes it, and in the two spellings of accented letters.
@@ -139,11 +183,11 @@ _SPELLINGS: tuple[Callable[[str], str], ...] = (
 )
 
 
-def _find_file(folder: Path, text: str) -> Path | None:
+def _find(folder: Path, text: str) -> Path | None:
     for spell in _SPELLINGS:
         # normpath: `a.mp4` and `b/../a.mp4` are one video, and must not stand in two splits.
         path = Path(os.path.normpath((folder / spell(text)).absolute()))
-        if path.is_file():
+        if path.is_file() or path.is_dir():
             return path
     return None
 

@@ -13,8 +13,9 @@ from cliptide.configs.errors import DataError
 from cliptide.datasets.catalog.catalog import Catalog, require_classes
 from cliptide.datasets.catalog.folder import class_depth
 from cliptide.datasets.catalog.groups import find_groups
+from cliptide.datasets.catalog.samples import SAMPLES, Samples
 from cliptide.datasets.catalog.split_words import SPLIT_WORDS
-from cliptide.datasets.catalog.videos import find_videos, is_ignored, is_video_name
+from cliptide.datasets.catalog.videos import is_ignored, is_video_name
 from cliptide.datasets.catalog.wording import counted, relative_name, some
 from cliptide.datasets.records import SampleRecord
 
@@ -45,19 +46,22 @@ def are_split_folders(data: Path) -> bool:
     return False
 
 
-def read_split_folders(data: Path, *, fold: int, group_regex: str | None) -> Catalog:
+def read_split_folders(
+    data: Path, *, fold: int, group_regex: str | None, samples: Samples = SAMPLES["video"]
+) -> Catalog:
     """Read a tree of split folders with class folders in them.
 
     Args:
         data: An existing folder.
         fold: Of no use here; every layout's reader takes the same arguments.
         group_regex: How to find a clip's group in its name.
+        samples: What a sample is.
 
     Returns:
         With every clip's split. Where there is no test split, validation becomes it.
 
     Raises:
-        DataError: There is no video, no split folder, no class folder or one class only.
+        DataError: There is no sample, no split folder, no class folder or one class only.
         ConfigError: `group_regex` is wrong.
     """
     del fold
@@ -66,12 +70,13 @@ def read_split_folders(data: Path, *, fold: int, group_regex: str | None) -> Cat
             f"{data} is a file, and kind 'split-folders' reads a folder with train and test in it. "
             "Give that folder, or leave kind at 'auto'."
         )
-    videos = find_videos(data)
-    names = [relative_name(video, data) for video in videos]
+    sources = samples.of_dataset(data)
+    names = [relative_name(source, data) for source in sources]
     parts = [tuple(name.split("/")) for name in names]
-    if not videos:
+    if not sources:
         raise DataError(
-            f"{data} holds no videos. Give a folder with train/<class> and test/<class> in it."
+            f"{data} holds no {samples.plural}. Give a folder with train/<class> and test/<class> "
+            "in it."
         )
     depth = _split_depth(data, parts)
     splits = [SPLIT_WORDS.get(p[depth].casefold()) if len(p) > depth + 1 else None for p in parts]
@@ -79,16 +84,16 @@ def read_split_folders(data: Path, *, fold: int, group_regex: str | None) -> Cat
     loose = [names[i] for i, p in enumerate(parts) if splits[i] and len(p) == depth + 2]
     if not kept:
         raise DataError(
-            f"{data} holds {counted(len(loose), 'video')} in split folders ({some(loose)}) but no "
-            "folder for each class in them. Put the videos of each class into a folder of its "
-            "name in each split, or rename the folders if they are classes."
+            f"{data} holds {counted(len(loose), samples.noun)} in split folders ({some(loose)}) "
+            f"but no folder for each class in them. Put the {samples.plural} of each class into a "
+            "folder of its name in each split, or rename the folders if they are classes."
         )
     class_names = sorted({parts[i][depth + 1] for i in kept})
     require_classes(class_names, where=data)
     groups = find_groups([names[i] for i in kept], group_regex=group_regex)
     records = tuple(
         SampleRecord(
-            source=videos[i],
+            source=sources[i],
             name=names[i],
             label=parts[i][depth + 1],
             group=group,
@@ -102,12 +107,13 @@ def read_split_folders(data: Path, *, fold: int, group_regex: str | None) -> Cat
     others = [name for name, split in zip(names, splits, strict=True) if split is None]
     if others:
         notes.append(
-            f"Left out, because in no split folder: {counted(len(others), 'video')} "
+            f"Left out, because in no split folder: {counted(len(others), samples.noun)} "
             f"({some(others)})."
         )
     if loose:
         notes.append(
-            f"Left out, because in no class folder: {counted(len(loose), 'video')} ({some(loose)})."
+            f"Left out, because in no class folder: {counted(len(loose), samples.noun)} "
+            f"({some(loose)})."
         )
     records, moved = with_test(records)
     return Catalog(
@@ -119,6 +125,7 @@ def read_split_folders(data: Path, *, fold: int, group_regex: str | None) -> Cat
         fold=None,
         groups_known=groups.known,
         notes=(*notes, *moved, *groups.notes),
+        samples=samples.kind,
     )
 
 

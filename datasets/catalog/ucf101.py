@@ -17,7 +17,7 @@ from cliptide.configs.errors import DataError, LeakError, SplitError
 from cliptide.datasets.catalog.catalog import Catalog, require_classes
 from cliptide.datasets.catalog.groups import find_groups
 from cliptide.datasets.catalog.listed import ListedClip, match_files
-from cliptide.datasets.catalog.videos import find_videos
+from cliptide.datasets.catalog.samples import SAMPLES, Samples
 from cliptide.datasets.catalog.wording import (
     counted,
     did_you_mean,
@@ -51,13 +51,17 @@ def find_lists(data: Path) -> Path | None:
     return beside if any((folder / n).is_dir() for folder in folders for n in names) else None
 
 
-def read_ucf101(data: Path, *, fold: int, group_regex: str | None) -> Catalog:
+def read_ucf101(
+    data: Path, *, fold: int, group_regex: str | None, samples: Samples = SAMPLES["video"]
+) -> Catalog:
     """Read one official fold.
 
     Args:
         data: An existing folder.
         fold: Counted from 1; whatever `trainlistNN.txt` and `testlistNN.txt` exist.
         group_regex: How to find a clip's group in its name, in place of `_gNN_`.
+        samples: What a sample is; lists name videos, and others have their names without the
+            ending.
 
     Raises:
         DataError: There are no lists, a line does not fit `classInd.txt`, or listed files are
@@ -94,10 +98,10 @@ def read_ucf101(data: Path, *, fold: int, group_regex: str | None) -> Catalog:
             notes.append(f"Left out, because {path.name} says it before: {repeated}.")
         listed.update(dict.fromkeys(clips, split))
 
-    videos = find_videos(data)
-    if not videos:
-        raise DataError(f"{data} holds no videos. Put the class folders of UCF101 there.")
-    files = match_files(listed, videos, data=data, lists=lists)
+    sources = samples.of_dataset(data)
+    if not sources:
+        raise DataError(f"{data} holds no {samples.plural}. Put the class folders of UCF101 there.")
+    files = match_files(listed, sources, data=data, lists=lists, samples=samples)
     with_clips = {clip.class_name for clip in listed}
     class_names = [name for name in names_by_number.values() if name in with_clips]
     require_classes(class_names, where=data)
@@ -107,9 +111,11 @@ def read_ucf101(data: Path, *, fold: int, group_regex: str | None) -> Catalog:
             f"Left out, because without a clip in fold {fold}: {counted(len(unused), 'class')} of "
             f"classInd.txt ({some(unused)})."
         )
-    unlisted = len(videos) - len(set(files.values()))
+    unlisted = len(sources) - len(set(files.values()))
     if unlisted:
-        notes.append(f"Left out, because in no list of fold {fold}: {counted(unlisted, 'video')}.")
+        notes.append(
+            f"Left out, because in no list of fold {fold}: {counted(unlisted, samples.noun)}."
+        )
 
     rows = sorted((relative_name(path, data), path, clip) for clip, path in files.items())
     groups = find_groups([name for name, _, _ in rows], group_regex=group_regex)
@@ -128,6 +134,7 @@ def read_ucf101(data: Path, *, fold: int, group_regex: str | None) -> Catalog:
         groups_known=groups.known,
         notes=(*notes, *groups.notes),
         official_folds=tuple(_lists_by_fold(lists)),
+        samples=samples.kind,
     )
 
 

@@ -1,4 +1,4 @@
-"""Which files in a folder are videos, found the same way for training and for prediction.
+"""Which files in a folder are samples, found the same way for training and for prediction.
 
 Left out: hidden files and folders (a leading dot; macOS's `._x` resource forks among them) and
 the folders that operating systems put beside people's files. Kept: empty files and links that
@@ -6,11 +6,25 @@ lead nowhere, so that they are counted as unreadable later and not lost here.
 """
 
 import os
+from collections.abc import Callable, Iterator
 from os import PathLike
 from pathlib import Path
 
 from cliptide.configs.errors import DataError
 from cliptide.datasets.catalog.wording import relative_name
+from cliptide.datasets.image_names import IMAGE_SUFFIXES, is_image_name
+
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "VIDEO_SUFFIXES",
+    "find_files",
+    "find_image_folders",
+    "find_videos",
+    "is_ignored",
+    "is_image_name",
+    "is_video_name",
+    "walk",
+]
 
 VIDEO_SUFFIXES: frozenset[str] = frozenset(
     {
@@ -65,10 +79,16 @@ def is_video_name(name: str) -> bool:
 
 
 def find_videos(folder: str | PathLike[str]) -> list[Path]:
-    """Find every video in a folder and its sub-folders, links followed.
+    """Find every video in a folder and its sub-folders, links followed; see `find_files`."""
+    return find_files(folder, is_video_name)
+
+
+def find_files(folder: str | PathLike[str], is_wanted: Callable[[str], bool]) -> list[Path]:
+    """Find every file of a kind in a folder and its sub-folders, links followed.
 
     Args:
         folder: An existing folder.
+        is_wanted: Tells by its name whether a file is of the kind.
 
     Returns:
         Paths that begin with `folder` as given, sorted by their name relative to it, whatever
@@ -78,29 +98,72 @@ def find_videos(folder: str | PathLike[str]) -> list[Path]:
         DataError: A folder cannot be listed.
     """
     root = Path(folder)
-    videos: list[Path] = []
+    found = [
+        current / name for current, _, names in walk(root) for name in names if is_wanted(name)
+    ]
+    return _sorted(found, root)
+
+
+def find_image_folders(folder: str | PathLike[str]) -> list[Path]:
+    """Find every folder below this one that directly holds images, and none below such a one.
+
+    Args:
+        folder: An existing folder.
+
+    Returns:
+        As `find_files`.
+
+    Raises:
+        DataError: A folder cannot be listed.
+    """
+    root = Path(folder)
+    found = []
+    for current, folders, names in walk(root):
+        if current != root and any(map(is_image_name, names)):
+            found.append(current)
+            folders.clear()
+    return _sorted(found, root)
+
+
+def walk(root: Path) -> Iterator[tuple[Path, list[Path], list[str]]]:
+    """Go through a folder and all below it, links followed, without what `is_ignored`.
+
+    Yields:
+        A folder, the folders in it, and the names of its files. Folders that are taken out of the
+        list are not gone into.
+
+    Raises:
+        DataError: A folder cannot be listed.
+    """
     pending: list[tuple[Path, frozenset[str]]] = [(root, frozenset({os.path.realpath(root)}))]
     while pending:
         current, above = pending.pop()
+        folders: list[Path] = []
+        names: list[str] = []
         try:
             with os.scandir(current) as entries:
                 for entry in entries:
                     if is_ignored(entry.name):
                         continue
-                    path = current / entry.name
                     if _leads_to_folder(entry):
-                        real = os.path.realpath(path)
-                        # A link to a folder above it is a loop; one to a sibling is a choice.
-                        if real not in above:
-                            pending.append((path, above | {real}))
-                    elif is_video_name(entry.name):
-                        videos.append(path)
+                        folders.append(current / entry.name)
+                    else:
+                        names.append(entry.name)
         except OSError as error:
             raise DataError(
                 f"Folder {current} cannot be read: {error.strerror}. Mend its permissions or "
                 "move it out of the data set."
             ) from error
-    return sorted(videos, key=lambda path: (relative_name(path, root), str(path)))
+        yield current, folders, names
+        for path in folders:
+            real = os.path.realpath(path)
+            # A link to a folder above it is a loop; one to a sibling is a choice.
+            if real not in above:
+                pending.append((path, above | {real}))
+
+
+def _sorted(paths: list[Path], root: Path) -> list[Path]:
+    return sorted(paths, key=lambda path: (relative_name(path, root), str(path)))
 
 
 def _leads_to_folder(entry: os.DirEntry[str]) -> bool:

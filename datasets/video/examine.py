@@ -19,6 +19,7 @@ from av.video.stream import VideoStream
 
 from cliptide.configs.errors import VideoError
 from cliptide.datasets.video.complaints import Complaints
+from cliptide.datasets.video.entry import open_video
 from cliptide.datasets.video.file_signs import begins_as_mp4, what_it_is, where_it_ends
 from cliptide.datasets.video.likeness import PicturesSeen
 from cliptide.datasets.video.listing import MP4
@@ -31,7 +32,6 @@ from cliptide.datasets.video.timeline import (
     presentation_times_s,
 )
 from cliptide.datasets.video.unevenness import is_uneven
-from cliptide.datasets.video.video import open_video
 
 Status = Literal["ok", "damaged", "cut short", "unreadable"]
 

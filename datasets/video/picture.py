@@ -50,7 +50,11 @@ class Orientation(NamedTuple):
     @classmethod
     def of(cls, frame: VideoFrame) -> Self:
         """Read a frame's display matrix; the identity where it has none."""
-        side_data: Any = frame.side_data  # a mapping by Type; PyAV's stub says otherwise
+        try:
+            side_data: Any = frame.side_data  # a mapping by Type; PyAV's stub says otherwise
+        except ValueError:
+            # PyAV 18 does not know FFmpeg's EXIF and then gives nothing that is beside a frame.
+            return cls()
         matrix = side_data.get(Type.DISPLAYMATRIX)
         if matrix is None:
             return cls()

@@ -10,14 +10,13 @@ from decoding everything once where they are not (`by number`):
 Raw streams have no stamps at all, old AVIs of other codecs than MPEG-4 doubtful ones: by number.
 """
 
-import os
 from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass
 from operator import index as as_int
 from pathlib import Path
 from types import TracebackType
-from typing import Self, get_args
+from typing import Self
 
 import numpy as np
 from av.video.frame import VideoFrame
@@ -30,7 +29,6 @@ from cliptide.datasets.video.opening import (
     REENCODE,
     Device,
     StreamFacts,
-    check_is_file,
     open_stream,
     video_errors,
 )
@@ -49,36 +47,6 @@ MOST_AHEAD = 16
 MOST_BYTES_AHEAD = 64 * 2**20
 # No codec shows a frame later than 16 others that were decoded behind it.
 MOST_EARLY = 16
-
-
-def open_video(
-    path: str | os.PathLike[str], *, threads: int = 1, device: Device = "cpu"
-) -> "Video":
-    """Open a video file and measure its timeline.
-
-    The first video stream is taken that is no attached picture.
-
-    Args:
-        path: A regular file.
-        threads: FFmpeg's decoding threads; 0 lets FFmpeg choose. Keep 1 in loader workers.
-        device: What decodes, "cpu" or "cuda". Where there is no such hardware, or it does not
-            know the codec, the CPU does; the former is said in one warning a process. Frames
-            are the CPU's up to rounding in the chroma.
-
-    Returns:
-        The open video; close it, or use it in a `with` block.
-
-    Raises:
-        VideoError: The file is not there, cannot be read, is no video, or has no frame. Damage
-            further on may show only when frames are read.
-        ValueError: `threads` is negative, or `device` is unknown.
-    """
-    if threads < 0:
-        raise ValueError(f"threads is {threads}. Give 0 (FFmpeg chooses) or more.")
-    if device not in get_args(Device):
-        raise ValueError(f"device is {device!r}. Use one of: {', '.join(get_args(Device))}.")
-    file = check_is_file(path)
-    return Video(file, threads=threads, device=device)
 
 
 @dataclass(frozen=True)
@@ -432,7 +400,8 @@ class Video:
         self.close()
 
     def __repr__(self) -> str:
-        return f"Video({str(self.path)!r}, num_frames={self.num_frames}, {self.duration_s:.3f} s)"
+        kind = type(self).__name__
+        return f"{kind}({str(self.path)!r}, num_frames={self.num_frames}, {self.duration_s:.3f} s)"
 
 
 def _check_size(size: tuple[int, int] | None) -> None:

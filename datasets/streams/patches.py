@@ -1,0 +1,39 @@
+"""An image as a sequence of patches, in reading order."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cliptide.configs.errors import ConfigError
+
+_MOST_NAMED = 6
+
+
+def cut_patches(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Cut an image into patches, from left to right and then down.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        size: (height, width) of a patch.
+
+    Returns:
+        (H / height * W / width, height, width, 3) uint8.
+
+    Raises:
+        ConfigError: The size does not divide the image's.
+    """
+    for side, length, part in zip(("height", "width"), image.shape[:2], size, strict=True):
+        if part < 1 or length % part:
+            raise ConfigError(
+                f"steps.patch has a {side} of {part}, which does not divide {length} pixels. Use "
+                f"{_divisors(length, near=part)}, or another data.size."
+            )
+    (height, width), (rows, columns) = size, (image.shape[0] // size[0], image.shape[1] // size[1])
+    grid = image.reshape(rows, height, columns, width, 3)
+    return np.ascontiguousarray(grid.swapaxes(1, 2)).reshape(-1, height, width, 3)
+
+
+def _divisors(length: int, *, near: int) -> str:
+    """Name the divisors of a length that lie nearest to what was asked for."""
+    all_of_them = [part for part in range(1, length + 1) if length % part == 0]
+    nearest = sorted(sorted(all_of_them, key=lambda part: abs(part - near))[:_MOST_NAMED])
+    return " or ".join([", ".join(map(str, nearest[:-1])), str(nearest[-1])][len(nearest) == 1 :])
