@@ -62,8 +62,8 @@ def predict_sources(
     require_different(files)
     for path in files:
         require_writable(path, overwrite=overwrite)
-    videos = expand_sources(sources)
     recognizer = load(model, device=device)
+    videos = expand_sources(sources, samples=recognizer.info.samples)
     predictions = recognizer.predict_many(videos, clips=clips, workers=thread_count(workers))
     results = list(track(predictions, total=len(videos), what="Predicting", unit="videos"))
     if csv_to is not None:

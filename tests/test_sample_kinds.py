@@ -41,6 +41,7 @@ def labels(catalog: Catalog) -> dict[str, str]:
         (["a/1.gif", "b/2.png", "b/3.mp4"], "video", ["a/1.gif", "b/3.mp4"]),
         (["a/1.wav", "b/2.MP3", "list.csv"], "audio", ["a/1.wav", "b/2.MP3"]),
         (["a/1.npy", "b/2.csv", "b/3.parquet"], "arrays", ["a/1.npy", "b/2.csv", "b/3.parquet"]),
+        (["top/a/1.csv", "top/b/2.csv", "list.csv"], "arrays", ["top/a/1.csv", "top/b/2.csv"]),
         (["a/1.png", "b/2.jpg"], "images", ["a/1.png", "b/2.jpg"]),
         (["a/x/1.png", "a/x/2.png", "b/y/1.png"], "frames", ["a/x", "b/y"]),
         (["top/a/x/1.png", "top/b/y/1.png"], "frames", ["top/a/x", "top/b/y"]),
@@ -69,6 +70,12 @@ def test_folders_of_splits_hold_every_kind(names: list[str], samples: str, tmp_p
     catalog = read_catalog(make_files(tmp_path, *names))
     assert (catalog.kind, catalog.samples) == ("split-folders", samples)
     assert [record.split for record in catalog.records] == ["test", "train", "train"]
+
+
+def test_a_cover_beside_wrapped_splits_changes_nothing(tmp_path: Path) -> None:
+    make_files(tmp_path, "cover.jpg", "data/train/a/1.mp4", "data/train/b/2.mp4")
+    catalog = read_catalog(make_files(tmp_path, "data/test/a/3.mp4"))
+    assert (catalog.kind, catalog.samples) == ("split-folders", "video")
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ def read_folder(
             f"{data} is a file, and kind 'folder' reads a folder with one folder for each class. "
             "Give that folder, or leave kind at 'auto'."
         )
-    sources = samples.find(data)
+    sources = samples.of_dataset(data)
     if not sources:
         raise DataError(_no_samples(data, samples))
     names = [relative_name(source, data) for source in sources]

@@ -73,7 +73,7 @@ def read_hmdb51(
     unused = len(marked) - len(listed)
     if unused:
         notes.append(f"Left out, because fold {fold} does not use them: {counted(unused, 'clip')}.")
-    sources = samples.find(data)
+    sources = samples.of_dataset(data)
     if not sources:
         raise DataError(f"{data} holds no {samples.plural}. Put the class folders of HMDB51 there.")
     files = match_files(listed, sources, data=data, lists=folder, samples=samples)

@@ -87,6 +87,15 @@ class Samples:
         wanted = path.suffix.lower() in self.suffixes and not is_ignored(path.name)
         return wanted and not path.is_dir()
 
+    def of_dataset(self, data: Path) -> list[Path]:
+        """All samples of a data set; a table beside the folders that hold them is a list of them.
+
+        Raises:
+            DataError: A folder cannot be listed.
+        """
+        found = self.find(data)
+        return [path for path in found if not _is_list(path, data)] or found
+
     def stem(self, path: Path) -> str:
         """Name one without its ending; a dot in a folder's name begins none."""
         return path.name if self.are_folders else path.stem
@@ -139,6 +148,10 @@ def holds_images(folder: Path) -> bool:
         return False
 
 
+def _is_list(path: Path, data: Path) -> bool:
+    return path.parent == data and path.suffix.lower() == ".csv"
+
+
 def tell_samples(data: Path, *, class_level: Callable[[list[tuple[str, ...]]], int]) -> Samples:
     """Tell by what a folder holds what its samples are.
 
@@ -160,8 +173,7 @@ def tell_samples(data: Path, *, class_level: Callable[[list[tuple[str, ...]]], i
             kind = kind_of_file(Path(name))
             if kind == "video":
                 return SAMPLES["video"]
-            # A table beside the class folders is a list of them, or notes.
-            if kind is not None and not (folder == data and Path(name).suffix.lower() == ".csv"):
+            if kind is not None and not _is_list(folder / name, data):
                 found.setdefault(kind, []).append(folder / name)
     if len(found) > 1:
         held = " and ".join(SAMPLES[kind].plural for kind in sorted(found))

@@ -13,9 +13,9 @@ from cliptide.configs.errors import DataError
 from cliptide.datasets.catalog.catalog import Catalog, require_classes
 from cliptide.datasets.catalog.folder import class_depth
 from cliptide.datasets.catalog.groups import find_groups
-from cliptide.datasets.catalog.samples import SAMPLES, Samples, kind_of_file
+from cliptide.datasets.catalog.samples import SAMPLES, Samples
 from cliptide.datasets.catalog.split_words import SPLIT_WORDS
-from cliptide.datasets.catalog.videos import is_ignored
+from cliptide.datasets.catalog.videos import is_ignored, is_video_name
 from cliptide.datasets.catalog.wording import counted, relative_name, some
 from cliptide.datasets.records import SampleRecord
 
@@ -40,15 +40,10 @@ def are_split_folders(data: Path) -> bool:
         splits = {SPLIT_WORDS.get(path.name.casefold()) for path in folders} - {None}
         if "train" in splits and len(splits) > 1:
             return True
-        if len(folders) != 1 or any(_is_sample(path) for path in entries):
+        if len(folders) != 1 or any(is_video_name(path.name) for path in entries):
             return False
         folder = folders[0]
     return False
-
-
-def _is_sample(path: Path) -> bool:
-    # A table beside one folder is a list of what is in it, or notes.
-    return kind_of_file(path) is not None and path.suffix.lower() != ".csv" and not path.is_dir()
 
 
 def read_split_folders(
@@ -75,7 +70,7 @@ def read_split_folders(
             f"{data} is a file, and kind 'split-folders' reads a folder with train and test in it. "
             "Give that folder, or leave kind at 'auto'."
         )
-    sources = samples.find(data)
+    sources = samples.of_dataset(data)
     names = [relative_name(source, data) for source in sources]
     parts = [tuple(name.split("/")) for name in names]
     if not sources:

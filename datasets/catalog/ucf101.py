@@ -98,7 +98,7 @@ def read_ucf101(
             notes.append(f"Left out, because {path.name} says it before: {repeated}.")
         listed.update(dict.fromkeys(clips, split))
 
-    sources = samples.find(data)
+    sources = samples.of_dataset(data)
     if not sources:
         raise DataError(f"{data} holds no {samples.plural}. Put the class folders of UCF101 there.")
     files = match_files(listed, sources, data=data, lists=lists, samples=samples)
