@@ -14,9 +14,10 @@ from cliptide.app.inference.prediction import FailedVideo, Prediction
 from cliptide.app.inference.terminal import log, result_console, track, warn
 from cliptide.app.outputs import STDOUT, require_different, require_writable, write_json
 from cliptide.app.results import percent
-from cliptide.app.sources import expand_sources
+from cliptide.app.sources import expand_sources, in_tables
 from cliptide.configs.errors import InputError
 from cliptide.configs.schema import DataConfig, EvalConfig
+from cliptide.datasets.catalog import SAMPLES
 from cliptide.datasets.in_order import thread_count
 from cliptide.datasets.labels import SEPARATOR, joined_names
 
@@ -63,9 +64,11 @@ def predict_sources(
     for path in files:
         require_writable(path, overwrite=overwrite)
     recognizer = load(model, device=device)
-    videos = expand_sources(sources, samples=recognizer.info.samples)
-    predictions = recognizer.predict_many(videos, clips=clips, workers=thread_count(workers))
-    results = list(track(predictions, total=len(videos), what="Predicting", unit="videos"))
+    videos = expand_sources(sources, samples=recognizer.info.streams.samples)
+    what = SAMPLES[recognizer.info.streams.samples].plural
+    given = in_tables(videos) if recognizer.info.streams.samples == "text" else videos
+    predictions = recognizer.predict_many(given, clips=clips, workers=thread_count(workers))
+    results = list(track(predictions, total=len(given), what="Predicting", unit=what))
     if csv_to is not None:
         rows = [_row(result) for result in results]
         write_predictions(csv_to, rows, recognizer.class_names, task=recognizer.task)
@@ -80,7 +83,7 @@ def predict_sources(
         warn(f"Not read: {failure.error}")
     if failed:
         print(
-            f"cliptide: {len(failed)} of {len(results)} videos could not be read.", file=sys.stderr
+            f"cliptide: {len(failed)} of {len(results)} {what} could not be read.", file=sys.stderr
         )
     return 1 if failed else 0
 

@@ -5,7 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cliptide.configs.errors import InputError
-from cliptide.datasets.catalog import SAMPLES, SampleKind, Samples
+from cliptide.configs.streams import SampleKind
+from cliptide.datasets.catalog import SAMPLES, Samples
+from cliptide.datasets.catalog.texts import unlabelled_texts
+from cliptide.datasets.records import SampleRecord
 
 
 def expand_sources(sources: Sequence[str], *, samples: SampleKind = "video") -> list[str]:
@@ -38,6 +41,19 @@ def expand_sources(sources: Sequence[str], *, samples: SampleKind = "video") -> 
         else:
             found.append(source)
     return list(dict.fromkeys(found))
+
+
+def in_tables(files: Sequence[str]) -> list[str | SampleRecord]:
+    """Put the rows of tables of texts in their place; other files stay.
+
+    Raises:
+        DataError: A table has no column text.
+    """
+    found: list[str | SampleRecord] = []
+    for name in files:
+        is_table = Path(name).suffix.lower() in (".csv", ".tsv") and Path(name).is_file()
+        found += unlabelled_texts(Path(name)) if is_table else [name]
+    return found
 
 
 def _samples_of(path: Path, kind: Samples) -> list[str]:

@@ -75,9 +75,9 @@ def predict_timelines(
     Raises:
         InputError: Model, sources or an output file are wrong.
     """
-    videos = expand_sources(sources)
-    files = _require_outputs(outputs, videos, overwrite=overwrite)
     recognizer = load(model, device=device)
+    videos = expand_sources(sources, samples=recognizer.info.streams.samples)
+    files = _require_outputs(outputs, videos, overwrite=overwrite)
     _require_task(recognizer, outputs)
     results: list[Result] = []
     failed: list[FailedVideo] = []

@@ -19,6 +19,8 @@ from cliptide.configs.checks import check_types
 from cliptide.configs.errors import ConfigError
 from cliptide.configs.sizes import parse_size
 
+# What a sample is on disk; see `datasets.catalog.samples`.
+SampleKind = Literal["video", "frames", "images", "audio", "arrays", "text"]
 StreamName = Literal["rgb", "flow", "audio", "arrays", "rows", "text"]
 PICTURES: tuple[StreamName, ...] = ("rgb", "flow")
 # What can be joined: all of them can be read beside a video.
@@ -145,6 +147,7 @@ class Streams:
 
     Attributes:
         names: The streams; the first one that can be read of a sample is its clock.
+        samples: What a sample is on disk.
         steps: What a step is.
         num_values: F, the numbers in a row of arrays.
         tokenizer: Of text, as the JSON of the library `tokenizers`.
@@ -153,6 +156,7 @@ class Streams:
     """
 
     names: tuple[StreamName, ...] = ("rgb",)
+    samples: SampleKind = "video"
     steps: StepsConfig = field(default_factory=StepsConfig)
     num_values: int = 0
     tokenizer: str = ""
@@ -206,6 +210,7 @@ class Streams:
         joints = values.get("joints")
         return cls(
             names=tuple(values["names"]),
+            samples=values["samples"],
             steps=StepsConfig(**values["steps"]),
             num_values=int(values.get("num_values", 0)),
             tokenizer=str(values.get("tokenizer", "")),

@@ -82,7 +82,7 @@ class ActionRecognizer:
 
     def predict_many(
         self,
-        sources: Sequence[str | os.PathLike[str]],
+        sources: Sequence[str | os.PathLike[str] | SampleRecord],
         *,
         clips: int | None = None,
         workers: int = 1,
@@ -90,7 +90,7 @@ class ActionRecognizer:
         """Recognise the actions in many files, in order; an unreadable one costs only itself.
 
         Args:
-            sources: Video files.
+            sources: Files of the model's own kind, or records of samples.
             clips: Clips taken from each video; their scores are averaged. As in training when
                 left out.
             workers: Threads that decode; FFmpeg works without Python's lock.
@@ -101,11 +101,11 @@ class ActionRecognizer:
         clips = self.clips_of_video if clips is None else clips
         EvalConfig(clips=clips)
         DataConfig(workers=workers)
-        names = [os.fspath(source) for source in sources]
+        records = [_record(source) for source in sources]
         read = partial(_read, streams=self.streams, rule=sampling_rule(self.info), num_views=clips)
         waiting: list[tuple[str, Views | str]] = []
-        for name, views in zip(names, in_order(read, names, threads=workers), strict=True):
-            waiting.append((name, views))
+        for record, views in zip(records, in_order(read, records, threads=workers), strict=True):
+            waiting.append((record.name, views))
             num_clips = sum(_num_clips(views) for _, views in waiting)
             if max(num_clips, len(waiting)) >= CLIPS_AT_ONCE:
                 yield from self._answers(waiting)
@@ -142,8 +142,10 @@ class ActionRecognizer:
             raise CliptideError(DIVERGED)
         return scores_of(outputs, task=self.task)
 
-    def predict(self, source: str | os.PathLike[str], *, clips: int | None = None) -> Prediction:
-        """Recognise the action in one video file.
+    def predict(
+        self, source: str | os.PathLike[str] | SampleRecord, *, clips: int | None = None
+    ) -> Prediction:
+        """Recognise the action in one file of the model's own kind.
 
         Raises:
             SampleError: The file cannot be read.
@@ -266,11 +268,16 @@ class ActionRecognizer:
         )
 
 
+def _record(source: str | os.PathLike[str] | SampleRecord) -> SampleRecord:
+    if isinstance(source, SampleRecord):
+        return source
+    return SampleRecord(Path(source), os.fspath(source), label="", group="")
+
+
 def _read(
-    name: str, *, streams: Sequence[Stream], rule: SamplingRule, num_views: int
+    record: SampleRecord, *, streams: Sequence[Stream], rule: SamplingRule, num_views: int
 ) -> Views | str:
     """The clips of a sample, or why it cannot be read."""
-    record = SampleRecord(Path(name), name, label="", group="")
     try:
         return read_views(record, streams, rule=rule, num_views=num_views)
     except SampleError as error:

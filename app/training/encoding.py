@@ -16,7 +16,6 @@ from torch.utils.data import DataLoader
 from cliptide.app.inference.terminal import log, track
 from cliptide.configs.schema import RunConfig
 from cliptide.configs.sizes import parse_size
-from cliptide.configs.streams import Streams
 from cliptide.datasets.encoded import EncodedClip, FrameBlock, FrameBlocks
 from cliptide.datasets.kept import SHARE_OF_FREE_MEMORY, free_memory_bytes
 from cliptide.datasets.lengths import ClipTimes, clip_times
@@ -72,7 +71,7 @@ def encoder_stays(config: RunConfig, network: Recognizer) -> bool:
         and network.freeze_encoder
         and not train.unfreeze_after
         and data.augment == "none"
-        and network.streams == Streams(steps=network.streams.steps)
+        and network.streams.names == ("rgb",)
         and network.streams.steps.image == "whole"
         and not (train.mixup or train.cutmix)
         and network.encoder.sees_single_frames

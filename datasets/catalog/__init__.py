@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Literal
 
 from cliptide.configs.errors import ConfigError, DataError
+from cliptide.configs.streams import SampleKind
 from cliptide.configs.tasks import TASKS, Task
-from cliptide.datasets.catalog.catalog import Catalog, Kind, SampleKind
+from cliptide.datasets.catalog.catalog import Catalog, Kind
 from cliptide.datasets.catalog.folder import class_depth, read_folder
 from cliptide.datasets.catalog.hmdb51 import find_hmdb51_lists, read_hmdb51
 from cliptide.datasets.catalog.kinetics import has_kinetics_header, read_kinetics
@@ -37,7 +38,6 @@ __all__ = [
     "VIDEO_SUFFIXES",
     "Catalog",
     "Kind",
-    "SampleKind",
     "Samples",
     "find_videos",
     "read_catalog",

@@ -6,13 +6,11 @@ from pathlib import Path
 from typing import Literal
 
 from cliptide.configs.errors import DataError
+from cliptide.configs.streams import SampleKind
 from cliptide.configs.tasks import Task
 from cliptide.datasets.records import SampleRecord
 
 Kind = Literal["folder", "split-folders", "ucf101", "hmdb51", "kinetics", "manifest", "texts"]
-
-# What a sample is; see `samples`.
-SampleKind = Literal["video", "frames", "images", "audio", "arrays", "text"]
 
 # Who made a split; see Catalog.
 SplitOrigin = Literal["official", "manifest", "folders"]

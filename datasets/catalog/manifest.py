@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Literal
 
 from cliptide.configs.errors import DataError
+from cliptide.configs.streams import SampleKind
 from cliptide.configs.tasks import Task
-from cliptide.datasets.catalog.catalog import Catalog, SampleKind
+from cliptide.datasets.catalog.catalog import Catalog
 from cliptide.datasets.catalog.groups import find_groups
 from cliptide.datasets.catalog.manifest_labels import read_labels, require_difference
 from cliptide.datasets.catalog.samples import SAMPLES, Samples, holds_images, kind_of_file

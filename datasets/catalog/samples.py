@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cliptide.configs.errors import DataError
-from cliptide.datasets.catalog.catalog import SampleKind
+from cliptide.configs.streams import SampleKind
 from cliptide.datasets.catalog.videos import (
     IMAGE_SUFFIXES,
     VIDEO_SUFFIXES,

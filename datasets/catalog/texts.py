@@ -103,6 +103,21 @@ def read_texts(
     )
 
 
+def unlabelled_texts(data: Path) -> list[SampleRecord]:
+    """Read the texts of a CSV for prediction, whatever else stands in it.
+
+    Raises:
+        DataError: The file is no CSV with a column text.
+    """
+    rows, _ = read_rows(
+        data, columns=("text",), required=("text",), header="text", optional="other columns"
+    )
+    return [
+        SampleRecord(data, f"{data}:{row.line}", label="", group="", text=row.cells["text"])
+        for row in rows
+    ]
+
+
 def _key(text: str) -> str:
     """What is the same for texts that differ in their spaces and line ends alone."""
     return " ".join(nfc(text).split())

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cliptide.configs.errors import ConfigError, DataError, SampleError
-from cliptide.configs.streams import StepsConfig, StreamName, Streams
-from cliptide.datasets.catalog.catalog import Catalog, SampleKind
+from cliptide.configs.streams import SampleKind, StepsConfig, StreamName, Streams
+from cliptide.datasets.catalog.catalog import Catalog
 from cliptide.datasets.catalog.wording import counted
 from cliptide.datasets.records import SampleRecord
 from cliptide.datasets.streams.arrays import num_values_of
@@ -77,7 +77,7 @@ def describe_streams(
         DataError: No sample has what is asked for.
     """
     names = stream_names(asked, catalog.samples, steps=steps)
-    found = Streams(names=names, steps=steps)
+    found = Streams(names=names, samples=catalog.samples, steps=steps)
     if "arrays" in names:
         joints = None if steps.joints is None else read_joint_map(steps.joints)
         num_values = num_values_of(train_records)
