@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from cliptide.app.evaluation.clip_facts import CONDITIONS, ClipFacts, write_clip_facts
+from cliptide.app.evaluation.clip_facts import BASELINES, ORDERS, ClipFacts, write_clip_facts
 from cliptide.app.evaluation.figures.metrics import compute_metrics
 from cliptide.app.evaluation.predictions import VideoPrediction, write_predictions
 from cliptide.app.evaluation.report.folder import file_sha256
@@ -90,7 +90,7 @@ def made_clips(
             return worse(row, share)
         return str(row.predicted) if rng.random() > share else class_names[0]
 
-    shares = dict(zip(CONDITIONS, (0.35, 0.6, 0.5, 0.55, 0.3), strict=True))
+    shares = dict(zip((*ORDERS, *BASELINES), (0.35, 0.6, 0.5, 0.55, 0.3), strict=True))
     return [
         ClipFacts(
             row.video,

@@ -268,7 +268,7 @@ def test_a_config_file_that_is_no_text_is_refused(cliptide, tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "mend"),
-    [("ucf11", "Nearest: ucf101."), ("nope/mine.yaml", "Recipes: cnn-gru, convlstm, fight,")],
+    [("ucf11", "Nearest: ucf101."), ("nope/mine.yaml", "Recipes: audio-gru, cnn-gru, convlstm,")],
 )
 def test_a_config_that_is_no_file_and_no_recipe_is_refused(cliptide, name, mend):
     result = cliptide("train", "x", "--config", name)

@@ -110,8 +110,8 @@ def test_the_same_seed_mixes_alike_and_leaves_the_batch_as_it_was() -> None:
 
 def test_a_box_has_no_share_of_a_number() -> None:
     with pytest.raises(ConfigError, match=r"train\.cutmix is 1\.0.*regression.*train\.mixup"):
-        check_mixing(TrainConfig(cutmix=1.0), task="regression")
-    check_mixing(TrainConfig(mixup=1.0), task="regression")
+        check_mixing(TrainConfig(cutmix=1.0), task="regression", streams=("rgb",))
+    check_mixing(TrainConfig(mixup=1.0), task="regression", streams=("rgb",))
     check_mixing(TrainConfig(cutmix=1.0), task="single")
 
 
@@ -155,3 +155,10 @@ def test_lead_ins_and_chunks_exclude_each_other() -> None:
 def test_lead_ins_are_refused_for_models_that_look_ahead(ahead: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=r"train\.lead_in is 0\.5.*cannot step"):
         RunConfig(train=TrainConfig(lead_in=0.5), model=ModelConfig(temporal="gru", **ahead))
+
+
+@pytest.mark.parametrize("key", ["mixup", "cutmix"])
+def test_only_pictures_are_mixed(key: str) -> None:
+    config = TrainConfig(**{key: 0.2})
+    with pytest.raises(ConfigError, match=rf"train\.{key} is 0\.2.*read as rgb, audio.*{key} 0"):
+        check_mixing(config, task="single", streams=("rgb", "audio"))

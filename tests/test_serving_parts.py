@@ -14,13 +14,15 @@ from cliptide.app.serving import server, uploads
 from cliptide.app.serving.decoding import ClipsJob, FramesJob
 from cliptide.app.serving.errors import ApiError
 from cliptide.app.serving.pool import DecoderPool
+from cliptide.configs.streams import Streams
 from cliptide.datasets.reading import Views
 from cliptide.datasets.sampling import SamplingRule
 
 
 def test_a_worker_whose_answers_were_not_all_taken_is_lent_to_nobody(tmp_path):
     path = str(write_video(tmp_path / "clip.mp4", numbered_frames(64)))
-    facts = {"path": path, "size": (16, 16), "fit": "resize", "most_pixels": 10**6, "most_s": 60.0}
+    facts = {"path": path, "size": (16, 16), "fit": "resize", "streams": Streams()}
+    facts |= {"most_pixels": 10**6, "most_s": 60.0}
     along = FramesJob(name="a", **facts, rate_fps=30.0)
     clips = ClipsJob(name="b", **facts, rule=SamplingRule("uniform", frames=4), num_views=1)
 

@@ -17,7 +17,7 @@ from cliptide.app.inference.segments import segment_rule
 from cliptide.app.inference.temperature import scaled
 from cliptide.app.inference.timeline import Timeline, make_timeline
 from cliptide.app.inference.watching import Update, Watcher, arrivals_of
-from cliptide.configs.errors import CliptideError, SampleError
+from cliptide.configs.errors import CliptideError, SampleError, VideoError
 from cliptide.configs.schema import DataConfig, EvalConfig
 from cliptide.configs.tasks import DEFAULT_THRESHOLD, Task
 from cliptide.datasets.in_order import in_order
@@ -148,11 +148,12 @@ class ActionRecognizer:
         """Recognise the action in one file of the model's own kind.
 
         Raises:
-            SampleError: The file cannot be read.
+            SampleError: The file cannot be read; of videos and images a VideoError.
         """
         result = next(self.predict_many([source], clips=clips))
         if isinstance(result, FailedVideo):
-            raise SampleError(result.error)
+            pictures = self.info.streams.has_pictures
+            raise (VideoError if pictures else SampleError)(result.error)
         return result
 
     def play(self, source: str | os.PathLike[str]) -> AbstractContextManager[Playing]:
