@@ -1,16 +1,17 @@
-"""Tables of docs/models.md: written between their marks, so that no figure is copied by hand."""
+"""Tables of the pages in docs: written between their marks, so that no figure is copied by hand."""
 
 from pathlib import Path
 
-PAGE = Path(__file__).parents[1] / "docs" / "models.md"
+DOCS = Path(__file__).parents[1] / "docs"
 
 
 def percent(share: float | None) -> str:
     return "" if share is None else f"{share:.1%}".replace("%", " %")
 
 
-def write_between(mark: str, text: str) -> None:
-    """Put a table between its marks in docs/models.md."""
+def write_between(mark: str, text: str, *, page: str = "models.md") -> None:
+    """Put a table between its marks in a page of docs."""
+    path = DOCS / page
     start, end = f"<!-- {mark} -->\n", f"<!-- /{mark} -->\n"
-    before, rest = PAGE.read_text("utf-8").split(start)
-    PAGE.write_text(before + start + text + end + rest.split(end)[1], encoding="utf-8")
+    before, rest = path.read_text("utf-8").split(start)
+    path.write_text(before + start + text + end + rest.split(end)[1], encoding="utf-8")

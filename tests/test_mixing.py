@@ -112,7 +112,7 @@ def test_a_box_has_no_share_of_a_number() -> None:
     with pytest.raises(ConfigError, match=r"train\.cutmix is 1\.0.*regression.*train\.mixup"):
         check_mixing(TrainConfig(cutmix=1.0), task="regression", streams=("rgb",))
     check_mixing(TrainConfig(mixup=1.0), task="regression", streams=("rgb",))
-    check_mixing(TrainConfig(cutmix=1.0), task="single")
+    check_mixing(TrainConfig(cutmix=1.0), task="single", streams=("rgb",))
 
 
 def test_a_led_in_clip_stands_whole_behind_the_end_of_another() -> None:
