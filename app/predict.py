@@ -10,6 +10,7 @@ from rich.table import Table
 
 from cliptide.app.evaluation.predictions import VideoPrediction, write_predictions
 from cliptide.app.inference.loading import load
+from cliptide.app.inference.nouns import SECONDS, Nouns
 from cliptide.app.inference.prediction import FailedVideo, Prediction
 from cliptide.app.inference.terminal import log, result_console, track, warn
 from cliptide.app.outputs import STDOUT, require_different, require_writable, write_json
@@ -130,8 +131,10 @@ def _show(results: Sequence[Prediction | FailedVideo]) -> None:
 def _table(results: Sequence[Prediction | FailedVideo], *, next_best: bool) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     folder = _shared_folder([result.video for result in results])
-    table.add_column(f"video in {folder}" if folder else "video", overflow="fold")
     read = [result for result in results if isinstance(result, Prediction)]
+    info = read[0].info if read else None
+    nouns = Nouns() if info is None else Nouns.of_streams(info.streams)
+    table.add_column(f"{nouns.sample} in {folder}" if folder else nouns.sample, overflow="fold")
     task = read[0].task if read else "single"
     if task == "regression":
         for name in read[0].values:
@@ -141,13 +144,16 @@ def _table(results: Sequence[Prediction | FailedVideo], *, next_best: bool) -> T
         table.add_column("score", justify="right", no_wrap=True)
         if next_best:
             table.add_column("next best", style="dim", overflow="fold")
-    table.add_column("seconds", justify="right", no_wrap=True)
+    if nouns.units:
+        table.add_column(nouns.units, justify="right", no_wrap=True)
     for result in results:
         name = result.video[len(folder) :]
         if isinstance(result, FailedVideo):
             table.add_row(name, "could not be read", style="yellow")
             continue
-        table.add_row(name, *_cells(result, next_best=next_best), f"{result.duration_s:.1f}")
+        length = f"{result.duration_s:.{1 if nouns.unit == SECONDS else 0}f}"
+        cells = _cells(result, next_best=next_best)
+        table.add_row(name, *cells, *([length] if nouns.units else []))
     return table
 
 

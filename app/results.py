@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from cliptide.app.inference.nouns import Nouns
 from cliptide.app.inference.terminal import format_seconds, log, result_console, warn
 from cliptide.datasets.catalog.wording import counted
 
@@ -31,8 +32,8 @@ def number(value: float | None) -> str:
 
 
 _BASELINES = {
-    "mean_pool": "mean over frames, no order",
-    "single_frame": "a single frame",
+    "mean_pool": "mean over {steps}, no order",
+    "single_frame": "a single {step}",
     "majority": "the most frequent class of these",
 }
 
@@ -41,6 +42,7 @@ _Rows = list[tuple[str, str]]
 
 
 def _single_rows(metrics: Mapping[str, Any]) -> _Rows:
+    nouns = Nouns.of_metrics(metrics)
     top5 = [("top-5", percent(metrics["top5"]))] if metrics["top5"] is not None else []
     return [
         ("top-1", percent(metrics["top1"])),
@@ -48,7 +50,7 @@ def _single_rows(metrics: Mapping[str, Any]) -> _Rows:
         ("macro F1", percent(metrics["macro_f1"])),
         ("balanced accuracy", percent(metrics["balanced_accuracy"])),
         *(
-            (name, percent(metrics["baselines"][key]))
+            (name.format(steps=nouns.steps, step=nouns.step), percent(metrics["baselines"][key]))
             for key, name in _BASELINES.items()
             if metrics["baselines"].get(key) is not None
         ),
@@ -60,7 +62,10 @@ def _multi_rows(metrics: Mapping[str, Any]) -> _Rows:
         ("mAP", percent(metrics["map"])),
         ("micro F1", percent(metrics["micro_f1"])),
         ("macro F1", percent(metrics["macro_f1"])),
-        ("every label of a video right", percent(metrics["subset_accuracy"])),
+        (
+            f"every label of {Nouns.of_metrics(metrics).one} right",
+            percent(metrics["subset_accuracy"]),
+        ),
         ("mAP of the same scores for all", percent(metrics["baselines"]["constant"])),
     ]
 
@@ -81,7 +86,7 @@ def _figures_table(metrics: Mapping[str, Any]) -> Table:
     table = Table(show_header=False)
     table.add_column("figure")
     table.add_column("value", justify="right")
-    interval = metrics["ci95"]
+    interval, samples = metrics["ci95"], Nouns.of_metrics(metrics).samples
     first, *others = _ROWS[metrics["task"]](metrics)
     table.add_row(*first, style="bold")
     if interval:
@@ -90,12 +95,14 @@ def _figures_table(metrics: Mapping[str, Any]) -> Table:
         table.add_row(f"95 % interval, over {over}", f"{low} to {high}")
     for row in others:
         table.add_row(*row)
-    table.add_row("videos scored", f"{metrics['num_scored']} of {metrics['num_videos']}")
+    table.add_row(f"{samples} scored", f"{metrics['num_scored']} of {metrics['num_videos']}")
     if metrics["num_failed"]:
-        table.add_row("videos that could not be read", str(metrics["num_failed"]), style="yellow")
+        table.add_row(
+            f"{samples} that could not be read", str(metrics["num_failed"]), style="yellow"
+        )
     if metrics.get("num_quarantined"):
         table.add_row(
-            "videos left out of training", str(metrics["num_quarantined"]), style="yellow"
+            f"{samples} left out of training", str(metrics["num_quarantined"]), style="yellow"
         )
     if metrics.get("torn_groups"):
         table.add_row(
@@ -110,9 +117,9 @@ def _figures_table(metrics: Mapping[str, Any]) -> Table:
 
 def _classes_table(metrics: Mapping[str, Any]) -> Table:
     table = Table()
-    multi = metrics["task"] == "multi"
+    multi, samples = metrics["task"] == "multi", Nouns.of_metrics(metrics).samples
     table.add_column("label" if multi else "class")
-    for name in (*(["AP"] if multi else []), "precision", "recall", "F1", "videos"):
+    for name in (*(["AP"] if multi else []), "precision", "recall", "F1", samples):
         table.add_column(name, justify="right")
     rows = list(metrics["per_class"].items())
     # Of many classes the weakest are what one wants to see; the report has all of them.
@@ -148,7 +155,8 @@ def show_evaluation(evaluation: "Evaluation") -> None:
     """Print figures, classes and where the files are."""
     metrics = evaluation.metrics
     split = metrics["split"]
-    _show_metrics(metrics, on="all videos" if split == "all" else f"the {split} split")
+    samples = Nouns.of_metrics(metrics).samples
+    _show_metrics(metrics, on=f"all {samples}" if split == "all" else f"the {split} split")
     failed = next((row for row in evaluation.predictions if row.failed), None)
     if failed is not None:
         result_console().print(f"The first that could not be read: {failed.error}", soft_wrap=True)
@@ -176,7 +184,7 @@ def show_folds(result: "FoldsResult") -> None:
     _show_metrics(result.metrics, on=f"the tested clips of all {count} folds together")
     table = Table()
     table.add_column("fold")
-    for name in (*figures.values(), "videos", "epoch kept"):
+    for name in (*figures.values(), Nouns.of_metrics(result.metrics).samples, "epoch kept"):
         table.add_column(name, justify="right")
     for fold in result.folds:
         table.add_row(
@@ -214,7 +222,8 @@ def _show_metrics(metrics: Mapping[str, Any], *, on: str) -> None:
     console.print(f"Results on {on}", style="bold", soft_wrap=True)
     console.print(_figures_table(metrics))
     if not metrics["num_scored"]:
-        console.print("No video could be scored, so there is no figure.", style="bold red")
+        sample = Nouns.of_metrics(metrics).sample
+        console.print(f"No {sample} could be scored, so there is no figure.", style="bold red")
         return
     regression = metrics["task"] == "regression"
     console.print(_targets_table(metrics) if regression else _classes_table(metrics))
@@ -231,12 +240,14 @@ def _verdicts(metrics: Mapping[str, Any]) -> "list[Verdict]":
     """What the figures mean, in the report's own words."""
     from cliptide.app.evaluation.report import words
     from cliptide.app.evaluation.report.remarks import remarks
+    from cliptide.app.evaluation.report.stream_words import stream_verdicts
 
     class_names = list(metrics.get("per_class", {}))
     weak = words.slice_verdict(metrics)
     found = [
         *words.swap_verdicts(metrics, class_names),
         words.order_verdict(metrics),
+        *stream_verdicts(metrics),
         words.calibration_verdict(metrics),
         weak if weak is not None and weak.tone == "care" else None,
         *(words.Verdict("plain", remark) for remark in remarks(metrics)),

@@ -4,6 +4,7 @@ import base64
 import csv
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from cliptide.app.evaluation.report.stored import (
     Strip,
     write_stored,
 )
+from cliptide.app.inference.nouns import Nouns
 from cliptide.configs.tasks import Task
 
 FRAME_WIDTH, FRAME_HEIGHT, FRAMES = 160, 120, 8
@@ -103,6 +105,30 @@ def made_clips(
         for row in rows
         if not row.failed
     ]
+
+
+def with_streams(
+    clips: Sequence[ClipFacts], rows: Sequence[VideoPrediction], *, sound: float, seed: int = 0
+) -> list[ClipFacts]:
+    """The same of a model of picture and sound: what it says without either, every third silent.
+
+    Args:
+        clips: Those to be changed.
+        rows: Their predictions.
+        sound: How often the answer is lost without the sound, 0 to 1; without the picture it
+            never is.
+        seed: Of what is drawn.
+    """
+    rng = np.random.default_rng(seed)
+    changed = []
+    for number, (clip, row) in enumerate(zip(clips, rows, strict=True)):
+        said = str(row.predicted)
+        silent = said if rng.random() > sound else "nothing"
+        answers = {"without_rgb": said, "only_audio": said}
+        answers |= {"without_audio": silent, "only_rgb": silent}
+        missing = () if number % 3 else ("audio",)
+        changed.append(replace(clip, answers={**clip.answers, **answers}, missing=missing))
+    return changed
 
 
 def made_frames(seed: int) -> npt.NDArray[np.uint8]:
@@ -221,6 +247,7 @@ def write_run(
     temperature: float | None = None,
     nothing_below: float | None = None,
     thresholds: Sequence[float] = (),
+    nouns: Nouns | None = None,
     **stored: Any,
 ) -> Path:
     """Write all files of an evaluated folder but the page; `stored` goes to StoredReport."""
@@ -237,6 +264,7 @@ def write_run(
         clips=clips,
         temperature=temperature,
         nothing_below=nothing_below,
+        nouns=nouns,
     )
     found |= {"views": 1, "predictions_sha256": file_sha256(folder / "predictions.csv")}
     found |= metrics or {}

@@ -143,6 +143,19 @@ class TestDrawn:
         soft, loud = made().drawn(louder, height=32)
         assert soft.mean() < loud.mean() - 50
 
+    @pytest.mark.parametrize("every", [1, 2, 4])
+    def test_moments_side_by_side_are_one_spectrogram(self, tmp_path, every):
+        """Windows overlap, but nothing is shown twice: one click stays one click."""
+        samples = np.zeros(16000, np.float32)
+        samples[8000:8100] = 1
+        write_sound(tmp_path / "a.wav", samples)
+        stream = made()
+        with stream.open(record(tmp_path / "a.wav")) as track:
+            tiles = stream.shown(track, track.pts_s[:-1:every], height=32)
+        loud = np.concatenate(list(tiles), axis=1).mean(axis=(0, 2)) > 60
+        assert np.count_nonzero(np.diff(loud.astype(int)) == 1) == 1
+        assert tiles.shape[2] >= 19
+
     @pytest.mark.parametrize("level", [LOG_FLOOR, 0.0])
     def test_silence_can_be_drawn(self, level):
         tiles = made().drawn(np.full((1, 24, 32), level, np.float32), height=20)

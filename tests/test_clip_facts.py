@@ -31,6 +31,19 @@ def test_conditions_that_were_not_tried_have_no_column(tmp_path):
     assert read_clip_facts(tmp_path / "clips.csv") == facts
 
 
+def test_streams_that_a_clip_lacks_are_read_back(tmp_path):
+    both = {"without_rgb": "x", "only_rgb": "y", "shuffled": "x"}
+    facts = [
+        ClipFacts("a", 1.0, 4, 4, 0.5, 0.5, both, 0.25, ("audio",)),
+        ClipFacts("b", 1.0, None, None, None, None, both, 0.0, ("flow", "rgb")),
+        ClipFacts("c", 1.0, 4, 4, 0.5, 0.5, both, 0.0),
+    ]
+    write_clip_facts(tmp_path / "clips.csv", facts)
+    assert read_clip_facts(tmp_path / "clips.csv") == facts
+    head = (tmp_path / "clips.csv").read_text().splitlines()[0]
+    assert head.endswith("motion,order_change,missing,shuffled,without_rgb,only_rgb")
+
+
 def test_no_clip_at_all_is_a_header_alone(tmp_path):
     write_clip_facts(tmp_path / "clips.csv", [])
     assert read_clip_facts(tmp_path / "clips.csv") == []

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from cliptide.configs.errors import ConfigError, SampleError
 from cliptide.datasets.records import SampleRecord
 from cliptide.datasets.streams.image_rows import RowStream
-from cliptide.datasets.streams.patches import cut_patches
+from cliptide.datasets.streams.patches import cut_patches, join_patches
+from cliptide.datasets.streams.pictures import PatchStream
 
 
 def record_of(path: Path, **options: float) -> SampleRecord:
@@ -114,6 +115,28 @@ def test_a_step_is_drawn_as_wide_as_its_image(image: Image) -> None:
     np.testing.assert_array_equal(drawn[1, ::20, ::2], pixels[2:4])
 
 
+def test_a_step_is_shown_as_the_bright_rows_of_a_dark_image(image: Image) -> None:
+    record, pixels = image
+    stream = RowStream(window=3, hop=1, size=(20, 24), fit="resize")
+    with stream.open(record) as track:
+        shown = stream.shown(track, track.pts_s[[0, 7]], height=20)
+    assert shown.shape == (2, 20, 24, 3)
+    for tile, first in zip(shown, (0, 7), strict=True):
+        np.testing.assert_array_equal(tile[first : first + 3], pixels[first : first + 3])
+        rest = np.delete(tile, range(first, first + 3), axis=0)
+        assert rest.mean() < 0.6 * pixels.mean()
+
+
+def test_a_patch_is_shown_as_the_bright_part_of_a_dark_image(image: Image) -> None:
+    record, pixels = image
+    stream = PatchStream(patch=(10, 8), size=(20, 24), fit="resize", image_rate=25.0)
+    with stream.open(record) as track:
+        shown = stream.shown(track, track.pts_s[[0, 4]], height=20)
+    assert shown.shape == (2, 20, 24, 3)
+    np.testing.assert_array_equal(shown[1, 10:, 8:16], pixels[10:, 8:16])
+    assert shown[1, :10].mean() < 0.6 * pixels[:10].mean()
+
+
 def test_only_whole_single_images_are_read(image: Image, tmp_path: Path) -> None:
     record, pixels = image
     stream = RowStream(window=1, hop=1, size=(20, 24), fit="resize")
@@ -138,6 +161,7 @@ def test_patches_come_in_reading_order(size: tuple[int, int]) -> None:
     ]
     assert patches.dtype == np.uint8
     np.testing.assert_array_equal(patches, np.stack(expected))
+    np.testing.assert_array_equal(join_patches(patches, columns=24 // width), pixels)
 
 
 @pytest.mark.parametrize(

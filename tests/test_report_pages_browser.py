@@ -1,6 +1,7 @@
 """Pages of every kind in a real browser: nothing sticks out at a desk or on a phone."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +9,19 @@ import pytest
 from browser import Browser, find_browser
 from compare_runs import multi_rows, single_rows
 from compare_runs import write_run as write_plain_run
-from report_folders import class_names_for, made_clips, made_rows, made_strip, write_run
+from report_folders import (
+    class_names_for,
+    made_clips,
+    made_rows,
+    made_strip,
+    with_streams,
+    write_run,
+)
 
 from cliptide.app import compare
 from cliptide.app.evaluation.predictions import VideoPrediction
 from cliptide.app.evaluation.report.folder import write_page
+from cliptide.app.inference.nouns import Nouns
 
 PROGRAM = find_browser()
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no Chromium is installed to open it with")
@@ -83,6 +92,40 @@ def regression_page(folder: Path) -> Path:
     return folder / "report.html"
 
 
+def streams_page(folder: Path) -> Path:
+    names = class_names_for(6)
+    rows = made_rows(names, num_videos=90)
+    clips = with_streams(made_clips(rows, names), rows, sound=0.3)
+    write_run(folder, rows, names, clips=clips, strips=True)
+    write_page(folder)
+    return folder / "report.html"
+
+
+def text_page(folder: Path) -> Path:
+    names = class_names_for(4)
+    rows = made_rows(names, num_videos=60, skill=1.0)
+    wrong = next(row for row in rows if not row.correct)
+    strip = replace(made_strip(wrong.video, seed=0), text="good but never bad " * 20)
+    nouns = Nouns("text", "step", "token")
+    write_run(folder, rows, names, clips=made_clips(rows, names), mistakes=(strip,), nouns=nouns)
+    write_page(folder)
+    return folder / "report.html"
+
+
+def image_page(folder: Path) -> Path:
+    names = class_names_for(4)
+    rows = [replace(row, frames_used=1) for row in made_rows(names, num_videos=60, skill=1.0)]
+    wrong = [row for row in rows if not row.correct]
+    strips = tuple(
+        replace(made_strip(row.video, seed=seed, explained=False), count=1, times_s=(0.0,))
+        for seed, row in enumerate(wrong[:5])
+    )
+    nouns = Nouns("image", "step", "")
+    write_run(folder, rows, names, clips=made_clips(rows, names), mistakes=strips, nouns=nouns)
+    write_page(folder)
+    return folder / "report.html"
+
+
 def compare_page(folder: Path) -> Path:
     rng = np.random.default_rng(0)
     runs = [
@@ -96,6 +139,9 @@ PAGES = {
     "single": single_page,
     "multi": multi_page,
     "regression": regression_page,
+    "streams": streams_page,
+    "text": text_page,
+    "image": image_page,
     "compare": compare_page,
 }
 
@@ -155,3 +201,29 @@ def test_a_film_of_numbers_tells_numbers(
     heights = f"[...{film}.querySelector('.reel').children].map(one => one.offsetHeight)"
     picture, tape = browser.run(heights)
     assert abs(tape - picture) < 6
+
+
+def test_a_film_of_tokens_tells_tokens(
+    browser: Browser, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    browser.resize(1280, 900)
+    browser.open(text_page(tmp_path_factory.mktemp("runs") / "run"))
+    browser.wait_for("document.documentElement.dataset.drawn")
+    browser.run("document.querySelector('#mistakes .screen').click()")
+    readout = "document.querySelector('#mistakes .readout').textContent"
+    told = browser.wait_for(f"{readout}.includes('predicted') && {readout}")
+    assert told.startswith("token ")
+    assert " s " not in told
+
+
+def test_a_single_image_is_its_own_screen(
+    browser: Browser, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    browser.resize(1280, 900)
+    browser.open(image_page(tmp_path_factory.mktemp("runs") / "run"))
+    browser.wait_for("document.documentElement.dataset.drawn")
+    films = "[...document.querySelectorAll('#mistakes article')]"
+    assert browser.run(f"{films}.every(one => !one.querySelector('.tape').offsetHeight)")
+    assert browser.run(f"{films}.every(one => one.querySelector('.screen').offsetHeight > 100)")
+    tops = browser.run(f"{films}.map(one => one.offsetTop)")
+    assert len(set(tops)) < len(tops)  # side by side

@@ -15,6 +15,7 @@ from cliptide.app.evaluation.report.words import (
     swap_verdicts,
     threshold_words,
 )
+from cliptide.app.inference.nouns import Nouns
 
 
 def plain(text: str) -> str:
@@ -171,11 +172,12 @@ def test_confidence_is_told_beside_what_came_true(verdict: str, tone: str, start
 
 def test_the_threshold_says_what_it_keeps_and_turns_away_and_where_it_is_from() -> None:
     nothing = {"threshold": 0.42, "from": "validation", "kept_right": 0.95, "kept_wrong": 0.39}
-    told = plain(threshold_words(nothing))
+    told = plain(threshold_words(nothing, Nouns()))
     assert "42 %: it keeps 95 % of the right answers and turns away 61 % of the wrong" in told
     assert "chosen on the validation videos" in told
     here = nothing | {"from": "these videos", "kept_wrong": None}
-    assert "keeps 95 % of the right answers (chosen on these very" in plain(threshold_words(here))
+    told = plain(threshold_words(here, Nouns("sound")))
+    assert "keeps 95 % of the right answers (chosen on these very sounds" in told
 
 
 def test_swapped_classes_are_named_with_their_counts() -> None:

@@ -1,9 +1,10 @@
 """What each scored clip is like, and what was answered under other conditions: clips.csv.
 
-    video,duration_s,width,height,brightness,motion[,order_change],<one column a condition>
+    video,duration_s,width,height,brightness,motion[,order_change][,missing],<a column a condition>
 
 A condition's column holds an answer as predictions.csv writes it under `predicted`: a class,
 labels `a|b`, or numbers `1.5|2`. The conditions that were tried have a column; see `CONDITIONS`.
+`missing` names the streams that a sample lacks, `rgb|audio`; there where any sample lacks one.
 """
 
 import csv
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from cliptide.configs.errors import DataError
 from cliptide.configs.streams import JOINABLE, ONLY, WITHOUT
+from cliptide.datasets.labels import SEPARATOR, names_in
 
 # The model itself on the same frames in another order, then linear classifiers on the features
 # that its encoder makes of each frame alone.
@@ -22,7 +24,7 @@ BASELINES = ("single_frame", "mean_pool")
 STREAMS = tuple(f"{kind}{name}" for name in JOINABLE for kind in (WITHOUT, ONLY))
 CONDITIONS = (*ORDERS, *BASELINES, *STREAMS)
 
-_CHANGE = "order_change"
+_CHANGE, _MISSING = "order_change", "missing"
 _HEAD = ("video", "duration_s", "width", "height", "brightness", "motion")
 
 
@@ -40,6 +42,7 @@ class ClipFacts:
         answers: What was answered under each condition tried.
         order_change: The most that a score (0..1; of a regression a number) changes when frames
             are shuffled or reversed; None where that was not tried.
+        missing: Streams that it lacks, of several.
     """
 
     video: str
@@ -50,6 +53,7 @@ class ClipFacts:
     motion: float | None
     answers: Mapping[str, str] = field(default_factory=dict)
     order_change: float | None = None
+    missing: tuple[str, ...] = ()
 
 
 def write_clip_facts(path: str | Path, facts: Sequence[ClipFacts]) -> None:
@@ -62,9 +66,11 @@ def write_clip_facts(path: str | Path, facts: Sequence[ClipFacts]) -> None:
     tried = [clip.answers.keys() for clip in facts]
     conditions = [name for name in CONDITIONS if tried and all(name in has for has in tried)]
     has_change = bool(facts) and all(clip.order_change is not None for clip in facts)
+    has_missing = any(clip.missing for clip in facts)
     with Path(path).open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow([*_HEAD, *([_CHANGE] if has_change else []), *conditions])
+        more = [*([_CHANGE] if has_change else []), *([_MISSING] if has_missing else [])]
+        writer.writerow([*_HEAD, *more, *conditions])
         for clip in facts:
             numbers: list[float | None] = [
                 clip.duration_s,
@@ -75,8 +81,9 @@ def write_clip_facts(path: str | Path, facts: Sequence[ClipFacts]) -> None:
             ]
             if has_change and clip.order_change is not None:
                 numbers.append(clip.order_change)
+            missing = [SEPARATOR.join(clip.missing)] if has_missing else []
             answers = [clip.answers[name] for name in conditions]
-            writer.writerow([clip.video, *map(_number_text, numbers), *answers])
+            writer.writerow([clip.video, *map(_number_text, numbers), *missing, *answers])
 
 
 def written_number(number: float) -> float:
@@ -107,6 +114,8 @@ def read_clip_facts(path: str | Path) -> list[ClipFacts]:
     rest = header[len(_HEAD) :]
     has_change = rest[:1] == [_CHANGE]
     conditions = rest[1:] if has_change else rest
+    has_missing = conditions[:1] == [_MISSING]
+    conditions = conditions[1:] if has_missing else conditions
     if tuple(header[: len(_HEAD)]) != _HEAD or not set(conditions) <= set(CONDITIONS):
         raise DataError(
             f"{path} starts with the columns {','.join(header)!r}. A clips.csv has "
@@ -119,6 +128,7 @@ def read_clip_facts(path: str | Path) -> list[ClipFacts]:
             width, height, brightness, motion = map(_number, line[2 : len(_HEAD)])
             cells = line[len(_HEAD) :]
             change = float(cells.pop(0)) if has_change else None
+            missing = names_in(cells.pop(0)) if has_missing else ()
             answers = dict(zip(conditions, cells, strict=True))
         except (ValueError, IndexError) as cause:
             raise DataError(
@@ -134,6 +144,7 @@ def read_clip_facts(path: str | Path) -> list[ClipFacts]:
                 motion,
                 answers,
                 change,
+                missing,
             )
         )
     return facts

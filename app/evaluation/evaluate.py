@@ -15,6 +15,7 @@ from cliptide.app.evaluation.run_folder import claim_run_folder, data_name
 from cliptide.app.evaluation.scored import score_all
 from cliptide.app.evaluation.writing import write_evaluation
 from cliptide.app.inference.network import load_network
+from cliptide.app.inference.nouns import Nouns
 from cliptide.app.inference.probing import Probe
 from cliptide.app.inference.terminal import warn
 from cliptide.configs.schema import DataConfig, EvalConfig, RunConfig
@@ -118,6 +119,7 @@ def evaluate(
         clips=scored.facts,
         temperature=info.temperature,
         nothing_below=info.nothing_below,
+        nouns=Nouns.of_streams(info.streams),
     )
     began = time.perf_counter()
     mistakes = mistake_strips(recognizer, scored.rows, found.records)

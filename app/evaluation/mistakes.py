@@ -14,6 +14,7 @@ from cliptide.app.evaluation.predictions import (
 from cliptide.app.evaluation.report.stored import ConfusedPair, Strip
 from cliptide.app.evaluation.strips import Curves, film_strip
 from cliptide.app.inference.network import NetworkRecognizer
+from cliptide.app.inference.nouns import Nouns
 from cliptide.app.inference.terminal import track
 from cliptide.configs.tasks import Task
 from cliptide.datasets.labels import encode_label, numbers_in
@@ -86,7 +87,8 @@ def mistake_strips(
     names, task = recognizer.class_names, recognizer.task
     shown = worst(rows, class_names=names, task=task, limit=SHOWN_MISTAKES)
     strips = []
-    for row, output in track(shown, total=len(shown), what="Explaining mistakes", unit="videos"):
+    unit = Nouns.of_streams(recognizer.info.streams).samples
+    for row, output in track(shown, total=len(shown), what="Explaining mistakes", unit=unit):
         curves = _curves(row, output, class_names=names, task=task)
         strip = film_strip(
             recognizer,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from cliptide.app.evaluation.clip_facts import BASELINES, ClipFacts, written_number
 from cliptide.app.evaluation.predictions import VideoPrediction, written_scores
 from cliptide.app.inference.network import NetworkRecognizer
+from cliptide.app.inference.nouns import Nouns
 from cliptide.app.inference.probing import Probe
 from cliptide.app.inference.recognise import ActionRecognizer
 from cliptide.app.inference.scoring import VideoScores
@@ -50,8 +51,9 @@ def score_all(
     """
     count = scoring_worker_count(workers, num_samples=len(records))
     rows, facts = [], []
+    nouns = Nouns.of_streams(recognizer.info.streams)
     results = recognizer.score_records(records, clips=clips, workers=count, probe=probe)
-    for result in track(results, total=len(records), what=what, unit="videos"):
+    for result in track(results, total=len(records), what=what, unit=nouns.samples):
         record = records[result.index]
         # As predictions.csv will hold them: its figures are those of metrics.json to the digit.
         scores = () if result.scores is None else written_scores(result.scores.tolist())
@@ -85,6 +87,7 @@ def _facts(recognizer: NetworkRecognizer, record: SampleRecord, result: VideoSco
             for name, scores in result.tried.items()
         },
         order_change=None if result.order_change is None else written_number(result.order_change),
+        missing=result.missing,
     )
 
 

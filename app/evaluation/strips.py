@@ -1,4 +1,4 @@
-"""Film strips: a few frames of a video as one picture, and what drove the answer to it."""
+"""Film strips: a few steps of a sample as one picture, and what drove the answer to it."""
 
 import base64
 from collections.abc import Callable, Sequence
@@ -9,21 +9,27 @@ import torch
 from numpy.typing import NDArray
 
 from cliptide.app.evaluation.report.stored import Explanation, Strip
+from cliptide.app.inference.drawing import drawn_sample
 from cliptide.app.inference.explain import explain
 from cliptide.app.inference.network import NetworkRecognizer
 from cliptide.app.inference.rules import sampling_rule
 from cliptide.app.inference.terminal import warn
 from cliptide.configs.errors import SampleError
+from cliptide.configs.streams import PICTURES
 from cliptide.datasets.records import SampleRecord
 from cliptide.datasets.sampling import choose_indices
+from cliptide.datasets.streams.audio import AudioStream
+from cliptide.datasets.streams.pictures import PatchStream
 from cliptide.datasets.streams.samples import channels_first, joined, read_sample
 from cliptide.datasets.streams.stream import Steps, Stream
+from cliptide.datasets.streams.text import TextStream
 
 STRIP_HEIGHT = 120
 STRIP_FRAMES = 12
+MOST_TOKENS = 120  # of a text that is told in words
 _CAM_HEIGHT = 40
-# Red, green, blue of what drove the answer.
-_CAM_COLOUR = (255, 96, 32)
+# Red, green, blue of what drove the answer, on pictures and on spectrograms, which glow red.
+_CAM_COLOUR, _CAM_COLOUR_OF_SOUND = (255, 96, 32), (64, 240, 190)
 
 # From scores (T, K) over time to those of the answer and of the truth, each (T).
 Curves = Callable[[NDArray[np.float64]], tuple[NDArray[np.float64], NDArray[np.float64]]]
@@ -36,16 +42,16 @@ def film_strip(
     explain_output: int | None = None,
     curves: Curves | None = None,
 ) -> Strip | None:
-    """Read the frames that the network is given of a video.
+    """Read the steps that the network is given of a sample.
 
     Args:
-        recognizer: Says which frames, and explains.
+        recognizer: Says which steps, and explains.
         record: The clip.
         explain_output: The output whose drivers are wanted; None explains nothing.
         curves: Picks what is shown of the scores over time; wanted with `explain_output`.
 
     Returns:
-        The strip; None, with a warning, where the video could not be read this time.
+        The strip; None, with a warning, where the sample could not be read this time.
     """
     rule = sampling_rule(recognizer.info)
     explanation = None
@@ -56,7 +62,13 @@ def film_strip(
         times_s = read.pts_s[read.chosen[0]]
         spread = np.linspace(0, len(times_s) - 1, min(STRIP_FRAMES, len(times_s)))
         shown = [int(place) for place in np.round(spread)]
-        frames = _pictures(recognizer.streams, record, times_s[shown], present=read.views[0])
+        present = [
+            stream
+            for stream, steps in zip(recognizer.streams, read.views[0], strict=True)
+            if steps is not None
+        ]
+        frames = drawn_sample(record, present, times_s[shown], height=STRIP_HEIGHT)
+        text = _text(recognizer.streams[0], record)
         if explain_output is not None and curves is not None:
             clip = joined(read.views[0], recognizer.streams)
             explanation = _explanation(
@@ -78,27 +90,16 @@ def film_strip(
         height=frames.shape[1],
         times_s=tuple(round(float(times_s[place] - read.pts_s[0]), 3) for place in shown),
         explanation=explanation,
+        text=text,
     )
 
 
-def _pictures(
-    streams: Sequence[Stream],
-    record: SampleRecord,
-    times_s: NDArray[np.float64],
-    *,
-    present: Sequence[Steps | None],
-) -> NDArray[np.uint8]:
-    """What each stream shows at moments, one above the other: (n, height, width, 3) uint8."""
-    parts = []
-    for stream, steps in zip(streams, present, strict=True):
-        if steps is not None:
-            with stream.open(record) as track:
-                parts.append(stream.shown(track, times_s, height=STRIP_HEIGHT))
-    width = parts[0].shape[2]
-    for place, part in enumerate(parts[1:], start=1):
-        same = [cv2.resize(p, (width, STRIP_HEIGHT), interpolation=cv2.INTER_AREA) for p in part]
-        parts[place] = np.stack(same).astype(np.uint8)
-    return np.concatenate(parts, axis=1)
+def _text(stream: Stream, record: SampleRecord) -> str:
+    """The words of a text as its tokens spell them; nothing of other samples."""
+    if not isinstance(stream, TextStream):
+        return ""
+    tokens = stream.read(record).rows[:MOST_TOKENS].tolist()
+    return stream.tokenizer.decode(tokens)
 
 
 def _explanation(
@@ -108,7 +109,7 @@ def _explanation(
     output: int,
     curves: Curves,
     times_s: NDArray[np.float64],
-    shown: Sequence[int],
+    shown: list[int],
 ) -> Explanation:
     tensor = torch.from_numpy(np.ascontiguousarray(channels_first(clip)))
     drivers = explain(
@@ -124,12 +125,30 @@ def _explanation(
         predicted=_rounded(predicted, 4),
         true=_rounded(true, 4),
         occlusion=_rounded(drivers.occlusion, 4),
-        # Of several streams above each other it would lie over all of them.
-        cam=None
-        if drivers.cam is None or len(recognizer.streams) > 1
-        else _cam_url(drivers.cam[list(shown)]),
+        cam=_shown_cam(drivers.cam, recognizer.streams, times_s, shown),
         output=recognizer.class_names[output],
     )
+
+
+def _shown_cam(
+    cam: NDArray[np.float64] | None,
+    streams: Sequence[Stream],
+    times_s: NDArray[np.float64],
+    shown: list[int],
+) -> str | None:
+    """Maps as they lie over what is drawn; None where a step is not drawn as it was encoded."""
+    # Of several streams above each other they would lie over all of them.
+    if cam is None or len(streams) > 1:
+        return None
+    here, stream = cam[shown], streams[0]
+    if isinstance(stream, AudioStream):
+        # Spectrograms are drawn with the low bands at the bottom, and the middle of a window.
+        size = (stream.window, here.shape[1])
+        wide = np.stack([cv2.resize(one, size, interpolation=cv2.INTER_LINEAR) for one in here])
+        heard = wide[:, ::-1, stream.middle(times_s[shown])]
+        return _cam_url(heard, colour=_CAM_COLOUR_OF_SOUND)
+    is_drawn = stream.name in PICTURES and not isinstance(stream, PatchStream)
+    return _cam_url(here) if is_drawn else None
 
 
 def _rounded(values: NDArray[np.float64], digits: int) -> tuple[float, ...]:
@@ -143,14 +162,14 @@ def jpeg_url(frames: NDArray[np.uint8]) -> str:
     return _url("jpeg", cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, 78])[1])
 
 
-def _cam_url(cam: NDArray[np.float64]) -> str:
+def _cam_url(cam: NDArray[np.float64], *, colour: tuple[int, int, int] = _CAM_COLOUR) -> str:
     """Maps (N, h, w) 0..1 side by side as the data URL of a PNG, opaque where they are high."""
     size = (max(1, round(_CAM_HEIGHT * cam.shape[2] / cam.shape[1])), _CAM_HEIGHT)
     # Enlarged one by one, or a browser would blend the edges of neighbours.
     tiles = [cv2.resize(tile, size, interpolation=cv2.INTER_CUBIC) for tile in cam]
     alpha = np.clip(np.concatenate(tiles, axis=1), 0, 1)
     bgra = np.empty((*alpha.shape, 4), dtype=np.uint8)
-    bgra[..., :3] = _CAM_COLOUR[::-1]
+    bgra[..., :3] = colour[::-1]
     bgra[..., 3] = np.round(alpha * 190)
     return _url("png", cv2.imencode(".png", bgra)[1])
 

@@ -2,14 +2,20 @@
 
 import base64
 import html
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
+from cliptide.app.inference.drawing import drawn_sample
+from cliptide.app.inference.nouns import Nouns
 from cliptide.app.inference.prediction import Prediction, Segment
+from cliptide.app.inference.rules import streams_of
 from cliptide.app.inference.timeline import Timeline
-from cliptide.configs.errors import VideoError
-from cliptide.datasets.video import open_video
+from cliptide.configs.errors import SampleError
+from cliptide.datasets.records import SampleRecord
+from cliptide.datasets.streams.stream import Stream
 
 FRAMES = 6
 FRAME_HEIGHT = 96  # pixels
@@ -33,10 +39,15 @@ def prediction_html(prediction: Prediction) -> str:
         bars = "".join(
             _bar(name, prediction.scores[name], strong=name in prediction.labels) for name in shown
         )
+    info = prediction.info
+    nouns = Nouns() if info is None else Nouns.of_streams(info.streams)
+    told = ", ".join(filter(None, [prediction.video, nouns.length(prediction.duration_s)]))
+    strip = ""
+    if info is not None and prediction.sample is not None:
+        strip = _film_strip(prediction.sample, streams_of(info), nouns)
     return (
         f'<div style="{_STYLE}"><b>{html.escape(heading)}</b> '
-        f'<span style="opacity:.65">{html.escape(prediction.video)}, '
-        f"{prediction.duration_s:.1f} s</span>{_film_strip(prediction.video)}{bars}</div>"
+        f'<span style="opacity:.65">{html.escape(told)}</span>{strip}{bars}</div>'
     )
 
 
@@ -53,23 +64,46 @@ def _bar(name: str, score: float, *, strong: bool) -> str:
     )
 
 
-def _film_strip(path: str) -> str:
-    """Frames of the video beside each other; words where it cannot be read any more."""
+def _film_strip(record: SampleRecord, streams: Sequence[Stream], nouns: Nouns) -> str:
+    """Steps of the sample beside each other; words where it cannot be read any more."""
     try:
-        with open_video(path) as video:
-            width = max(1, round(video.width * FRAME_HEIGHT / video.height))
-            count = min(FRAMES, video.num_frames)
-            indices = [(2 * i + 1) * video.num_frames // (2 * count) for i in range(count)]
-            frames = video.frames_at(indices, size=(FRAME_HEIGHT, width))
-            times_s = video.pts_s[indices]
-    except VideoError as error:
+        times_s, here = _moments(record, streams)
+        frames = drawn_sample(record, here, times_s, height=FRAME_HEIGHT)
+    except SampleError as error:
         return f'<div style="opacity:.65">No pictures: {html.escape(str(error))}</div>'
     images = "".join(
-        f'<img alt="the video at {time_s:.1f} s" style="height:{FRAME_HEIGHT}px;border-radius:3px" '
+        f'<img alt="{", ".join(filter(None, [nouns.sample, nouns.moment(float(time_s))]))}" '
+        f'style="height:{FRAME_HEIGHT * len(here)}px;border-radius:3px" '
         f'src="data:image/jpeg;base64,{_jpeg(frame)}">'
         for frame, time_s in zip(frames, times_s, strict=True)
     )
     return f'<div style="display:flex;gap:3px;overflow-x:auto;margin:6px 0">{images}</div>'
+
+
+def _moments(
+    record: SampleRecord, streams: Sequence[Stream]
+) -> tuple[NDArray[np.float64], list[Stream]]:
+    """A few moments on the clock of the first stream that the sample has, and all that it has.
+
+    Raises:
+        SampleError: It has none.
+    """
+    times_s = np.zeros(0)
+    here: list[Stream] = []
+    errors: list[SampleError] = []
+    for stream in streams:
+        try:
+            with stream.open(record) as track:
+                count = len(track.pts_s)
+                if not here:
+                    few = min(FRAMES, count)
+                    times_s = track.pts_s[[(2 * i + 1) * count // (2 * few) for i in range(few)]]
+                here.append(stream)
+        except SampleError as error:
+            errors.append(error)
+    if not here:
+        raise errors[0]
+    return times_s, here
 
 
 def _jpeg(frame: np.ndarray) -> str:

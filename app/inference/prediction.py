@@ -1,10 +1,14 @@
 """What a model says of a video. Imports nothing heavy."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from cliptide.configs.tasks import Task
+
+if TYPE_CHECKING:
+    from cliptide.datasets.records import SampleRecord
+    from cliptide.models.info import ModelInfo
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,8 @@ class Prediction:
         duration_s: Length of the video, seconds.
         frames_used: Different frames that were looked at.
         segments: Stretches of the video and their labels.
+        sample: What was read, so that a notebook shows it; None where that is not known.
+        info: The model, likewise.
     """
 
     video: str
@@ -41,6 +47,8 @@ class Prediction:
     duration_s: float
     frames_used: int
     segments: tuple[Segment, ...]
+    sample: "SampleRecord | None" = field(default=None, repr=False, compare=False)
+    info: "ModelInfo | None" = field(default=None, repr=False, compare=False)
 
     @property
     def label(self) -> str:

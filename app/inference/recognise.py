@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
@@ -103,9 +104,9 @@ class ActionRecognizer:
         DataConfig(workers=workers)
         records = [_record(source) for source in sources]
         read = partial(_read, streams=self.streams, rule=sampling_rule(self.info), num_views=clips)
-        waiting: list[tuple[str, Views | str]] = []
+        waiting: list[tuple[SampleRecord, Views | str]] = []
         for record, views in zip(records, in_order(read, records, threads=workers), strict=True):
-            waiting.append((record.name, views))
+            waiting.append((record, views))
             num_clips = sum(_num_clips(views) for _, views in waiting)
             if max(num_clips, len(waiting)) >= CLIPS_AT_ONCE:
                 yield from self._answers(waiting)
@@ -113,15 +114,17 @@ class ActionRecognizer:
         yield from self._answers(waiting)
 
     def _answers(
-        self, videos: Sequence[tuple[str, Views | str]]
+        self, videos: Sequence[tuple[SampleRecord, Views | str]]
     ) -> Iterator[Prediction | FailedVideo]:
         clips = [clip for _, views in videos if isinstance(views, Views) for clip in views.clips]
         rows = iter(self.engine.score_clips(clips) if clips else ())
-        for name, views in videos:
+        for record, views in videos:
             if isinstance(views, str):
-                yield FailedVideo(name, views)
+                yield FailedVideo(record.name, views)
             else:
-                yield self.answer_clips(name, np.stack(list(islice(rows, len(views.clips)))), views)
+                outputs: Floats = np.stack(list(islice(rows, len(views.clips))))
+                answer = self.answer_clips(record.name, outputs, views)
+                yield replace(answer, sample=record, info=self.info)
 
     def answer_clips(self, name: str, outputs: Floats, views: Views) -> Prediction:
         """What the engine's outputs (V, K) for the clips of one video say.

@@ -26,6 +26,7 @@ from cliptide.app.evaluation.run_folder import claim_run_folder, data_name
 from cliptide.app.evaluation.scored import Scored
 from cliptide.app.evaluation.writing import write_evaluation
 from cliptide.app.inference.device import resolve_device
+from cliptide.app.inference.nouns import Nouns
 from cliptide.app.inference.terminal import log
 from cliptide.app.training.config_file import (
     read_config_file,
@@ -297,6 +298,7 @@ def _pool(
             task=catalog.task,
             thresholds=thresholds,
             clips=scored.facts,
+            nouns=Nouns.of_streams(infos[0].streams),
         ),
         "same_split": True,
         "torn_groups": len(torn),

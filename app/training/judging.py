@@ -11,6 +11,7 @@ from cliptide.app.evaluation.baselines import fit_baselines, gather_vectors
 from cliptide.app.evaluation.figures.calibration import fit_temperature, suggest_threshold
 from cliptide.app.evaluation.scored import score_all
 from cliptide.app.inference.network import NetworkRecognizer
+from cliptide.app.inference.nouns import Nouns
 from cliptide.app.inference.temperature import scaled
 from cliptide.app.inference.terminal import log, track
 from cliptide.datasets.clips import Sample
@@ -53,9 +54,10 @@ def calibrate(
         )
         rows = [row for row in scored.rows if not row.failed]
     if len(rows) < LEAST_TO_CALIBRATE:
+        nouns = Nouns.of_streams(recognizer.info.streams)
         log(
-            f"Note: {len(rows) or len(val_records)} validation videos are too few to calibrate "
-            f"the scores ({LEAST_TO_CALIBRATE} are needed)."
+            f"Note: {len(rows) or len(val_records)} validation {nouns.samples} are too few to "
+            f"calibrate the scores ({LEAST_TO_CALIBRATE} are needed)."
         )
         return recognizer
     index = {name: place for place, name in enumerate(recognizer.class_names)}
@@ -116,11 +118,10 @@ def learn_baselines(
         The baselines; None where no clip could be read, or all are of one class.
     """
     vectors = []
+    unit = Nouns.of_streams(recognizer.info.streams).samples
     for loader, what in zip(loaders(), ("Baselines", "Baselines, validation"), strict=True):
         total = len(loader.dataset)  # type: ignore[arg-type]
-        batches = track(
-            loader, total=total, what=what, unit="videos", weigh=lambda b: len(b.samples)
-        )
+        batches = track(loader, total=total, what=what, unit=unit, weigh=lambda b: len(b.samples))
         vectors.append(gather_vectors(recognizer.network, batches, device=recognizer.device))
     train, val = vectors
     if train is None or val is None:

@@ -19,6 +19,7 @@ from cliptide.app.evaluation.scored import score_all
 from cliptide.app.evaluation.writing import library_versions, write_evaluation
 from cliptide.app.inference.device import describe_device
 from cliptide.app.inference.network import load_network
+from cliptide.app.inference.nouns import Nouns
 from cliptide.app.inference.probing import Probe
 from cliptide.app.inference.terminal import format_seconds, log
 from cliptide.app.training.callbacks import DataWatch, EpochKeeper, Quarantine
@@ -228,6 +229,7 @@ class Run:
             clips=scored.facts,
             temperature=recognizer.info.temperature,
             nothing_below=recognizer.info.nothing_below,
+            nouns=Nouns.of_streams(recognizer.info.streams),
         )
         headline = {key: metrics[key] for key in HEADLINES[self.catalog.task]}
         info = replace(recognizer.info, metrics=recognizer.info.metrics | {"test": headline})

@@ -8,7 +8,7 @@ from cliptide.configs.streams import COLUMN_S
 from cliptide.datasets.records import SampleRecord
 from cliptide.datasets.streams.log_mel import FLOOR, LOG_FLOOR, log_mel
 from cliptide.datasets.streams.sound import read_sound
-from cliptide.datasets.streams.stream import Steps
+from cliptide.datasets.streams.stream import Steps, Track
 from cliptide.datasets.streams.windows import Rows, WindowedStream
 
 # Augmentation: as loud as half to twice, bands of an eighth, and a fifth of the time (Park et al.
@@ -16,6 +16,9 @@ from cliptide.datasets.streams.windows import Rows, WindowedStream
 _LOUDEST = 2.0
 _MASKED_BANDS = 8
 _MASKED_TIME = 5
+
+# Of a step that is shown, width by height at least: a column or two are nothing to look at.
+_NARROWEST = 0.6
 
 
 class AudioStream(WindowedStream):
@@ -80,10 +83,33 @@ class AudioStream(WindowedStream):
 
         Black and white are the softest and loudest place of all the steps together.
         """
+        return self._tiles(steps, height, max(1, round(height * self.window / self.mels)))
+
+    def middle(self, times_s: NDArray[np.float64]) -> slice:
+        """The columns of each window that `shown` draws: neighbours show nothing twice.
+
+        Args:
+            times_s: (n,) the moments shown, seconds, rising.
+        """
+        columns = self.window
+        if len(times_s) > 1:
+            apart_s = float(np.median(np.diff(times_s)))
+            columns = int(np.clip(round(apart_s / COLUMN_S), 1, self.window))
+        begin = (self.window - 1) // 2 - (columns - 1) // 2
+        return slice(begin, begin + columns)
+
+    def shown(
+        self, track: Track, times_s: NDArray[np.float64], *, height: int
+    ) -> NDArray[np.uint8]:
+        """Draw the middle of each window, side by side one spectrogram; see `Stream.shown`."""
+        steps = track.around(times_s)[:, self.middle(times_s)]
+        wide = max(steps.shape[1] / self.mels, _NARROWEST)
+        return self._tiles(steps, height, max(1, round(height * wide)))
+
+    def _tiles(self, steps: Steps, height: int, width: int) -> NDArray[np.uint8]:
         softest, loudest = float(steps.min()), float(steps.max())
         grey = (steps - softest) * (255 / max(loudest - softest, 1e-6))
         pictures = np.rint(grey).astype(np.uint8).transpose(0, 2, 1)[:, ::-1]
-        width = max(1, round(height * self.window / self.mels))
         tiles = np.empty((len(steps), height, width, 3), np.uint8)
         for tile, picture in zip(tiles, pictures, strict=True):
             sized = cv2.resize(np.ascontiguousarray(picture), (width, height))

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from cliptide.configs.errors import SampleError
 from cliptide.datasets.fitting import Fit, place, set_in_frame
 from cliptide.datasets.records import SampleRecord
-from cliptide.datasets.streams.stream import Steps
+from cliptide.datasets.streams.patches import darkened
+from cliptide.datasets.streams.stream import Steps, Track
 from cliptide.datasets.streams.windows import Rows, WindowedStream
 from cliptide.datasets.video import open_video
 
@@ -78,7 +79,7 @@ class RowStream(WindowedStream):
 
     def drawn(self, steps: Steps, *, height: int) -> NDArray[np.uint8]:
         """Rows of a step below each other, as wide as the image would be at this height."""
-        width = max(1, round(height * self.size[1] / self.size[0]))
+        width = self._width(height)
         pixels = steps.reshape(*steps.shape[:2], self.size[1], 3)
         pictures = np.rint(np.clip(pixels, 0, 1) * 255).astype(np.uint8)
         drawn = [
@@ -86,6 +87,25 @@ class RowStream(WindowedStream):
             for picture in pictures
         ]
         return np.stack(drawn).astype(np.uint8) if drawn else np.empty((0, height, width, 3), "u1")
+
+    def shown(
+        self, track: Track, times_s: NDArray[np.float64], *, height: int
+    ) -> NDArray[np.uint8]:
+        """The whole image at each moment, dark but for the rows of its step; see `Stream.shown`."""
+        whole = self.content(track)[1].reshape(-1, self.size[1], 3)
+        image = np.rint(np.clip(whole, 0, 1) * 255).astype(np.uint8)
+        tiles = []
+        for time_s in times_s:
+            first = round(float(time_s)) - (self.window - 1) // 2
+            rows = slice(max(0, first), first + self.window)
+            tile = darkened(image)
+            tile[rows] = image[rows]
+            size = (self._width(height), height)
+            tiles.append(cv2.resize(tile, size, interpolation=cv2.INTER_NEAREST))
+        return np.stack(tiles).astype(np.uint8)
+
+    def _width(self, height: int) -> int:
+        return max(1, round(height * self.size[1] / self.size[0]))
 
 
 def _most_shift(length: int) -> int:

@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from cliptide.configs.errors import ConfigError
 
 _MOST_NAMED = 6
+_DARK = 0.45
 
 
 def cut_patches(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -30,6 +31,20 @@ def cut_patches(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.u
     (height, width), (rows, columns) = size, (image.shape[0] // size[0], image.shape[1] // size[1])
     grid = image.reshape(rows, height, columns, width, 3)
     return np.ascontiguousarray(grid.swapaxes(1, 2)).reshape(-1, height, width, 3)
+
+
+def join_patches(patches: NDArray[np.uint8], *, columns: int) -> NDArray[np.uint8]:
+    """Put patches (N, height, width, 3) together to the image that they were cut of."""
+    count, height, width, channels = patches.shape
+    grid = patches.reshape(count // columns, columns, height, width, channels).swapaxes(1, 2)
+    return np.ascontiguousarray(grid).reshape(count // columns * height, columns * width, channels)
+
+
+def darkened(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A dark and greyish copy of an image (H, W, 3) uint8, on which a part of it stands out."""
+    grey = image.mean(axis=2, keepdims=True)
+    dark: NDArray[np.uint8] = ((0.5 * image + 0.5 * grey) * _DARK).astype(np.uint8)
+    return dark
 
 
 def _divisors(length: int, *, near: int) -> str:

@@ -13,7 +13,7 @@ from cliptide.datasets.fitting import Fit, place
 from cliptide.datasets.looks import Looks, looks_of
 from cliptide.datasets.reading import read_fitted, times_in
 from cliptide.datasets.records import SampleRecord
-from cliptide.datasets.streams.patches import cut_patches
+from cliptide.datasets.streams.patches import cut_patches, darkened, join_patches
 from cliptide.datasets.streams.stream import Steps, Stream, Track
 from cliptide.datasets.transforms import ClipTransform, clip_transform, decode_size
 from cliptide.datasets.video import Video, open_video
@@ -185,6 +185,22 @@ class PatchStream(PictureStream):
                 read_fitted(video, [0], size=self.size, fit=self.fit)[0], size=self.patch
             )
         yield KeptTrack(np.arange(len(patches), dtype=np.float64), patches, float(len(patches)))
+
+    def shown(
+        self, track: Track, times_s: NDArray[np.float64], *, height: int
+    ) -> NDArray[np.uint8]:
+        """The whole image at each moment, dark but for the patch; see `Stream.shown`."""
+        columns = self.size[1] // self.patch[1]
+        image = join_patches(track.steps(range(len(track.pts_s))), columns=columns)
+        tiles = []
+        for time_s in times_s:
+            row, column = divmod(round(float(time_s)), columns)
+            down, across = row * self.patch[0], column * self.patch[1]
+            part = (slice(down, down + self.patch[0]), slice(across, across + self.patch[1]))
+            tile = darkened(image)
+            tile[part] = image[part]
+            tiles.append(tile)
+        return self.drawn(np.stack(tiles), height=height)
 
     def augmented(self, steps: Steps, seed: int) -> Steps:
         """Patches stay as they are: a crop of each would tear the picture."""

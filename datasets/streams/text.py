@@ -23,7 +23,8 @@ HIDDEN_SHARE = 0.05
 
 _GROUND = (16, 18, 22)
 _INK = (245, 245, 245)
-_WIDEST = 4  # times its height
+# Of a drawn step: how wide it is, how high its letters are and its lines, in heights.
+_WIDTH, _LETTERS, _LINE = 2, 0.26, 0.32
 
 
 class TextStream(WindowedStream):
@@ -89,17 +90,30 @@ class TextStream(WindowedStream):
         words = [self.tokenizer.decode(step[begin : begin + self.hop].tolist()) for step in steps]
         # Control characters and line ends have no letters.
         words = ["".join(c if c.isprintable() else " " for c in text) for text in words]
-        font, size, margin = cv2.FontFace("uni"), max(6, round(height * 0.4)), max(1, height // 8)
-        canvas = np.empty((height, _WIDEST * height, 3), np.uint8)
-        tiles, ends = [], [height]
-        for text in words:
-            canvas[:] = _GROUND
-            base = (margin, round(height * 0.5 + size * 0.35))
-            # A range of one line: the default goes on in the line below.
-            end, _ = cv2.putText(canvas, text, base, _INK, font, size, 0, 0, (0, 1 << 20))
-            tiles.append(canvas.copy())
-            ends.append(min(end[0] + margin, canvas.shape[1]))
-        return np.stack(tiles)[:, :, : max(ends)]
+        font, size, margin = cv2.FontFace("uni"), max(6, round(height * _LETTERS)), height // 16
+        tiles = np.empty((len(words), height, max(1, round(height * _WIDTH)), 3), np.uint8)
+        tiles[:] = _GROUND
+        # Words longer than a line go on in the next.
+        across = (margin, max(margin + 1, tiles.shape[2] - margin))
+        for tile, text in zip(tiles, words, strict=True):
+            lines = _wrapped(text, font, size, width=across[1] - across[0])
+            above = max(0, height - (lines.count("\n") + 1) * _LINE * height) / 2
+            base = (margin, round(above + 0.8 * size))
+            cv2.putText(tile, lines, base, _INK, font, size, 0, cv2.PUT_TEXT_WRAP, across)
+        return tiles
+
+
+def _wrapped(text: str, font: cv2.FontFace, size: int, *, width: int) -> str:
+    """Break a text into lines between its words, so that as many stand in each as fit."""
+    lines: list[str] = []
+    for word in text.split():
+        longer = f"{lines[-1]} {word}" if lines else word
+        (_, _, across, _) = cv2.getTextSize((0, 0), longer, (0, 0), font, size)
+        if lines and across <= width:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return "\n".join(lines)
 
 
 def read_text(record: SampleRecord, *, most: int) -> str:

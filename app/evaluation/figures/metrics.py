@@ -19,6 +19,7 @@ from cliptide.app.evaluation.figures.regression_metrics import regression_metric
 from cliptide.app.evaluation.figures.single_metrics import single_metrics
 from cliptide.app.evaluation.figures.slices import group_figures, slice_figures
 from cliptide.app.evaluation.predictions import VideoPrediction, is_labelled
+from cliptide.app.inference.nouns import Nouns
 from cliptide.configs.tasks import Task
 from cliptide.datasets.labels import classes_of
 
@@ -41,6 +42,7 @@ def compute_metrics(
     clips: Sequence[ClipFacts] = (),
     temperature: float | None = None,
     nothing_below: float | None = None,
+    nouns: Nouns | None = None,
 ) -> dict[str, Any]:
     """Compute what `metrics.json` holds.
 
@@ -56,6 +58,7 @@ def compute_metrics(
         temperature: For single, with which the scores were calibrated; None for none.
         nothing_below: For single, the score below which validation says to answer nothing; None
             where it says none, and then these very videos suggest one.
+        nouns: What the samples are called; videos when left out.
 
     Returns:
         A dictionary ready for JSON. For any task:
@@ -67,6 +70,8 @@ def compute_metrics(
         - `quality`: what the mean quality of some videos is called, `top1`, `f1` or `mae`; see
           `qualities`. The next three are in it.
         - `groups`: see `group_figures`; `slices`: see `slice_figures`.
+        - `nouns`: see `Nouns`; `most_steps`: of a scored video; `missing_streams`: {stream: scored
+          videos without it}, those alone that any lacks.
         - `order`, `above`, `streams` and more of `baselines`: see `compare_conditions`.
 
         For the rest see `single_metrics`, `multi_metrics` and `regression_metrics`.
@@ -109,6 +114,9 @@ def compute_metrics(
         [str(row.true) for row in scored], [str(row.predicted) for row in scored], task
     )
     compared = compare_conditions(scored, clips, task=task, units=units, seed=seed)
+    nouns = nouns or Nouns()
+    lacking = {clip.video: clip.missing for clip in clips}
+    missing = Counter(name for row in scored for name in lacking.get(row.video, ()))
     return {
         "task": task,
         "split": split,
@@ -126,5 +134,10 @@ def compute_metrics(
         "baselines": figures["baselines"] | compared["baselines"],
         "above": figures.get("above", {}) | compared["above"],
         "streams": compared["streams"],
-        "slices": slice_figures(scored, quality, clips, task=task, seed=seed),
+        "slices": slice_figures(
+            scored, quality, clips, task=task, seed=seed, unit=nouns.slice_unit
+        ),
+        "nouns": nouns.to_dict(),
+        "most_steps": max((row.frames_used for row in scored), default=0),
+        "missing_streams": {name: missing[name] for name in sorted(missing)},
     }

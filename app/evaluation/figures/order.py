@@ -59,8 +59,12 @@ def compare_conditions(
           and the `verdict`, see below.
         - `baselines`: the mean quality of each simpler model tried.
         - `above`: {baseline: {by, ci95, p}}, positive where the model is better.
-        - `streams`: of a model of several, {stream: {without, alone, worth: {by, ci95, p}}}: the
-          mean quality without it and with it alone, and what it is worth beside the others.
+        - `streams`: of a model of several, {stream: {together, without, alone, worth, beside,
+          verdict}}: the mean quality of all, without it, and with it alone; {by, ci95, p} of what
+          it is worth beside the others, and of what the others are worth beside it; the verdict
+          is `helps`, `nothing`, `harms` or `unclear`, see below.
+
+        Of samples of one step there is no order, so neither `order` nor such baselines.
 
         The verdict is one of
 
@@ -74,6 +78,9 @@ def compare_conditions(
         - `not_above_baseline`: order helps, but it may be no better than `mean_pool`.
         - `worse`: shuffled frames are answered better.
         - `unclear`: anything else, and fewer than ten videos.
+
+        A stream `helps` or `harms` where the interval and the test agree, by Holm over the
+        streams, and is worth `nothing` under the second rule of `ignores`.
     """
     by_name = {clip.video: clip for clip in clips}
     facts = {clip.video: clip.answers for clip in clips}
@@ -97,9 +104,11 @@ def compare_conditions(
         | {"p": _paired_test(found["in_order"], found[name], task).p}
         for name in tried
     }
-    above = {name: over[name] for name in BASELINES if name in over}
     order = None
-    orders = [name for name in ORDERS if name in tried]
+    # One step has no order, and is its own mean.
+    several = any(row.frames_used > 1 for row in rows)
+    orders = [name for name in ORDERS if name in tried and several]
+    above = {name: over[name] for name in BASELINES if name in over and several}
     if orders:
         same: dict[str, float] = {
             name: float(_same_answers(said["in_order"], said[name], true, task).mean())
@@ -121,14 +130,23 @@ def compare_conditions(
                 range_=_range(true, task),
             ),
         }
+    names = [name for name in JOINABLE if WITHOUT + name in tried and ONLY + name in tried]
+    told = _stream_verdicts(
+        [over[WITHOUT + name] for name in names],
+        num_videos=len(rows),
+        num_units=len(set(drawn)),
+        range_=_range(true, task),
+    )
     streams = {
         name: {
+            "together": means["in_order"],
             "without": means[WITHOUT + name],
             "alone": means[ONLY + name],
             "worth": over[WITHOUT + name],
+            "beside": over[ONLY + name],
+            "verdict": verdict,
         }
-        for name in JOINABLE
-        if WITHOUT + name in tried and ONLY + name in tried
+        for name, verdict in zip(names, told, strict=True)
     }
     return {
         "order": order,
@@ -182,6 +200,25 @@ def _verdict(
     if "shuffled" in orders and worth["shuffled"]["ci95"][1] < 0 and ps["shuffled"] < LEVEL:
         return "worse"
     return "unclear"
+
+
+def _stream_verdicts(
+    worth: Sequence[Mapping[str, Any]], *, num_videos: int, num_units: int, range_: float
+) -> list[str]:
+    """What each stream does beside the others, of what all of them are worth."""
+    if num_videos < MIN_VIDEOS:
+        return ["unclear"] * len(worth)
+    bound = (NEGLIGIBLE - 3 / num_units) * range_
+    found = []
+    for entry, p in zip(worth, holm([entry["p"] for entry in worth]), strict=True):
+        low, high = entry["ci95"]
+        if low > 0 and p < LEVEL:
+            found.append("helps")
+        elif high < 0 and p < LEVEL:
+            found.append("harms")
+        else:
+            found.append("nothing" if -bound <= low and high <= bound else "unclear")
+    return found
 
 
 def _range(true: Sequence[str], task: Task) -> float:

@@ -28,10 +28,10 @@ ALPHA = 0.05
 # How a dimension falls apart: the name of each slice and the places of its videos.
 _Parts = list[tuple[str, npt.NDArray[np.int64]]]
 
-_QUANTITIES: dict[str, tuple[Callable[[ClipFacts], float | None], str]] = {
-    "duration": (lambda clip: clip.duration_s, " s"),
-    "brightness": (lambda clip: clip.brightness, ""),
-    "motion": (lambda clip: clip.motion, ""),
+_QUANTITIES: dict[str, Callable[[ClipFacts], float | None]] = {
+    "duration": lambda clip: clip.duration_s,
+    "brightness": lambda clip: clip.brightness,
+    "motion": lambda clip: clip.motion,
 }
 
 
@@ -68,6 +68,7 @@ def slice_figures(
     *,
     task: Task,
     seed: int,
+    unit: str = " s",
 ) -> dict[str, list[dict[str, Any]]]:
     """Compare kinds of clips.
 
@@ -77,6 +78,7 @@ def slice_figures(
         clips: What the clips are like, found by the video's name.
         task: What was predicted.
         seed: Of the bootstrap.
+        unit: Of durations, as it stands behind a number.
 
     Returns:
         {dimension: [{name, num, value, ci95, weak}]}; a dimension that does not fall apart into
@@ -94,7 +96,9 @@ def slice_figures(
           within each), for clips that do not depend on each other.
     """
     dimensions = {
-        name: parts for name, parts in _dimensions(scored, clips).items() if len(parts) > 1
+        name: parts
+        for name, parts in _dimensions(scored, clips, unit=unit).items()
+        if len(parts) > 1
     }
     figures: dict[str, list[dict[str, Any]]] = {}
     for dimension, parts in dimensions.items():
@@ -201,15 +205,17 @@ def _interval(
     return interval_of_mean(quality, units, seed=seed)
 
 
-def _dimensions(scored: Sequence[VideoPrediction], clips: Sequence[ClipFacts]) -> dict[str, _Parts]:
+def _dimensions(
+    scored: Sequence[VideoPrediction], clips: Sequence[ClipFacts], *, unit: str
+) -> dict[str, _Parts]:
     facts = {clip.video: clip for clip in clips}
     known = [(place, facts[row.video]) for place, row in enumerate(scored) if row.video in facts]
     at = np.array([place for place, _ in known], dtype=np.int64)
     parts: dict[str, _Parts] = {}
-    for name, (value_of, unit) in _QUANTITIES.items():
+    for name, value_of in _QUANTITIES.items():
         values = np.array([value_of(clip) for _, clip in known], dtype=np.float64)
         finite = np.isfinite(values)
-        parts[name] = _bins(values[finite], at[finite], unit)
+        parts[name] = _bins(values[finite], at[finite], unit if name == "duration" else "")
     sizes = [""] * len(scored)
     pixels = {}
     for place, clip in known:

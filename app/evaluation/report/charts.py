@@ -4,7 +4,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from cliptide.app.evaluation.report.stream_words import STREAM_NAMES
 from cliptide.app.evaluation.report.words import difference, quality
+from cliptide.app.inference.nouns import Nouns
 from cliptide.configs.tasks import Task
 
 # (id, title, how its axis is told, (column, role, name) of each curve). Older runs have fewer
@@ -36,14 +38,14 @@ _HISTORY: tuple[tuple[str, str, str, _Curves], ...] = (
 # Beyond this ratio of the largest to the least a straight scale shows the large ones alone.
 _MANY_TIMES = 30
 _CONDITIONS = {
-    "shuffled": "frames shuffled",
-    "reversed": "frames reversed",
-    "one_frame": "one frame only",
+    "shuffled": "{steps} shuffled",
+    "reversed": "{steps} reversed",
+    "one_frame": "one {step} only",
 }
 _BASELINES = {
-    "mean_pool": "mean over frames, no order",
-    "single_frame": "a single frame",
-    "majority": "always the most frequent class of these videos",
+    "mean_pool": "mean over {steps}, no order",
+    "single_frame": "a single {step}",
+    "majority": "always the most frequent class of these {samples}",
     "mean": "always the mean",
 }
 
@@ -102,30 +104,71 @@ def order_bars(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
         `high` (None where there is no interval) and `distance` in words. The interval of all but
         the model's own is that of its distance to the model, laid from the model's value.
     """
+    # Of samples of one step there is no order to speak of, and the summary has the rest.
+    if metrics.get("most_steps") == 1:
+        return []
     task: Task = metrics["task"]
+    nouns = Nouns.of_metrics(metrics)
+    words = {"steps": nouns.steps, "step": nouns.step, "samples": nouns.samples}
     sign = -1 if task == "regression" else 1
     order, above = metrics.get("order"), metrics.get("above") or {}
     baselines = dict(metrics.get("baselines") or {})
     model = order["in_order"] if order else metrics.get("top1", metrics.get("mae"))
     if model is None:
         return []
-    # The interval of mAP says nothing about the F1 of single videos.
-    own = metrics["ci95"] if task != "multi" else None
-    interval = f"{quality(own[0], task)} to {quality(own[1], task)}" if own else ""
-    bars = [_bar("this model, in order", "model", model, own, interval, task)]
+    bars = [_own_bar("this model, in order", model, metrics)]
     if order:
         for key, name in _CONDITIONS.items():
             if order.get(key) is not None:
                 worth = order["worth"].get(key)
-                bars.append(_compared(name, "order", order[key], worth, model, sign, task))
+                told = name.format(**words)
+                bars.append(_compared(told, "order", order[key], worth, model, sign, task))
     for key, name in _BASELINES.items():
         if baselines.get(key) is not None:
+            told = name.format(**words)
             bars.append(
-                _compared(name, "baseline", baselines[key], above.get(key), model, sign, task)
+                _compared(told, "baseline", baselines[key], above.get(key), model, sign, task)
             )
     if task == "single":
         chance = 1 / len(metrics["per_class"])
         bars.append(_bar("chance", "chance", chance, None, "", task))
+    return _placed(bars, task)
+
+
+def stream_bars(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The bars of "what is each stream worth": all streams, without each, and each alone.
+
+    Returns:
+        As `order_bars`; empty of a model of one stream.
+    """
+    streams = metrics.get("streams") or {}
+    if not streams:
+        return []
+    task: Task = metrics["task"]
+    sign = -1 if task == "regression" else 1
+    together = next(iter(streams.values()))["together"]
+    bars = [_own_bar("all streams", together, metrics)]
+    for key, kind, distance, name in (
+        ("without", "order", "worth", "without the {}"),
+        ("alone", "baseline", "beside", "the {} alone"),
+    ):
+        for stream, entry in streams.items():
+            told, value = name.format(STREAM_NAMES[stream]), entry[key]
+            bars.append(_compared(told, kind, value, entry[distance], together, sign, task))
+    return _placed(bars, task)
+
+
+def _own_bar(name: str, value: float, metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """The model's own bar."""
+    task: Task = metrics["task"]
+    # The interval of mAP says nothing about the F1 of single videos.
+    own = metrics["ci95"] if task != "multi" else None
+    interval = f"{quality(own[0], task)} to {quality(own[1], task)}" if own else ""
+    return _bar(name, "model", value, own, interval, task)
+
+
+def _placed(bars: list[dict[str, Any]], task: Task) -> list[dict[str, Any]]:
+    """The bars with where their ends are drawn, in percent of the width."""
     most = max(bar["high"] if bar["high"] is not None else bar["value"] for bar in bars)
     full = 1.0 if task != "regression" else (max(most, *(bar["value"] for bar in bars)) or 1.0)
     for bar in bars:

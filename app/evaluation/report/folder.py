@@ -15,7 +15,8 @@ from cliptide.app.evaluation.metrics_file import check_metrics, damaged_value, r
 from cliptide.app.evaluation.predictions import VideoPrediction, read_predictions
 from cliptide.app.evaluation.report.page import Report, render
 from cliptide.app.evaluation.report.stored import StoredReport, read_stored
-from cliptide.app.evaluation.report.words import CLIPS_CHANGED, changed_words
+from cliptide.app.evaluation.report.words import changed_words, clips_changed_words
+from cliptide.app.inference.nouns import Nouns
 from cliptide.configs.errors import DataError
 from cliptide.configs.tasks import DEFAULT_THRESHOLD, Task
 
@@ -97,7 +98,7 @@ def read_report(folder: Path) -> Report:
         metrics = metrics | fresh
     elif clips_known is not None and clips_known != _sha256_if_there(clips_file):
         metrics = metrics | _computed(metrics, rows, class_names, clips)
-        alarm = CLIPS_CHANGED
+        alarm = clips_changed_words(metrics)
     elif "quality" not in metrics:  # written before these figures were known
         metrics = _computed(metrics, rows, class_names, clips) | metrics
     check_metrics(metrics, path=metrics_file)
@@ -152,6 +153,7 @@ def _computed(
         clips=clips,
         temperature=calibration.get("temperature"),
         nothing_below=nothing["threshold"] if of_validation else None,
+        nouns=Nouns.of_metrics(metrics),
     )
 
 

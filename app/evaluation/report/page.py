@@ -19,6 +19,7 @@ from cliptide.app.evaluation.report.charts import (
     history_figures,
     order_bars,
     slice_rows,
+    stream_bars,
 )
 from cliptide.app.evaluation.report.confusion import confusion_figure, most_confused
 from cliptide.app.evaluation.report.filters import breakable, shown_facts, when
@@ -29,6 +30,7 @@ from cliptide.app.evaluation.report.remarks import (
     verdicts,
 )
 from cliptide.app.evaluation.report.stored import StoredReport
+from cliptide.app.evaluation.report.stream_words import missing_words, stream_verdicts
 from cliptide.app.evaluation.report.strips import shown_mistakes, shown_pairs
 from cliptide.app.evaluation.report.tasks import OUTPUT_WORDS, target_figures
 from cliptide.app.evaluation.report.words import (
@@ -40,6 +42,7 @@ from cliptide.app.evaluation.report.words import (
     swap_verdicts,
     threshold_words,
 )
+from cliptide.app.inference.nouns import Nouns
 from cliptide.configs.tasks import Task
 from cliptide.datasets.labels import numbers_in
 
@@ -54,7 +57,7 @@ _ORIGINS = {
     "made": "a split made by cliptide, groups kept whole",
     "": "not known",
 }
-_QUALITY = {"top1": "top-1", "f1": "F1 of a video's labels", "mae": "mean absolute error"}
+_QUALITY = {"top1": "top-1", "f1": "F1 of {one}'s labels", "mae": "mean absolute error"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,12 +120,14 @@ def _context(report: Report) -> dict[str, Any]:
     names = stored.class_names
     by_name = {row.video: row for row in report.rows}
     single = task == "single"
+    nouns = Nouns.of_metrics(metrics)
     return {
         "report": report,
         "stored": stored,
         "metrics": metrics,
         "single": single,
-        "quality_name": _QUALITY.get(metrics.get("quality", ""), "quality"),
+        "nouns": nouns,
+        "quality_name": _QUALITY.get(metrics.get("quality", ""), "quality").format(one=nouns.one),
         "leakage": leakage_verdict(stored, metrics),
         "verdicts": verdicts(stored, metrics),
         "remarks": remarks(metrics),
@@ -131,16 +136,19 @@ def _context(report: Report) -> dict[str, Any]:
         "scale": _scale(metrics, num_classes=len(names)),
         "order": order_verdict(metrics),
         "bars": order_bars(metrics),
+        "stream_bars": stream_bars(metrics),
+        "stream_verdicts": stream_verdicts(metrics),
+        "missing": missing_words(metrics),
         "swaps": swap_verdicts(metrics, names),
         "confused": most_confused(metrics["confusion"], names, limit=_LISTED_PAIRS)
         if single
         else [],
         "most_pairs": _MOST_PAIRS,
         "num_confused": _num_confused(metrics["confusion"]) if single else 0,
-        "pairs": shown_pairs(stored.confused, by_name, names),
+        "pairs": shown_pairs(stored.confused, by_name, names, nouns=nouns),
         "confidence": calibration_verdict(metrics),
         "threshold": _threshold(metrics),
-        "mistakes": shown_mistakes(stored.mistakes, by_name, names, task=task),
+        "mistakes": shown_mistakes(stored.mistakes, by_name, names, task=task, nouns=nouns),
         "slices": slice_rows(metrics),
         "slice_verdict": slice_verdict(metrics),
         "failed": [row for row in report.rows if row.failed],
@@ -159,7 +167,9 @@ def _context(report: Report) -> dict[str, Any]:
 def _figures(report: Report) -> dict[str, Any]:
     """What the scripts draw."""
     metrics, names = report.metrics, report.stored.class_names
+    nouns = Nouns.of_metrics(metrics)
     figures: dict[str, Any] = {
+        "nouns": {"sample": nouns.sample, "samples": nouns.samples},
         "history": history_figures(report.history),
         "kept": metrics.get("best_epoch"),
         "confidence": confidence_figure(metrics),
@@ -182,9 +192,10 @@ def _num_confused(confusion: Sequence[Sequence[int]]) -> int:
 
 def _scale(metrics: Mapping[str, Any], *, num_classes: int) -> list[dict[str, Any]]:
     """The marks on the scale beside top-1."""
+    samples = Nouns.of_metrics(metrics).samples
     marks = [
         (
-            "always the most frequent class of these videos",
+            f"always the most frequent class of these {samples}",
             "baseline",
             metrics["baselines"].get("majority"),
         ),
@@ -199,7 +210,7 @@ def _scale(metrics: Mapping[str, Any], *, num_classes: int) -> list[dict[str, An
 
 def _threshold(metrics: Mapping[str, Any]) -> str:
     nothing = (metrics.get("calibration") or {}).get("nothing_below")
-    return threshold_words(nothing) if nothing else ""
+    return threshold_words(nothing, Nouns.of_metrics(metrics)) if nothing else ""
 
 
 def _percent(share: float | None) -> str:

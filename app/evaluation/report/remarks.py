@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cliptide.app.evaluation.report.stored import StoredReport
+from cliptide.app.evaluation.report.stream_words import missing_words, stream_verdicts
 from cliptide.app.evaluation.report.tasks import OUTPUT_WORDS, no_skill_remark
 from cliptide.app.evaluation.report.words import (
     MAX_EXAMPLES,
@@ -14,25 +15,27 @@ from cliptide.app.evaluation.report.words import (
     order_verdict,
     slice_verdict,
     swap_verdicts,
-    videos,
 )
+from cliptide.app.inference.nouns import Nouns
 
 # What to say in place of the leak check where it is not the test split that was scored.
 _NOT_TEST = {
-    "train": "These are the training videos: the score says what the model has learnt by heart.",
-    "val": "These are the validation videos, by which the training was guided: "
+    "train": "These are the training {samples}: the score says what the model has learnt by heart.",
+    "val": "These are the validation {samples}, by which the training was guided: "
     "the score is a little too good.",
-    "all": "All videos were scored, whatever their split: if the model was trained on some of "
+    "all": "All {samples} were scored, whatever their split: if the model was trained on some of "
     "them, the score is too good.",
 }
 _OTHER_DATA = (
     "The model was trained on another split or other data, so it is not known whether it has seen "
-    "these videos."
+    "these {samples}."
 )
 
 
 def leakage_verdict(stored: StoredReport, metrics: Mapping[str, Any]) -> Verdict:
     """Whether test videos were known in training."""
+    nouns = Nouns.of_metrics(metrics)
+    not_test = _NOT_TEST.get(metrics["split"], "").format(samples=nouns.samples)
     # Older runs have the number of torn groups alone.
     torn = len(stored.torn_groups) or metrics.get("torn_groups", 0)
     copies = len(stored.copies) or metrics.get("copies", 0)
@@ -41,16 +44,16 @@ def leakage_verdict(stored: StoredReport, metrics: Mapping[str, Any]) -> Verdict
         if torn:
             found.append(f"{torn} torn {'group' if torn == 1 else 'groups'}")
         if copies:
-            found.append(f"{videos(copies)} byte-identical to one that was learnt from")
-        score = "test score" if metrics["split"] == "test" else "score of its test videos"
+            found.append(f"{nouns.counted(copies)} byte-identical to one that was learnt from")
+        score = "test score" if metrics["split"] == "test" else f"score of its test {nouns.samples}"
         told = f"Leakage found ({' and '.join(found)}): the {score} is not to be believed."
-        if metrics["split"] in _NOT_TEST:
-            told = f"{_NOT_TEST[metrics['split']]} {told}"
+        if not_test:
+            told = f"{not_test} {told}"
         return Verdict("bad", told, "leak" if stored.torn_groups or stored.copies else "")
     if metrics.get("same_split") is False:
-        return Verdict("care", _OTHER_DATA)
-    if metrics["split"] in _NOT_TEST:
-        return Verdict("care", _NOT_TEST[metrics["split"]])
+        return Verdict("care", _OTHER_DATA.format(samples=nouns.samples))
+    if not_test:
+        return Verdict("care", not_test)
     if stored.groups_known:
         count = metrics["num_groups"] if stored.num_groups is None else stored.num_groups
         return Verdict(
@@ -68,6 +71,7 @@ def verdicts(stored: StoredReport, metrics: Mapping[str, Any]) -> list[Verdict]:
         Verdict("bad", no_skill) if no_skill else None,
         *swap_verdicts(metrics, stored.class_names),
         order_verdict(metrics),
+        *stream_verdicts(metrics),
         calibration_verdict(metrics),
         slice_verdict(metrics),
     ]
@@ -76,20 +80,20 @@ def verdicts(stored: StoredReport, metrics: Mapping[str, Any]) -> list[Verdict]:
 
 def remarks(metrics: Mapping[str, Any]) -> list[str]:
     """How far the figures carry, in sentences."""
-    told = []
+    told, nouns = [], Nouns.of_metrics(metrics)
     failed = metrics["num_failed"]
     if failed:
         verb = "stands" if failed == 1 else "stand"
         told.append(
-            f"{videos(failed)} could not be read and {verb} in no figure; "
+            f"{nouns.counted(failed)} could not be read and {verb} in no figure; "
             "the reasons are under Data."
         )
     if metrics["num_unlabelled"]:
-        told.append(f"{videos(metrics['num_unlabelled'])} without a true label: not scored.")
+        told.append(f"{nouns.counted(metrics['num_unlabelled'])} without a true label: not scored.")
     unknown = metrics["unknown_labels"]
     if unknown:
         told.append(
-            f"{videos(sum(unknown.values()))} of classes the model does not know "
+            f"{nouns.counted(sum(unknown.values()))} of classes the model does not know "
             f"({examples(list(unknown))}): not scored."
         )
     per_class = metrics.get("per_class", {})
@@ -97,9 +101,10 @@ def remarks(metrics: Mapping[str, Any]) -> list[str]:
     if absent and metrics["num_scored"]:
         told.append(
             f"{len(absent)} of {len(per_class)} {OUTPUT_WORDS[metrics['task']]} "
-            f"{'has' if len(absent) == 1 else 'have'} no scored video: nothing is known about "
-            f"{'it' if len(absent) == 1 else 'them'} ({examples(absent)})."
+            f"{'has' if len(absent) == 1 else 'have'} no scored {nouns.sample}: nothing is known "
+            f"about {'it' if len(absent) == 1 else 'them'} ({examples(absent)})."
         )
+    told += missing_words(metrics)
     spread = groups_words(metrics)
     return [*told, *_interval_remarks(metrics, spread=spread)]
 

@@ -53,6 +53,7 @@ class Strip:
         height: Likewise.
         times_s: (count) when each is shown, seconds from the clip's beginning.
         explanation: What drove the answer; None where it was not asked for.
+        text: Of a text its beginning, to be read; else empty.
     """
 
     video: str
@@ -62,6 +63,7 @@ class Strip:
     height: int
     times_s: tuple[float, ...]
     explanation: Explanation | None = None
+    text: str = ""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import Any
 from cliptide.app.evaluation.predictions import VideoPrediction
 from cliptide.app.evaluation.report.stored import ConfusedPair, Explanation, Strip
 from cliptide.app.evaluation.report.words import percent
+from cliptide.app.inference.nouns import Nouns
 from cliptide.configs.tasks import Task
 
 # The box that curves are drawn in; it is stretched to the strip's width.
@@ -44,6 +45,7 @@ def shown_strip(
     class_names: Sequence[str],
     *,
     task: Task,
+    nouns: Nouns,
 ) -> dict[str, Any]:
     """What the template shows of a strip.
 
@@ -52,6 +54,7 @@ def shown_strip(
         rows: The predictions by the name of their video.
         class_names: In the order of the scores.
         task: What was predicted.
+        nouns: What samples and moments are called.
     """
     row = rows.get(strip.video)
     scores = dict(zip(class_names, row.scores, strict=True)) if row and row.scores else {}
@@ -63,8 +66,12 @@ def shown_strip(
         "strip": strip,
         "row": row,
         "true_score": scores.get(str(row.true)) if row else None,
-        "times": [f"{time:.1f}" for time in times],
-        "explained": _explained(explanation, times, task=task) if explanation else None,
+        "moments": [nouns.moment(time) for time in times],
+        "span": nouns.span(times[0], times[-1]),
+        # A single step has no curve.
+        "explained": _explained(explanation, times, task=task)
+        if explanation and len(explanation.times_s) > 1
+        else None,
         "cam": explanation.cam if explanation else None,
     }
 
@@ -75,6 +82,7 @@ def shown_mistakes(
     class_names: Sequence[str],
     *,
     task: Task,
+    nouns: Nouns,
 ) -> list[dict[str, Any]]:
     """The strips whose answer is wrong still: in an edited file it may be right, or gone."""
 
@@ -82,7 +90,7 @@ def shown_mistakes(
         return row is not None and not row.failed and (task == "regression" or not row.correct)
 
     return [
-        shown_strip(strip, rows, class_names, task=task)
+        shown_strip(strip, rows, class_names, task=task, nouns=nouns)
         for strip in strips
         if wrong(rows.get(strip.video))
     ]
@@ -162,6 +170,8 @@ def shown_pairs(
     pairs: Sequence[ConfusedPair],
     rows: Mapping[str, VideoPrediction],
     class_names: Sequence[str],
+    *,
+    nouns: Nouns,
 ) -> list[dict[str, Any]]:
     """The confused pairs with their frames: a video taken for the other class, and one of that.
 
@@ -176,7 +186,7 @@ def shown_pairs(
         if (pair.true, pair.predicted) not in answers:
             continue
         strips = [
-            shown_strip(strip, rows, class_names, task="single")
+            shown_strip(strip, rows, class_names, task="single", nouns=nouns)
             for strip, (true, predicted) in zip(pair.strips, answers, strict=True)
             if (true, predicted) == (pair.true, pair.predicted) or true == pair.predicted
         ]

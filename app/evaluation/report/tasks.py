@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from cliptide.app.evaluation.predictions import VideoPrediction
+from cliptide.app.inference.nouns import Nouns
 from cliptide.configs.tasks import Task
 from cliptide.datasets.labels import numbers_in
 
@@ -16,7 +17,7 @@ _BINS = 20
 
 def no_skill_remark(metrics: Mapping[str, Any], *, num_classes: int) -> str:
     """Say where the interval reaches what needs no model; empty where it does not."""
-    task = metrics["task"]
+    task, nouns = metrics["task"], Nouns.of_metrics(metrics)
     if metrics["ci95"] is None:
         return ""
     low, high = metrics["ci95"]
@@ -25,10 +26,10 @@ def no_skill_remark(metrics: Mapping[str, Any], *, num_classes: int) -> str:
         said = "always saying the mean"
         reached = high >= constant
     elif task == "multi":
-        said = "giving every video the same scores"
+        said = f"giving every {nouns.sample} the same scores"
         reached = low <= metrics["baselines"]["constant"]
     else:
-        said = "guessing or always answering the most frequent class of these videos"
+        said = f"guessing or always answering the most frequent class of these {nouns.samples}"
         reached = low <= max(metrics["baselines"]["majority"], 1 / num_classes)
     if not reached:
         return ""

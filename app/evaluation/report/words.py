@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from cliptide.app.inference.nouns import Nouns
 from cliptide.configs.tasks import Task
 
 # A number and its sign are one word: no line breaks between them.
@@ -80,11 +81,6 @@ def _points(share: float, *, coarse: bool) -> str:
     return f"{points:.1f}".removesuffix(".0")
 
 
-def videos(count: int) -> str:
-    """A number of videos."""
-    return f"{count} video" if count == 1 else f"{count} videos"
-
-
 def examples(names: Sequence[str], *, limit: int = MAX_EXAMPLES) -> str:
     """A few names, and how many more there are."""
     told = ", ".join(names[:limit])
@@ -96,12 +92,13 @@ def order_verdict(metrics: Mapping[str, Any]) -> Verdict | None:
     """Whether the model really uses time; None where other orders were not tried."""
     order = metrics.get("order")
     only = _only_answer(metrics)
+    nouns = Nouns.of_metrics(metrics)
     if only and (order or {}).get("verdict") not in ("uses", "worse"):
-        return Verdict(
-            "bad",
-            f"It answers '{only}' for every video: it has learnt nothing that order could change.",
-            "time" if order else "",
-        )
+        text = f"It answers '{only}' for every {nouns.sample}"
+        if metrics.get("most_steps") == 1:
+            return Verdict("bad", f"{text}: it has learnt nothing.")
+        nothing = "it has learnt nothing that order could change"
+        return Verdict("bad", f"{text}: {nothing}.", "time" if order else "")
     if not order or "verdict" not in order:
         return None
     worth, task = order["worth"], metrics["task"]
@@ -110,29 +107,29 @@ def order_verdict(metrics: Mapping[str, Any]) -> Verdict | None:
     if verdict == "uses":
         return Verdict("good", _uses(metrics), "time")
     if verdict == "ignores":
-        return Verdict("bad", _ignores(order, task), "time")
+        return Verdict("bad", _ignores(order, task, nouns), "time")
     if verdict == "not_above_baseline":
         above = metrics.get("above", {}).get("mean_pool")
         than = f": {difference(above, task=task)}" if above else ""
         return Verdict(
             "care",
             f"Order is worth {_strongest(worth, task)}, but the model is not clearly better than "
-            f"averaging its frames without any order{than}.",
+            f"averaging its {nouns.steps} without any order{than}.",
             "time",
         )
     if verdict == "worse":
         told = difference(shuffled, task=task) if shuffled else ""
         return Verdict(
             "bad",
-            f"Order does harm: it is worth {told}, so shuffled frames score better than frames in "
-            "order. Look at how frames are sampled in training and here.",
+            f"Order does harm: it is worth {told}, so shuffled {nouns.steps} score better than "
+            f"{nouns.steps} in order. Look at how {nouns.steps} are sampled in training and here.",
             "time",
         )
-    return Verdict("care", _unclear(order, task), "time")
+    return Verdict("care", _unclear(order, task, nouns), "time")
 
 
 def _only_answer(metrics: Mapping[str, Any]) -> str:
-    """The class that every video is taken for, though several are among them; else empty."""
+    """The class that every sample is taken for, though several are among them; else empty."""
     confusion = metrics.get("confusion") or []
     taken = [sum(column) for column in zip(*confusion, strict=True)]
     answers = [
@@ -141,24 +138,24 @@ def _only_answer(metrics: Mapping[str, Any]) -> str:
     return answers[0] if len(answers) == 1 and sum(any(row) for row in confusion) > 1 else ""
 
 
-def _unclear(order: Mapping[str, Any], task: Task) -> str:
+def _unclear(order: Mapping[str, Any], task: Task, nouns: Nouns) -> str:
     known = {
         name: entry
         for name, entry in order["worth"].items()
         if name in ("shuffled", "reversed") and entry["ci95"]
     }
     if not known:
-        return "Whether order matters is unclear: so few videos cannot show it."
+        return f"Whether order matters is unclear: so few {nouns.samples} cannot show it."
     if all(entry["by"] == 0 and not any(entry["ci95"]) for entry in known.values()):
         same = order.get("same_answers") or {}
         what = (
             "No answer changed"
             if same and all(share == 1 for share in same.values())
-            else "No video was answered better or worse"
+            else f"No {nouns.sample} was answered better or worse"
         )
         return (
-            f"{what} when frames were shuffled or reversed, but so few videos cannot show that "
-            "order never matters."
+            f"{what} when {nouns.steps} were shuffled or reversed, but so few {nouns.samples} "
+            "cannot show that order never matters."
         )
     # The one that leaves most open is why it is unclear.
     name = max(known, key=lambda name: known[name]["ci95"][1] - known[name]["ci95"][0])
@@ -169,8 +166,8 @@ def _unclear(order: Mapping[str, Any], task: Task) -> str:
     chance = f", {beyond or 'which may be chance'}" if known[name]["by"] else ""
     what = "it" if name == "shuffled" else "its direction"
     return (
-        f"Whether order matters is unclear: {what} is worth {told}{chance}. More test videos would "
-        "tell."
+        f"Whether order matters is unclear: {what} is worth {told}{chance}. More test "
+        f"{nouns.samples} would tell."
     )
 
 
@@ -193,22 +190,23 @@ def _uses(metrics: Mapping[str, Any]) -> str:
     above = metrics.get("above", {}).get("mean_pool")
     if above and above["ci95"] and above["ci95"][0] > 0:
         lead = difference(above, task=task).removeprefix("+")
-        text += f" It is {lead} better than averaging its frames without any order."
+        steps = Nouns.of_metrics(metrics).steps
+        text += f" It is {lead} better than averaging its {steps} without any order."
     return text
 
 
-def _ignores(order: Mapping[str, Any], task: Task) -> str:
+def _ignores(order: Mapping[str, Any], task: Task, nouns: Nouns) -> str:
     same = order.get("same_answers", {})
     if same and all(share == 1 for share in same.values()):
         return (
-            "This model ignores order: shuffled or reversed, every video gets the very same "
-            "answer. It looks at frames, not at time."
+            f"This model ignores order: shuffled or reversed, every {nouns.sample} gets the very "
+            f"same answer. It looks at {nouns.steps}, not at time."
         )
     shuffled = order["worth"].get("shuffled")
     worth = f" Order is worth {difference(shuffled, task=task)}." if shuffled else ""
     return (
-        "This model ignores order: shuffling or reversing the frames changes next to nothing."
-        f"{worth}"
+        f"This model ignores order: shuffling or reversing the {nouns.steps} changes next to "
+        f"nothing.{worth}"
     )
 
 
@@ -248,14 +246,14 @@ def calibration_verdict(metrics: Mapping[str, Any]) -> Verdict | None:
     return Verdict(tone, text, "confidence")
 
 
-def threshold_words(nothing: Mapping[str, Any]) -> str:
+def threshold_words(nothing: Mapping[str, Any], nouns: Nouns) -> str:
     """What the suggested threshold for 'nothing of these' keeps and turns away."""
     kept, passed = nothing["kept_right"], nothing["kept_wrong"]
     turned = None if passed is None else 1 - passed
     where = (
-        "chosen on the validation videos"
+        f"chosen on the validation {nouns.samples}"
         if nothing["from"] == "validation"
-        else "chosen on these very videos, so a little too good"
+        else f"chosen on these very {nouns.samples}, so a little too good"
     )
     parts = []
     if kept is not None:
@@ -272,6 +270,7 @@ def threshold_words(nothing: Mapping[str, Any]) -> str:
 def swap_verdicts(metrics: Mapping[str, Any], class_names: Sequence[str]) -> list[Verdict]:
     """Classes whose names look exchanged, one sentence a cycle."""
     place = {name: number for number, name in enumerate(class_names)}
+    samples = Nouns.of_metrics(metrics).samples
     found = []
     for cycle in metrics.get("swaps") or []:
         steps = []
@@ -282,9 +281,9 @@ def swap_verdicts(metrics: Mapping[str, Any], class_names: Sequence[str]) -> lis
         first = steps[0]
         if len(cycle) == 2:
             text = (
-                f"{quoted[0]} and {quoted[1]} look swapped: {first[2]} of {first[3]} videos of "
-                f"{first[0]} are taken for {first[1]} and {steps[1][2]} of {steps[1][3]} the other "
-                "way round."
+                f"{quoted[0]} and {quoted[1]} look swapped: {first[2]} of {first[3]} {samples} "
+                f"of {first[0]} are taken for {first[1]} and {steps[1][2]} of {steps[1][3]} the "
+                "other way round."
             )
         else:
             told = ", ".join(f"{a} for {b} ({n} of {all_})" for a, b, n, all_ in steps)
@@ -297,11 +296,11 @@ def swap_verdicts(metrics: Mapping[str, Any], class_names: Sequence[str]) -> lis
 # With fewer videos no kind of them could stand out.
 _ENOUGH_VIDEOS = 20
 _SLICE_NAMES = {
-    "duration": "videos {}",
-    "resolution": "videos of {}",
-    "brightness": "brightness {}",
-    "motion": "motion {}",
-    "group": "group {}",
+    "duration": "{samples} {name}",
+    "resolution": "{samples} of {name}",
+    "brightness": "brightness {name}",
+    "motion": "motion {name}",
+    "group": "group {name}",
 }
 
 
@@ -310,27 +309,26 @@ def slice_verdict(metrics: Mapping[str, Any]) -> Verdict | None:
     slices = metrics.get("slices")
     if not slices:
         return None
+    nouns = Nouns.of_metrics(metrics)
     weak = [
         (dimension, entry) for dimension, cut in slices.items() for entry in cut if entry["weak"]
     ]
     if not weak:
         few = metrics.get("num_scored", _ENOUGH_VIDEOS) < _ENOUGH_VIDEOS
         told = (
-            "Too few videos to tell which kinds are weak."
+            f"Too few {nouns.samples} to tell which kinds are weak."
             if few
-            else "No kind of video is shown to be weaker than the rest."
+            else f"No kind of {nouns.sample} is shown to be weaker than the rest."
         )
         return Verdict("plain", told, "slices")
     lower_is_better = metrics["task"] == "regression"
     weak.sort(key=lambda pair: pair[1]["value"] * (-1 if lower_is_better else 1))
-    named = [
-        f"{_SLICE_NAMES[dimension].format(entry['name'])}, "
-        f"{quality(entry['value'], metrics['task'])} of {entry['num']}"
-        if not lower_is_better
-        else f"{_SLICE_NAMES[dimension].format(entry['name'])}, error "
-        f"{quality(entry['value'], metrics['task'])} over {entry['num']}"
-        for dimension, entry in weak[:MAX_EXAMPLES]
-    ]
+    named = []
+    for dimension, entry in weak[:MAX_EXAMPLES]:
+        kind = _SLICE_NAMES[dimension].format(samples=nouns.samples, name=entry["name"])
+        value = quality(entry["value"], metrics["task"])
+        told = f"error {value} over" if lower_is_better else f"{value} of"
+        named.append(f"{kind}, {told} {entry['num']}")
     more = len(weak) - len(named)
     tail = f"; and {more} more" if more else ""
     return Verdict("care", f"Weak: {'; '.join(named)}{tail}.", "slices")
@@ -348,7 +346,7 @@ def groups_words(metrics: Mapping[str, Any]) -> str:
     groups = metrics.get("groups")
     if not groups:
         return ""
-    task = metrics["task"]
+    task, nouns = metrics["task"], Nouns.of_metrics(metrics)
     (low, lowest, few), (high, highest, many) = groups["min"], groups["max"]
     if lowest == highest and groups["count"] > 1:
         return f"All {groups['count']} groups score {quality(lowest, task)}."
@@ -358,15 +356,18 @@ def groups_words(metrics: Mapping[str, Any]) -> str:
         else f"{_points(groups['sd'], coarse=True)} points"
     )
     return (
-        f"Over {groups['count']} groups: from {quality(lowest, task)} ({low}, {videos(few)}) to "
-        f"{quality(highest, task)} ({high}, {videos(many)}), standard deviation {spread}."
+        f"Over {groups['count']} groups: from {quality(lowest, task)} ({low}, "
+        f"{nouns.counted(few)}) to {quality(highest, task)} ({high}, "
+        f"{nouns.counted(many)}), standard deviation {spread}."
     )
 
 
-CLIPS_CHANGED = (
-    "clips.csv was changed after the evaluation: what is said here of time and of kinds of video "
-    "is of the file as it is now."
-)
+def clips_changed_words(metrics: Mapping[str, Any]) -> str:
+    """That clips.csv is not what was evaluated."""
+    return (
+        "clips.csv was changed after the evaluation: what is said here of time and of kinds of "
+        f"{Nouns.of_metrics(metrics).sample} is of the file as it is now."
+    )
 
 
 def changed_words(was: float | None, now: float | None, *, task: Task) -> str:
