@@ -65,6 +65,17 @@ def test_kept_flow_equals_computing_it_to_the_byte(clip, folder, fit, method) ->
     ).all()
 
 
+def test_kept_flow_of_repeated_frames_is_that_of_computing_and_takes_no_room(
+    tmp_path, folder
+) -> None:
+    moving = moving_texture(21, size=(96, 128))
+    once = write_video(tmp_path / "once.mp4", moving)
+    twice = write_video(tmp_path / "twice.mp4", moving.repeat(2, axis=0))
+    (of_once,), (of_twice,) = made(once, folder), made(twice, folder)
+    assert of_twice.num_bytes < 1.2 * of_once.num_bytes
+    assert (computed(twice, folder=folder) == computed(twice)).all()
+
+
 def test_kept_flow_is_read_and_not_computed(clip, folder, tmp_path) -> None:
     """The file of another video in the place of this one's would be believed."""
     other = write_video(tmp_path / "other.mp4", moving_texture(40, size=(96, 128), shift=(-1, 0)))

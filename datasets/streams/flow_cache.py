@@ -3,7 +3,8 @@
     magic     names the version of the format
     frames    a PNG each: x above y, one channel. Lossless, so a video whose flow is not kept gives
               the same numbers
-    index     for each frame where it ends (uint64) and its CRC-32 (uint32)
+    index     for each frame where its PNG begins and ends (uint64) and the CRC-32 of it (uint32);
+              frames of the same flow share one
     tail      number of frames, height, width, size and time of the video, CRC-32 of the index
               and of this; last, so that a file cut short has none
 
@@ -37,12 +38,12 @@ from cliptide.configs.errors import SampleError
 from cliptide.datasets.checking.workers import Failure, Limits, in_workers
 from cliptide.datasets.fitting import Fit, Placement, place, set_in_frame
 from cliptide.datasets.records import SampleRecord
-from cliptide.datasets.streams.flow_fields import STILL, Codes, FlowMethod, flow_codes
+from cliptide.datasets.streams.flow_fields import AHEAD, STILL, Codes, FlowMethod, flow_codes
 from cliptide.datasets.video import Video, open_video
 
-MAGIC = b"cliptide flow 1\n"
+MAGIC = b"cliptide flow 2\n"
 _TAIL = struct.Struct("<IIIQqII")
-_ENTRY = np.dtype([("end", "<u8"), ("crc", "<u4")])
+_ENTRY = np.dtype([("begin", "<u8"), ("end", "<u8"), ("crc", "<u4")])
 # Faster to write than to compute; level 6 is 13 % smaller and takes twice as long.
 PNG_LEVEL = 3
 FRAMES_AT_ONCE = 32
@@ -147,13 +148,13 @@ class KeptFlow:
         height, width = self._size
         codes = np.empty((len(indices), height, width, 2), np.uint8)
         for row, index in enumerate(indices):
-            start = int(self._index["end"][index - 1]) if index else len(MAGIC)
+            begin, end, crc = self._index[index].tolist()
             try:
-                self._file.seek(start)
-                png = self._file.read(int(self._index["end"][index]) - start)
+                self._file.seek(begin)
+                png = self._file.read(end - begin)
             except OSError as error:
                 raise FlowIsDamaged(str(error)) from error
-            if zlib.crc32(png) != self._index["crc"][index]:
+            if zlib.crc32(png) != crc:
                 raise FlowIsDamaged(f"field {index} is damaged")
             both = np.asarray(cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_GRAYSCALE))
             codes[row, ..., 0], codes[row, ..., 1] = both[:height], both[height:]
@@ -212,7 +213,7 @@ def forget(folder: Path, path: Path, rule: FlowRule) -> None:
 
 
 def codes_in_order(video: Video, rule: FlowRule) -> Iterator[Codes]:
-    """Go through a video: codes (height, width, 2) from each frame to the next, in small memory.
+    """Go through a video: codes (height, width, 2) of each frame but the last, in small memory.
 
     Raises:
         VideoError: A frame cannot be decoded.
@@ -221,9 +222,9 @@ def codes_in_order(video: Video, rule: FlowRule) -> Iterator[Codes]:
     pictures: list[NDArray[np.uint8]] = []
     for frame in video.frames(size=placement.size, crop=placement.crop):
         pictures.append(set_in_frame(frame.picture[None], placement, size=rule.size)[0])
-        if len(pictures) > FRAMES_AT_ONCE:
-            yield from rule.codes(np.stack(pictures), placement)
-            del pictures[:-1]
+        if len(pictures) > FRAMES_AT_ONCE + AHEAD:
+            yield from rule.codes(np.stack(pictures), placement, range(FRAMES_AT_ONCE))
+            del pictures[:FRAMES_AT_ONCE]
     if len(pictures) > 1:
         yield from rule.codes(np.stack(pictures), placement)
 
@@ -334,12 +335,17 @@ def write_flow(
         size: (height, width) of the frames.
     """
     file.write(MAGIC)
-    entries = []
+    entries: list[tuple[int, int, int]] = []
+    before: Codes | None = None
     for one in codes:
+        if before is not None and np.array_equal(one, before):
+            entries.append(entries[-1])
+            continue
+        before, begin = one, file.tell()
         both = np.concatenate([one[..., 0], one[..., 1]])
         png = cv2.imencode(".png", both, [cv2.IMWRITE_PNG_COMPRESSION, PNG_LEVEL])[1].tobytes()
         file.write(png)
-        entries.append((file.tell(), zlib.crc32(png)))
+        entries.append((begin, file.tell(), zlib.crc32(png)))
     index = np.array(entries, _ENTRY).tobytes()
     facts = (len(entries), *size, *stamp)
     crc_of_index = zlib.crc32(index)
