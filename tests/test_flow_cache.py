@@ -1,9 +1,11 @@
 """Kept flow: the numbers of computing anew, or it is computed anew."""
 
 import resource
+import shutil
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -156,6 +158,21 @@ def test_processes_make_the_files_that_this_one_would(tmp_path, folder) -> None:
         keep(alone, path, RULE)
         assert file_of(alone, path, RULE).read_bytes() == file_of(folder, path, RULE).read_bytes()
     assert len(list(folder.iterdir())) == len(paths)
+
+
+def test_processes_that_are_stopped_leave_no_parts(tmp_path, folder, short) -> None:
+    long = write_video(tmp_path / "long.mp4", moving_texture(400, size=(96, 128), shift=(0.1, 0)))
+    other = shutil.copy(long, tmp_path / "other.mp4")
+    folder.mkdir()
+    of_another_run = folder / "0.1.part"
+    of_another_run.touch()
+    records = [make_record(path) for path in (short, long, other)]
+    making = precompute(records, **HOW, folder=folder, workers=2)
+    next(making)
+    while len(list(folder.glob("*.part"))) == 1:
+        time.sleep(0.001)
+    making.close()
+    assert list(folder.glob("*.part")) == [of_another_run]
 
 
 def test_writing_one_file_at_once_harms_nobody(clip, folder) -> None:

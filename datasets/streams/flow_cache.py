@@ -1,10 +1,9 @@
 """Flow of whole videos, computed once and kept on disk: one file a video.
 
     magic     names the version of the format
-    frames    a PNG each: x above y, one channel. Lossless, so a video whose flow is not kept gives
-              the same numbers
-    index     for each frame where its PNG begins and ends (uint64) and the CRC-32 of it (uint32);
-              frames of the same flow share one
+    frames    PNG, x above y, one channel; frames of the same flow share one. Lossless, so a video
+              whose flow is not kept gives the same numbers
+    index     for each frame where its PNG begins and ends (uint64) and its CRC-32 (uint32)
     tail      number of frames, height, width, size and time of the video, CRC-32 of the index
               and of this; last, so that a file cut short has none
 
@@ -179,11 +178,17 @@ def open_kept(folder: Path, path: Path, rule: FlowRule) -> KeptFlow | None:
     return KeptFlow(file, index, rule.size)
 
 
-def keep(folder: Path, path: Path, rule: FlowRule) -> int:
+def keep(folder: Path, path: Path, rule: FlowRule, *, writer: str | None = None) -> int:
     """Compute the flow of a whole video and keep it; gives the bytes of the file.
 
     Whoever reads meanwhile sees the old file or the new one, never a part; of two who write the
     last one stays.
+
+    Args:
+        folder: Where flow is kept.
+        path: The video.
+        rule: How flow is computed.
+        writer: Name of the one who writes, in that of the part; None takes a new one.
 
     Raises:
         SampleError: The video cannot be read.
@@ -193,7 +198,7 @@ def keep(folder: Path, path: Path, rule: FlowRule) -> int:
         stamp = _stamp_of(path)
         folder.mkdir(parents=True, exist_ok=True)
         target = file_of(folder, path, rule)
-        part = target.with_suffix(f".{uuid.uuid4().hex[:12]}.part")
+        part = target.with_suffix(f".{writer or uuid.uuid4().hex}.part")
         try:
             with part.open("wb") as file:
                 write_flow(file, codes_in_order(video, rule), stamp, rule.size)
@@ -254,13 +259,13 @@ def precompute(
     Yields:
         An item for each video as it is done, first those that were there.
     """
-    rule = FlowRule(size, fit, method)
+    rule, writer = FlowRule(size, fit, method), uuid.uuid4().hex
     jobs = []
     _remove_old_parts(folder)
     for path in dict.fromkeys(record.source for record in records):
         kept = open_kept(folder, path, rule)
         if kept is None:
-            jobs.append(_Job(folder, path, rule))
+            jobs.append(_Job(folder, path, rule, writer))
             continue
         kept.close()
         yield FlowItem(path, kept.num_bytes, was_kept=True)
@@ -282,20 +287,28 @@ class _Job:
     folder: Path
     path: Path
     rule: FlowRule
+    writer: str
 
 
 def _worked_off(jobs: Sequence[_Job], workers: int) -> Iterator[FlowItem]:
-    if not workers:
+    if not workers or not jobs:
         yield from map(_work, jobs)
         return
     # A process that trains has its loaders' workers come from the same server, which imports but
     # once: what those need.
     preload = "cliptide.datasets.clips" if "torch" in sys.modules else __name__
     done = in_workers(_work_alone, jobs, workers=workers, limits=_LIMITS, preload=preload)
-    for job, result in done:
-        if isinstance(result, Failure):
-            result = FlowItem(job.path, error=f"{job.path}: {result.cause}. Leave it out.")
-        yield result
+    try:
+        for job, result in done:
+            if isinstance(result, Failure):
+                result = FlowItem(job.path, error=f"{job.path}: {result.cause}. Leave it out.")
+            yield result
+    finally:
+        done.close()
+        # Processes that were ended, as by Ctrl-C, leave what they were writing.
+        for part in jobs[0].folder.glob(f"*.{jobs[0].writer}.part"):
+            with contextlib.suppress(OSError):
+                part.unlink()
 
 
 def _work_alone(job: _Job) -> FlowItem:
@@ -305,7 +318,7 @@ def _work_alone(job: _Job) -> FlowItem:
 
 def _work(job: _Job) -> FlowItem:
     try:
-        return FlowItem(job.path, keep(job.folder, job.path, job.rule))
+        return FlowItem(job.path, keep(job.folder, job.path, job.rule, writer=job.writer))
     except SampleError as error:
         return FlowItem(job.path, error=str(error))
     except OSError as error:
