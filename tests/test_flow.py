@@ -139,6 +139,65 @@ class TestPictures:
         assert shown[3].max() == 0
 
 
+class TestRepeats:
+    def test_a_repeated_frame_has_the_next_motion(self) -> None:
+        moving = moving_texture(4, shift=(2.0, -1.0))
+        repeated = moving[[0, 0, 1, 1, 1, 2, 3]]
+        once = flow_codes(moving, method="dis")
+        assert (flow_codes(repeated, method="dis") == once[[0, 0, 1, 1, 1, 2]]).all()
+
+    @pytest.mark.parametrize("size", [(48, 48), (128, 171)])
+    @pytest.mark.parametrize("rhythm", [(2,), (3, 2), (1, 1, 1, 2), (5,)])
+    def test_repeats_that_went_through_a_codec_are_found(self, tmp_path, size, rhythm) -> None:
+        times = (rhythm * 12)[:12]
+        frames = np.repeat(moving_texture(12, size=(128, 172)), times, axis=0)
+        path = write_video(tmp_path / "repeats.mp4", frames)
+        before_the_last = range(len(frames) - times[-1])
+        with flow_stream(size=size).open(make_record(path)) as track:
+            motion = pixels_of(track.steps(before_the_last))
+        across = np.median(inside(motion)[..., 0], axis=(1, 2))
+        assert across == pytest.approx(2.0 * size[1] / 172, abs=0.25)
+
+    def test_motion_that_is_even_or_grows_is_taken_as_it_is(self) -> None:
+        slow_then_fast = np.concatenate(
+            [moving_texture(4, shift=(0.5, 0.0)), moving_texture(12, shift=(0.5, 0.0))[4::2]]
+        )
+        motion = pixels_of(flow_codes(slow_then_fast, method="dis"))
+        across = np.median(inside(motion)[..., 0], axis=(1, 2))
+        assert across == pytest.approx([0.5, 0.5, 0.5, 0.5, 1.0, 1.0, 1.0], abs=0.15)
+
+    def test_a_noisy_still_scene_stays_still(self) -> None:
+        still = moving_texture(12, shift=(0, 0)).astype(np.int16)
+        noise = np.random.default_rng(0).integers(-3, 4, still.shape)
+        noise[::3] = 0
+        frames = (still + noise).clip(0, 255).astype(np.uint8)
+        motion = pixels_of(flow_codes(frames, method="dis"))
+        assert np.abs(inside(motion)).mean() < 0.05
+
+    def test_motion_more_than_five_frames_on_does_not_come_early(self) -> None:
+        frames = moving_texture(2)[[0] * 7 + [1]]
+        moves = (flow_codes(frames, method="dis") != 128).any(axis=(1, 2, 3))
+        assert moves.tolist() == [False, False, True, True, True, True, True]
+
+    def test_a_cut_does_not_reach_back_into_the_motion_before_it(self) -> None:
+        moving = moving_texture(6)
+        frames = np.concatenate([moving, moving_texture(3, seed=5)])
+        assert (flow_codes(frames, method="dis")[:5] == flow_codes(moving, method="dis")).all()
+
+    def test_repeats_are_the_same_alone_among_others_and_in_a_part(self, tmp_path) -> None:
+        frames = np.repeat(moving_texture(8, size=(96, 128)), 3, axis=0)
+        path = write_video(tmp_path / "repeats.mp4", frames)
+        stream = flow_stream()
+        with (
+            stream.open(make_record(path)) as track,
+            stream.open(make_record(path, end_s=0.32)) as part,
+        ):
+            everything = track.steps(range(24))
+            for index in (0, 4, 7, 20, 21):
+                assert (track.steps([index])[0] == everything[index]).all()
+            assert (part.steps(range(8)) == everything[:8]).all()
+
+
 class TestStream:
     def test_a_track_has_the_times_of_its_part_of_the_video(self, clip) -> None:
         with flow_stream().open(make_record(clip, start_s=0.12, end_s=0.32)) as track:

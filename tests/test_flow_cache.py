@@ -1,9 +1,11 @@
 """Kept flow: the numbers of computing anew, or it is computed anew."""
 
 import resource
+import shutil
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -63,6 +65,17 @@ def test_kept_flow_equals_computing_it_to_the_byte(clip, folder, fit, method) ->
         computed(clip, folder=folder, fit=fit, method=method)
         == computed(clip, fit=fit, method=method)
     ).all()
+
+
+def test_kept_flow_of_repeated_frames_is_that_of_computing_and_takes_no_room(
+    tmp_path, folder
+) -> None:
+    moving = moving_texture(21, size=(96, 128))
+    once = write_video(tmp_path / "once.mp4", moving)
+    twice = write_video(tmp_path / "twice.mp4", moving.repeat(2, axis=0))
+    (of_once,), (of_twice,) = made(once, folder), made(twice, folder)
+    assert of_twice.num_bytes < 1.2 * of_once.num_bytes
+    assert (computed(twice, folder=folder) == computed(twice)).all()
 
 
 def test_kept_flow_is_read_and_not_computed(clip, folder, tmp_path) -> None:
@@ -145,6 +158,21 @@ def test_processes_make_the_files_that_this_one_would(tmp_path, folder) -> None:
         keep(alone, path, RULE)
         assert file_of(alone, path, RULE).read_bytes() == file_of(folder, path, RULE).read_bytes()
     assert len(list(folder.iterdir())) == len(paths)
+
+
+def test_processes_that_are_stopped_leave_no_parts(tmp_path, folder, short) -> None:
+    long = write_video(tmp_path / "long.mp4", moving_texture(400, size=(96, 128), shift=(0.1, 0)))
+    other = shutil.copy(long, tmp_path / "other.mp4")
+    folder.mkdir()
+    of_another_run = folder / "0.1.part"
+    of_another_run.touch()
+    records = [make_record(path) for path in (short, long, other)]
+    making = precompute(records, **HOW, folder=folder, workers=2)
+    next(making)
+    while len(list(folder.glob("*.part"))) == 1:
+        time.sleep(0.001)
+    making.close()
+    assert list(folder.glob("*.part")) == [of_another_run]
 
 
 def test_writing_one_file_at_once_harms_nobody(clip, folder) -> None:

@@ -12,7 +12,7 @@ import multiprocessing.connection
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any, Generic, TypeVar
@@ -59,7 +59,7 @@ def in_workers(
     workers: int,
     limits: Limits,
     preload: str,
-) -> Iterator[tuple[Item, Result | Failure]]:
+) -> Generator[tuple[Item, Result | Failure], None, None]:
     """Apply a function to items in several processes.
 
     Args:

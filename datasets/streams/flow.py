@@ -1,9 +1,11 @@
 """Optical flow as a stream: the motion from each frame of a video to the next.
 
-Frame i's step is the motion from it to frame i + 1 of the video. The video's last frame has the
-motion before it once more: things move on, and a step without motion would say that they stop at
-the end of every video. The last frame of a part has a next one in the video and needs no such
-rule. A video of a single frame does not move.
+Frame i's step is the motion from it to frame i + 1 of the video; where that is a repeat of it, the
+next motion, a few frames on at most (see `flow_fields`). The video's last frame has the motion
+before it once more: things move on, and a step without motion would say that they stop at the end
+of every video. The last frame of a part has a next one in the video and needs no such rule.
+Repeats of the last frame stand still, as nothing tells them from a scene that stopped; a video of
+a single frame does not move.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +28,7 @@ from cliptide.datasets.streams.flow_cache import (
     open_kept,
 )
 from cliptide.datasets.streams.flow_fields import (
+    AHEAD,
     LEAST_SIDE,
     Codes,
     FlowMethod,
@@ -79,7 +82,9 @@ class FlowTrack(Track):
                 if self._folder is not None:
                     forget(self._folder, self._video.path, self._rule)
         wanted = sorted(set(starts))
-        numbers = sorted({*wanted, *(start + 1 for start in wanted)})
+        end = self._video.num_frames
+        spans = [range(start, min(start + 2 + AHEAD, end)) for start in wanted]
+        numbers = sorted(set().union(*spans))
         frames = read_fitted(self._video, numbers, size=self._rule.size, fit=self._rule.fit)
         rows = np.searchsorted(numbers, wanted).tolist()
         codes = self._rule.codes(frames, self._rule.placement(self._video), rows)

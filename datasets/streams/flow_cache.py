@@ -1,9 +1,9 @@
 """Flow of whole videos, computed once and kept on disk: one file a video.
 
     magic     names the version of the format
-    frames    a PNG each: x above y, one channel. Lossless, so a video whose flow is not kept gives
-              the same numbers
-    index     for each frame where it ends (uint64) and its CRC-32 (uint32)
+    frames    PNG, x above y, one channel; frames of the same flow share one. Lossless, so a video
+              whose flow is not kept gives the same numbers
+    index     for each frame where its PNG begins and ends (uint64) and its CRC-32 (uint32)
     tail      number of frames, height, width, size and time of the video, CRC-32 of the index
               and of this; last, so that a file cut short has none
 
@@ -37,12 +37,12 @@ from cliptide.configs.errors import SampleError
 from cliptide.datasets.checking.workers import Failure, Limits, in_workers
 from cliptide.datasets.fitting import Fit, Placement, place, set_in_frame
 from cliptide.datasets.records import SampleRecord
-from cliptide.datasets.streams.flow_fields import STILL, Codes, FlowMethod, flow_codes
+from cliptide.datasets.streams.flow_fields import AHEAD, STILL, Codes, FlowMethod, flow_codes
 from cliptide.datasets.video import Video, open_video
 
-MAGIC = b"cliptide flow 1\n"
+MAGIC = b"cliptide flow 2\n"
 _TAIL = struct.Struct("<IIIQqII")
-_ENTRY = np.dtype([("end", "<u8"), ("crc", "<u4")])
+_ENTRY = np.dtype([("begin", "<u8"), ("end", "<u8"), ("crc", "<u4")])
 # Faster to write than to compute; level 6 is 13 % smaller and takes twice as long.
 PNG_LEVEL = 3
 FRAMES_AT_ONCE = 32
@@ -147,13 +147,13 @@ class KeptFlow:
         height, width = self._size
         codes = np.empty((len(indices), height, width, 2), np.uint8)
         for row, index in enumerate(indices):
-            start = int(self._index["end"][index - 1]) if index else len(MAGIC)
+            begin, end, crc = self._index[index].tolist()
             try:
-                self._file.seek(start)
-                png = self._file.read(int(self._index["end"][index]) - start)
+                self._file.seek(begin)
+                png = self._file.read(end - begin)
             except OSError as error:
                 raise FlowIsDamaged(str(error)) from error
-            if zlib.crc32(png) != self._index["crc"][index]:
+            if zlib.crc32(png) != crc:
                 raise FlowIsDamaged(f"field {index} is damaged")
             both = np.asarray(cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_GRAYSCALE))
             codes[row, ..., 0], codes[row, ..., 1] = both[:height], both[height:]
@@ -178,11 +178,17 @@ def open_kept(folder: Path, path: Path, rule: FlowRule) -> KeptFlow | None:
     return KeptFlow(file, index, rule.size)
 
 
-def keep(folder: Path, path: Path, rule: FlowRule) -> int:
+def keep(folder: Path, path: Path, rule: FlowRule, *, writer: str | None = None) -> int:
     """Compute the flow of a whole video and keep it; gives the bytes of the file.
 
     Whoever reads meanwhile sees the old file or the new one, never a part; of two who write the
     last one stays.
+
+    Args:
+        folder: Where flow is kept.
+        path: The video.
+        rule: How flow is computed.
+        writer: Name of the one who writes, in that of the part; None takes a new one.
 
     Raises:
         SampleError: The video cannot be read.
@@ -192,7 +198,7 @@ def keep(folder: Path, path: Path, rule: FlowRule) -> int:
         stamp = _stamp_of(path)
         folder.mkdir(parents=True, exist_ok=True)
         target = file_of(folder, path, rule)
-        part = target.with_suffix(f".{uuid.uuid4().hex[:12]}.part")
+        part = target.with_suffix(f".{writer or uuid.uuid4().hex}.part")
         try:
             with part.open("wb") as file:
                 write_flow(file, codes_in_order(video, rule), stamp, rule.size)
@@ -212,7 +218,7 @@ def forget(folder: Path, path: Path, rule: FlowRule) -> None:
 
 
 def codes_in_order(video: Video, rule: FlowRule) -> Iterator[Codes]:
-    """Go through a video: codes (height, width, 2) from each frame to the next, in small memory.
+    """Go through a video: codes (height, width, 2) of each frame but the last, in small memory.
 
     Raises:
         VideoError: A frame cannot be decoded.
@@ -221,9 +227,9 @@ def codes_in_order(video: Video, rule: FlowRule) -> Iterator[Codes]:
     pictures: list[NDArray[np.uint8]] = []
     for frame in video.frames(size=placement.size, crop=placement.crop):
         pictures.append(set_in_frame(frame.picture[None], placement, size=rule.size)[0])
-        if len(pictures) > FRAMES_AT_ONCE:
-            yield from rule.codes(np.stack(pictures), placement)
-            del pictures[:-1]
+        if len(pictures) > FRAMES_AT_ONCE + AHEAD:
+            yield from rule.codes(np.stack(pictures), placement, range(FRAMES_AT_ONCE))
+            del pictures[:FRAMES_AT_ONCE]
     if len(pictures) > 1:
         yield from rule.codes(np.stack(pictures), placement)
 
@@ -253,13 +259,13 @@ def precompute(
     Yields:
         An item for each video as it is done, first those that were there.
     """
-    rule = FlowRule(size, fit, method)
+    rule, writer = FlowRule(size, fit, method), uuid.uuid4().hex
     jobs = []
     _remove_old_parts(folder)
     for path in dict.fromkeys(record.source for record in records):
         kept = open_kept(folder, path, rule)
         if kept is None:
-            jobs.append(_Job(folder, path, rule))
+            jobs.append(_Job(folder, path, rule, writer))
             continue
         kept.close()
         yield FlowItem(path, kept.num_bytes, was_kept=True)
@@ -281,20 +287,28 @@ class _Job:
     folder: Path
     path: Path
     rule: FlowRule
+    writer: str
 
 
 def _worked_off(jobs: Sequence[_Job], workers: int) -> Iterator[FlowItem]:
-    if not workers:
+    if not workers or not jobs:
         yield from map(_work, jobs)
         return
     # A process that trains has its loaders' workers come from the same server, which imports but
     # once: what those need.
     preload = "cliptide.datasets.clips" if "torch" in sys.modules else __name__
     done = in_workers(_work_alone, jobs, workers=workers, limits=_LIMITS, preload=preload)
-    for job, result in done:
-        if isinstance(result, Failure):
-            result = FlowItem(job.path, error=f"{job.path}: {result.cause}. Leave it out.")
-        yield result
+    try:
+        for job, result in done:
+            if isinstance(result, Failure):
+                result = FlowItem(job.path, error=f"{job.path}: {result.cause}. Leave it out.")
+            yield result
+    finally:
+        done.close()
+        # Processes that were ended, as by Ctrl-C, leave what they were writing.
+        for part in jobs[0].folder.glob(f"*.{jobs[0].writer}.part"):
+            with contextlib.suppress(OSError):
+                part.unlink()
 
 
 def _work_alone(job: _Job) -> FlowItem:
@@ -304,7 +318,7 @@ def _work_alone(job: _Job) -> FlowItem:
 
 def _work(job: _Job) -> FlowItem:
     try:
-        return FlowItem(job.path, keep(job.folder, job.path, job.rule))
+        return FlowItem(job.path, keep(job.folder, job.path, job.rule, writer=job.writer))
     except SampleError as error:
         return FlowItem(job.path, error=str(error))
     except OSError as error:
@@ -334,12 +348,17 @@ def write_flow(
         size: (height, width) of the frames.
     """
     file.write(MAGIC)
-    entries = []
+    entries: list[tuple[int, int, int]] = []
+    before: Codes | None = None
     for one in codes:
+        if before is not None and np.array_equal(one, before):
+            entries.append(entries[-1])
+            continue
+        before, begin = one, file.tell()
         both = np.concatenate([one[..., 0], one[..., 1]])
         png = cv2.imencode(".png", both, [cv2.IMWRITE_PNG_COMPRESSION, PNG_LEVEL])[1].tobytes()
         file.write(png)
-        entries.append((file.tell(), zlib.crc32(png)))
+        entries.append((begin, file.tell(), zlib.crc32(png)))
     index = np.array(entries, _ENTRY).tobytes()
     facts = (len(entries), *size, *stamp)
     crc_of_index = zlib.crc32(index)

@@ -1,4 +1,4 @@
-"""Optical flow as pictures: where the content of each pixel has moved to in the next frame.
+"""Optical flow as pictures: where the content of each pixel moves to from frame to frame.
 
     red      pixels across, 128 for none, above it to the right
     green    pixels down, 128 for none, above it downwards
@@ -25,6 +25,30 @@ The method itself errs by 0.02 to 0.03 px. A square root is infinitely steep at 
 turns the camera's noise into patterns that fill half of its codes; asinh does not.
 
 The third channel follows from the other two, so that only these, the codes, need be kept.
+
+Films turned into video, webcams and re-encodings repeat frames: flow of those pairs would be empty
+at random. A frame that is repeated therefore has the flow of the next pair that differs. A pair's
+change is that of luma, on average, in the 8 x 8 block that changes most: repeats that went through
+a codec change by 0 to 3 grey levels there, small motion by 5 and more, while means over whole
+frames overlap. A pair is a repeat where a later one changes several times as much: that holds at
+any size and noise, and a scene that stands still, or moves evenly, has no such pair.
+Nineteen clips without repeats, repeated in five rhythms and encoded again, gave at 128x171
+
+    threshold                        repeats found    moving pairs taken for them
+                                     H.264 crf 23, crf 30, MPEG-4 900 kbit/s
+    mean over the frame below 0.25   0.99  0.61  0.79     0.07  0.16  0.03
+    most in a block below 4          1.00  0.63  0.98     0.02  0.06  0.01
+    4 times as much in a later one   0.99  0.75  0.98     0.02  0.04  0.02
+
+and at 48x48, where motion changes less,
+
+    threshold
+    mean over the frame below 0.25   1.00  0.70  0.83     0.09  0.21  0.08
+    most in a block below 4          1.00  1.00  1.00     0.33  0.41  0.33
+    4 times as much in a later one   0.94  0.66  0.93     0.04  0.05  0.03
+
+Steps at 128x171 in which nothing moves by 0.1 px were 21 % in surveillance clips (Akti et al.
+2019) and are 3 % so; in two clips of UCF101, 39 % and 40 %, and are 1 % and 0 %.
 """
 
 from collections.abc import Sequence
@@ -44,6 +68,15 @@ BOUND_OF_HEIGHT = 1 / 8
 STEEPNESS = 16.0
 # DIS refuses less than 12; at 16 it still finds shifts within 0.1 px.
 LEAST_SIDE = 16
+# How many pairs further on motion is looked for: frames shown five times over, 6 a second in 30.
+AHEAD = 4
+# In one motion the change from pair to pair varies less than so many times.
+TIMES_A_REPEAT = 4
+# Grey levels: what changes more is no repeat, however much a cut or a jolt changes behind it ...
+MOST_OF_A_REPEAT = 8.0
+# ... and what changes less is a codec at work.
+LEAST_OF_A_MOTION = 0.5
+BLOCK = 8
 # Up to here OpenCV itself picks scales that suit small pictures.
 SMALL_SIDE = 90
 
@@ -51,10 +84,11 @@ SMALL_SIDE = 90
 def flow_codes(
     frames: NDArray[np.uint8], *, method: FlowMethod, starts: Sequence[int] | None = None
 ) -> Codes:
-    """Compute flow from frames to the ones behind them.
+    """Compute flow from frames to the ones behind them, or of the next motion behind repeats.
 
     Args:
-        frames: (m, H, W, 3) uint8 RGB; height and width 16 or more.
+        frames: (m, H, W, 3) uint8 RGB; height and width 16 or more. Behind each start there must
+            follow, in order, as many as the video has of the next 1 + AHEAD frames.
         method: `dis` (Kroeger et al., Fast Optical Flow using Dense Inverse Search, 2016) or
             `farneback` (Two-Frame Motion Estimation Based on Polynomial Expansion, 2003).
         starts: n rows of `frames` to begin from, each below m - 1; None takes all of them.
@@ -67,8 +101,15 @@ def flow_codes(
     chosen = range(len(frames) - 1) if starts is None else starts
     height, width = frames.shape[1:3]
     codes = np.empty((len(chosen), height, width, 2), np.uint8)
+    changes: dict[int, float] = {}
+    row_of: dict[int, int] = {}
     flow: Any = np.zeros((height, width, 2), np.float32)
-    for row, at in enumerate(chosen):
+    for row, start in enumerate(chosen):
+        at = _next_motion(grey, start, changes)
+        if at in row_of:
+            codes[row] = codes[row_of[at]]
+            continue
+        row_of[at] = row
         if method == "dis":
             # Anew each time: an object keeps the scales that it picked for a small picture, and
             # gives other numbers from the second pair on.
@@ -83,6 +124,29 @@ def flow_codes(
         bent = np.arcsinh(share * np.float32(STEEPNESS)) / np.float32(np.arcsinh(STEEPNESS))
         codes[row] = np.rint(bent * STEPS) + STILL
     return codes
+
+
+def _next_motion(grey: Sequence[NDArray[np.uint8]], start: int, changes: dict[int, float]) -> int:
+    """The first of a pair of frames that moves: `start` itself, or behind it where it repeats."""
+    for at in range(start, min(start + 1 + AHEAD, len(grey) - 1)):
+        if at not in changes:
+            changes[at] = _change(grey[at], grey[at + 1])
+        if changes[start] >= MOST_OF_A_REPEAT:
+            return start
+    pairs = [at for at in range(start, start + 1 + AHEAD) if at in changes]
+    # What changes least of all pairs that move as the fastest does.
+    least = min(max(changes[at] for at in pairs) / TIMES_A_REPEAT, MOST_OF_A_REPEAT)
+    if least < LEAST_OF_A_MOTION:
+        return start
+    return next(at for at in pairs if changes[at] >= least)
+
+
+def _change(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
+    """Mean change of luma, grey levels, in the block of two pictures (H, W) that changes most."""
+    height, width = one.shape
+    blocks = (width // BLOCK, height // BLOCK)
+    change = cv2.absdiff(one, other).astype(np.float32)
+    return float(cv2.resize(change, blocks, interpolation=cv2.INTER_AREA).max())
 
 
 def _dis(height: int, width: int) -> Any:
