@@ -23,6 +23,7 @@ from cliptide.datasets.records import SampleRecord
 from cliptide.datasets.sampling import SamplingRule, choose_indices
 from cliptide.datasets.streams.samples import channels_first, joined, read_sample
 from cliptide.datasets.streams.stream import Steps, Stream
+from cliptide.datasets.streams.windows import WindowedStream
 
 
 @dataclass(frozen=True)
@@ -107,12 +108,14 @@ class ClipDataset(Dataset[Sample]):
             return replace(empty, error=str(error))
 
     def _read(self, record: SampleRecord, empty: Sample, rng: np.random.Generator) -> Sample:
+        windowed = any(isinstance(stream, WindowedStream) for stream in self.streams)
         read = read_sample(
             record,
             self.streams,
             choose=lambda pts_s: self._choose(pts_s, rng),
             kept=self.kept,
             index=empty.index,
+            shift=float(rng.random()) if windowed and self.training else 0.0,
             with_looks=not self.training,
         )
         views = read.views

@@ -55,7 +55,7 @@ def _beats(number: int) -> Callable[[float, np.random.Generator], NDArray[np.flo
     def draw(hz: float, rng: np.random.Generator) -> NDArray[np.float64]:
         beat = round(0.12 * RATE)
         sound = np.sin(_phase(np.full(beat, hz))) * np.exp(-np.arange(beat) / (0.03 * RATE))
-        gap = np.zeros(round(rng.uniform(0.05, 0.18) * RATE))
+        gap = np.zeros(round(rng.uniform(0.12, 0.2) * RATE))
         return np.concatenate([sound, gap] * number)
 
     return draw

@@ -60,6 +60,7 @@ def read_sample(
     choose: Choose,
     kept: "Sequence[KeptRows | None]" = (),
     index: int = 0,
+    shift: float = 0.0,
     with_looks: bool = False,
 ) -> ReadSample:
     """Read a sample.
@@ -70,6 +71,7 @@ def read_sample(
         choose: Picks steps.
         kept: Of each stream where rows are kept; empty keeps none.
         index: The sample's place there.
+        shift: See `Track.shift`.
         with_looks: Whether `looks` is wanted.
 
     Raises:
@@ -82,6 +84,7 @@ def read_sample(
             try:
                 where = kept[place] if kept else None
                 tracks[place] = _opened(stream, record, stack, where, index)
+                tracks[place].shift(shift)
             except SampleError as error:
                 missing[stream.name] = str(error)
         while tracks:

@@ -49,8 +49,11 @@ class Track(ABC):
         on_show = np.searchsorted(self.pts_s, times_s + TOLERANCE_S, side="right") - 1
         return self.steps(np.clip(on_show, 0, len(self.pts_s) - 1).tolist())
 
-    def close(self) -> None:  # noqa: B027 - most tracks hold nothing open
-        """Close what it holds open."""
+    def shift(self, share: float) -> None:  # noqa: B027 - frames lie where they lie
+        """Begin its steps later, by a share (0 to below 1) of what lies between two of them.
+
+        In training, so that a sound is not always cut at the same moments.
+        """
 
 
 class Stream(ABC):

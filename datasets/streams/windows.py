@@ -49,16 +49,20 @@ class WindowedTrack(Track):
     """
 
     def __init__(self, rows: Rows, *, window: int, hop: int, blank: float | int) -> None:
-        self.rows, self.window, self.blank = rows, window, blank
-        count = len(rows.times_s)
-        last = max(0, count - window)
-        starts = np.arange(0, last + 1, hop)
+        self.rows, self.window, self.hop, self.blank = rows, window, hop, blank
+        self.duration_s = rows.duration_s
+        self.shift(0.0)
+
+    def shift(self, share: float) -> None:
+        """See `Track.shift`."""
+        count = len(self.rows.times_s)
+        last = max(0, count - self.window)
+        starts = np.arange(min(int(share * self.hop), last), last + 1, self.hop)
         if starts[-1] < last:
             starts = np.append(starts, last)
         self._starts = starts
-        middles = np.minimum(starts + (window - 1) // 2, count - 1)
-        self.pts_s = rows.times_s[middles]
-        self.duration_s = rows.duration_s
+        middles = np.minimum(starts + (self.window - 1) // 2, count - 1)
+        self.pts_s = self.rows.times_s[middles]
 
     def steps(self, indices: Sequence[int]) -> Steps:
         """See `Track.steps`."""
