@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cliptide.configs.errors import DataError
-from cliptide.datasets.catalog.table import Row, read_rows, segments_of, splits_of
 from cliptide.datasets.catalog.samples import SAMPLES, Samples
+from cliptide.datasets.catalog.table import Row, read_rows, segments_of, splits_of
 from cliptide.datasets.catalog.wording import counted, nfc, some
 
 COLUMNS = ("path", "start_s", "end_s", "label", "split")
@@ -117,7 +117,9 @@ def _read_folder(data: Path, samples: Samples) -> tuple[list[AnnotatedVideo], li
         )
     notes = []
     if without:
-        notes.append(f"{counted(len(without), samples.noun)} without a CSV left out: {some(without)}.")
+        notes.append(
+            f"{counted(len(without), samples.noun)} without a CSV left out: {some(without)}."
+        )
     return videos, notes
 
 
