@@ -135,7 +135,8 @@ def _folders_without(level: Path, classes: Sequence[str]) -> list[str]:
 
 
 def _no_samples(data: Path, samples: Samples) -> str:
-    if samples.kind == "video" and (texts := TEXT_FILES.find(data)):
+    texts = TEXT_FILES.find(data) if samples.kind == "video" else []
+    if len({path.parent for path in texts} - {data}) > 1:  # one for each class
         return (
             f"{data} holds no videos, but {counted(len(texts), 'text file')}. Set data.kind to "
             "text if they are the samples."
