@@ -14,8 +14,9 @@ from cliptide.app.outputs import require_writable
 from cliptide.app.training.split_table import split_title
 from cliptide.configs.errors import DataError, InputError, LeakError, SplitError
 from cliptide.configs.schema import DataConfig, RunConfig
+from cliptide.configs.streams import SampleKind
 from cliptide.configs.tasks import Task
-from cliptide.datasets.catalog import find_videos, read_catalog
+from cliptide.datasets.catalog import SAMPLE_KINDS, SAMPLES, read_catalog
 from cliptide.datasets.catalog.wording import counted, relative_name
 from cliptide.datasets.checking.check import CheckedClip, CheckResult, check_clips
 from cliptide.datasets.checking.workers import Limits
@@ -64,6 +65,7 @@ class _Clips:
         notes: What the user should know of DATA.
         no_split: Why there is no split; empty where there is one.
         task: What the labels mean.
+        samples: What they are on disk.
     """
 
     records: tuple[SampleRecord, ...]
@@ -72,6 +74,7 @@ class _Clips:
     notes: tuple[str, ...] = ()
     no_split: str = ""
     task: Task = "single"
+    samples: SampleKind = "video"
 
 
 def check(
@@ -115,6 +118,7 @@ def check(
         workers=min(usable_cores() if workers == "auto" else int(workers), len(clips.records)),
         limits=Limits(time_limit_s, memory_limit_mb),
         track=_track,
+        samples=clips.samples,
     )
     seconds = time.perf_counter() - began
     write_check(csv_to, result)
@@ -126,6 +130,7 @@ def check(
         class_names=clips.class_names,
         no_split=clips.no_split,
         task=clips.task,
+        samples=SAMPLES[clips.samples],
         seconds=seconds,
         csv_to=csv_to,
     )
@@ -178,12 +183,15 @@ def _read(data: Path, config: RunConfig) -> _Clips:
             catalog.notes,
             no_split=str(error),
             task=catalog.task,
+            samples=catalog.samples,
         )
     except DataError as error:
-        asked = keys.kind != "auto" or keys.task in ("multi", "regression")
-        if asked or not data.is_dir() or not find_videos(data):
+        kind = next((known for known in SAMPLE_KINDS if known == keys.kind), None)
+        asked = (keys.kind != "auto" and kind is None) or keys.task in ("multi", "regression")
+        found = SAMPLES[kind or "video"].find(data) if data.is_dir() else []
+        if asked or not found:
             raise
-        return _loose_videos(data, why=str(error))
+        return _loose_samples(data, found, kind or "video", why=str(error))
     notes = (*catalog.notes, *plan.notes)
     if not plan.groups_known:
         notes += (
@@ -191,16 +199,24 @@ def _read(data: Path, config: RunConfig) -> _Clips:
             "--data.group_regex or a manifest's group column.",
         )
     title = split_title(catalog, plan)
-    return _Clips(plan.records, title, catalog.class_names, notes, task=catalog.task)
+    return _Clips(
+        plan.records,
+        title,
+        catalog.class_names,
+        notes,
+        task=catalog.task,
+        samples=catalog.samples,
+    )
 
 
-def _loose_videos(data: Path, *, why: str) -> _Clips:
-    """Videos that training could not use as they lie can be read all the same."""
+def _loose_samples(data: Path, found: Sequence[Path], kind: SampleKind, *, why: str) -> _Clips:
+    """Samples that training could not use as they lie can be read all the same."""
     records = []
-    for video in find_videos(data):
-        name = relative_name(video, data)
-        records.append(SampleRecord(source=video, name=name, label="", group=name))
-    return _Clips(tuple(records), f"{data}: without classes or a split", (), (), no_split=why)
+    for sample in found:
+        name = relative_name(sample, data)
+        records.append(SampleRecord(source=sample, name=name, label="", group=name))
+    title = f"{data}: without classes or a split"
+    return _Clips(tuple(records), title, (), (), no_split=why, samples=kind)
 
 
 def write_check(path: Path, result: CheckResult) -> None:
@@ -222,6 +238,7 @@ def write_check(path: Path, result: CheckResult) -> None:
 def _row(clip: CheckedClip, torn: Sequence[str]) -> list[str | int]:
     record, file = clip.record, clip.file
     seen = file.num_frames > 0
+    is_picture = file.width > 0
     return [
         record.name,
         record.label,
@@ -232,13 +249,13 @@ def _row(clip: CheckedClip, torn: Sequence[str]) -> list[str | int]:
         "" if clip.at_s is None else f"{clip.at_s:.3f}",
         file.num_frames,
         "" if file.header_frames is None else file.header_frames,
-        f"{file.duration_s:.3f}" if seen else "",
-        f"{file.fps:.3f}" if seen else "",
-        ("true" if file.variable_rate else "false") if seen else "",
-        file.width if seen else "",
-        file.height if seen else "",
-        file.rotation if seen else "",
-        ("true" if file.has_audio else "false") if seen else "",
+        f"{file.duration_s:.3f}" if seen and file.duration_s else "",
+        f"{file.fps:.3f}" if is_picture else "",
+        ("true" if file.variable_rate else "false") if is_picture else "",
+        file.width if is_picture else "",
+        file.height if is_picture else "",
+        file.rotation if is_picture else "",
+        ("true" if file.has_audio else "false") if is_picture else "",
         file.codec,
         file.num_bytes,
         file.content_hash,
@@ -254,7 +271,7 @@ def _row(clip: CheckedClip, torn: Sequence[str]) -> list[str | int]:
 def _verdict(result: CheckResult) -> str:
     found = [
         (len(result.with_status("unreadable")), "clip", "cannot be read"),
-        (len(result.leaks), "video", "with the same content in two splits"),
+        (len(result.leaks), "sample", "with the same content in two splits"),
         (len(result.torn), "group", "torn between splits"),
     ]
     return ", ".join(f"{counted(number, noun)} {what}" for number, noun, what in found if number)

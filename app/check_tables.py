@@ -12,6 +12,7 @@ from rich.table import Table
 
 from cliptide.app.inference.terminal import format_seconds, result_console
 from cliptide.configs.tasks import Task
+from cliptide.datasets.catalog import Samples
 from cliptide.datasets.catalog.wording import counted, some
 from cliptide.datasets.checking.check import CheckedClip, CheckResult
 from cliptide.datasets.labels import classes_of
@@ -35,6 +36,7 @@ def show_check(
     class_names: Sequence[str],
     no_split: str,
     task: Task,
+    samples: Samples,
     seconds: float,
     csv_to: Path,
 ) -> None:
@@ -46,6 +48,7 @@ def show_check(
         class_names: The classes, labels or targets, in order.
         no_split: Why there is no split; empty where there is one.
         task: What the labels mean.
+        samples: What was checked, as words.
         seconds: How long reading took.
         csv_to: Where the CSV is.
     """
@@ -57,11 +60,11 @@ def show_check(
         _show_targets(console, result, class_names)
     elif class_names:
         _show_classes(console, result, class_names, task)
-    _show_figures(console, result, seconds)
+    _show_figures(console, result, samples, seconds)
     if no_split:
         console.print("No split can be made", style=WARNING)
         _print_indented(console, no_split)
-    _show_findings(console, result)
+    _show_findings(console, result, samples)
     if result.is_sound:
         console.print(
             "Every clip can be read, and none leaks from one split into another."
@@ -132,32 +135,45 @@ def _show_classes(
         console.print()
 
 
-def _show_figures(console: Console, result: CheckResult, seconds: float) -> None:
+def _show_figures(console: Console, result: CheckResult, samples: Samples, seconds: float) -> None:
     files: dict[str, CheckedClip] = {}
     for clip in result.clips:
-        files.setdefault(str(clip.record.source), clip)
+        # Texts of a table lie in one file.
+        record = clip.record
+        files.setdefault(str(record.source) if record.text is None else record.name, clip)
     read = [clip for clip in files.values() if clip.file.num_frames]
     examinations = [clip.file for clip in read]
     rows: list[tuple[str, str]] = []
+    in_table = any(clip.record.text is not None for clip in result.clips)
+    noun, num_read = ("text", len(result.clips)) if in_table else ("file", result.num_files)
+    noun = "folder" if samples.are_folders else noun
+    # What a sample consists of, where a person counts it.
+    parts = {"arrays": "rows", "text": "characters", "images": ""}.get(samples.kind, "frames")
+    parts = "" if samples.kind == "audio" else parts
     num_frames = sum(file.num_frames for file in examinations)
+    counts, rates = f"{num_frames:,} {parts}, ", f", {num_frames / seconds:,.0f} {parts}/s"
+    if not parts:
+        counts = rates = ""
     num_mb = sum(clip.file.num_bytes for clip in files.values()) / 1e6
     rows.append(
         (
             "read",
-            f"{counted(result.num_files, 'file')}, {num_frames:,} frames, {num_mb:,.1f} MB in "
-            f"{format_seconds(seconds)} ({result.num_files / seconds:,.1f} files/s, "
-            f"{num_frames / seconds:,.0f} frames/s)",
+            f"{counted(num_read, noun)}, {counts}{num_mb:,.1f} MB in {format_seconds(seconds)} "
+            f"({num_read / seconds:,.1f} {noun}s/s{rates})",
         )
     )
     if read:
-        by_length = sorted(read, key=lambda clip: clip.file.duration_s)
-        rows.append(("shortest", _length(by_length[0])))
-        rows.append(("median", f"{median(file.duration_s for file in examinations):.2f} s"))
-        rows.append(("longest", _length(by_length[-1])))
-        rows.append(("frame rate", _range(examinations, lambda file: file.fps, "fps")))
-        sizes = Counter(f"{file.width}x{file.height}" for file in examinations)
-        rows.append(("size", _most_common(sizes)))
-        rows.append(("codec", _most_common(Counter(file.codec for file in examinations))))
+        rows += _lengths(read, samples, parts)
+        if samples.kind == "video":
+            rows.append(("frame rate", _range(examinations, lambda file: file.fps, "fps")))
+        if examinations[0].width:
+            sizes = Counter(f"{file.width}x{file.height}" for file in examinations)
+            rows.append(("size", _most_common(sizes)))
+        if samples.kind == "video":
+            rows.append(("codec", _most_common(Counter(file.codec for file in examinations))))
+        if samples.kind == "arrays":
+            widths = Counter(str(file.num_values) for file in examinations)
+            rows.append(("numbers in a row", _most_common(widths)))
         uneven = [clip.record.name for clip in read if clip.file.variable_rate]
         if uneven:
             rows.append(("variable rate", f"{_named(uneven)}: time stamps are used, no harm"))
@@ -168,9 +184,27 @@ def _show_figures(console: Console, result: CheckResult, seconds: float) -> None
     console.print()
 
 
-def _length(clip: CheckedClip) -> str:
-    frames = counted(clip.file.num_frames, "frame")
-    return f"{clip.file.duration_s:.2f} s, {frames}: {clip.record.name}"
+def _lengths(read: Sequence[CheckedClip], samples: Samples, parts: str) -> list[tuple[str, str]]:
+    """The shortest, the median and the longest; in seconds where samples have such."""
+    if samples.kind == "images":
+        return []
+    has_seconds = samples.kind in ("video", "audio")
+
+    def length(clip: CheckedClip) -> float:
+        return clip.file.duration_s if has_seconds else clip.file.num_frames
+
+    def described(clip: CheckedClip) -> str:
+        words = [f"{clip.file.duration_s:.2f} s"] if has_seconds else []
+        words += [counted(clip.file.num_frames, parts.removesuffix("s"))] if parts else []
+        return f"{', '.join(words)}: {clip.record.name}"
+
+    by_length = sorted(read, key=length)
+    middle = median(length(clip) for clip in read)
+    return [
+        ("shortest", described(by_length[0])),
+        ("median", f"{middle:.2f} s" if has_seconds else f"{middle:g} {parts}"),
+        ("longest", described(by_length[-1])),
+    ]
 
 
 def _range(files: Iterable[Examination], value: Callable[[Examination], float], unit: str) -> str:
@@ -192,21 +226,24 @@ def _named(names: Sequence[str]) -> str:
     return f"{len(names)} ({some(names, limit=2)})"
 
 
-def _show_findings(console: Console, result: CheckResult) -> None:
+def _show_findings(console: Console, result: CheckResult, samples: Samples) -> None:
     """Each kind of finding: a headline, its worst cases, and what to do."""
+    noun = samples.noun
+    same = "pictures" if samples.kind == "video" else "content"
+    save = ", save what is whole (ffmpeg -i IN -c:v libx264 OUT.mp4)"
     unreadable = result.with_status("unreadable")
     _show(
         console,
         f"Unreadable: {counted(len(unreadable), 'clip')}",
         [(clip.record.name, clip.problem) for clip in unreadable],
-        "Training leaves them out. Copy or download them again, save what is whole (ffmpeg -i IN "
-        "-c:v libx264 OUT.mp4), or take them out of DATA. One that is merely long or large wants a "
-        "higher --time_limit_s or --memory_limit_mb.",
+        f"Training leaves them out. Copy or download them again"
+        f"{save if samples.kind == 'video' else ''}, or take them out of DATA. One that is merely "
+        "long or large wants a higher --time_limit_s or --memory_limit_mb.",
         style=BAD,
     )
     _show(
         console,
-        f"In two splits: {counted(len(result.leaks), 'video')} with the same pictures",
+        f"In two splits: {counted(len(result.leaks), noun)} with the same {same}",
         [_places(records) for records in result.leaks],
         "Scores on them are too good. Keep each in one split: delete the copies, or give them one "
         "group (a manifest's group column or --data.group_regex).",
@@ -238,15 +275,15 @@ def _show_findings(console: Console, result: CheckResult) -> None:
     )
     _show(
         console,
-        f"Labelled differently: {counted(len(result.mislabelled), 'video')} with the same pictures",
+        f"Labelled differently: {counted(len(result.mislabelled), noun)} with the same {same}",
         [_labels(records) for records in result.mislabelled],
         "Only one label can be right. Delete the wrong ones.",
     )
     _show(
         console,
-        f"Doubled: {counted(len(result.duplicates), 'video')} more than once in a split"
+        f"Doubled: {counted(len(result.duplicates), noun)} more than once in a split"
         if any(clip.record.split for clip in result.clips)
-        else f"Doubled: {counted(len(result.duplicates), 'video')}",
+        else f"Doubled: {counted(len(result.duplicates), noun)}",
         [_places(records) for records in result.duplicates],
         "They count more than once. Delete the copies.",
     )

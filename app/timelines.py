@@ -20,6 +20,7 @@ from cliptide.app.outputs import STDOUT, require_different, require_writable, wr
 from cliptide.app.results import percent
 from cliptide.app.sources import expand_sources
 from cliptide.configs.errors import CliptideError, ConfigError, InputError, SampleError, VideoError
+from cliptide.datasets.catalog import SAMPLES
 
 Result = Timeline | FailedVideo
 
@@ -76,7 +77,14 @@ def predict_timelines(
         InputError: Model, sources or an output file are wrong.
     """
     recognizer = load(model, device=device)
-    videos = expand_sources(sources, samples=recognizer.info.streams.samples)
+    streams = recognizer.info.streams
+    samples = SAMPLES[streams.samples]
+    if not streams.has_seconds:
+        raise InputError(
+            f"{model} reads {samples.plural}, which have no seconds, so --timeline cannot say what "
+            "happens when. Leave it out."
+        )
+    videos = expand_sources(sources, samples=streams.samples)
     files = _require_outputs(outputs, videos, overwrite=overwrite)
     _require_task(recognizer, outputs)
     results: list[Result] = []
@@ -109,7 +117,8 @@ def predict_timelines(
         warn(f"Not read: {failure.error}")
     if failed:
         print(
-            f"cliptide: {len(failed)} of {len(results)} videos could not be read.", file=sys.stderr
+            f"cliptide: {len(failed)} of {len(results)} {samples.plural} could not be read.",
+            file=sys.stderr,
         )
     return 1 if failed else 0
 

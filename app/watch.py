@@ -28,6 +28,7 @@ from cliptide.app.inference.timeline_formats import clock
 from cliptide.app.inference.watching import Update
 from cliptide.app.results import percent
 from cliptide.configs.errors import ConfigError, InputError, VideoError
+from cliptide.datasets.catalog import SAMPLES
 from cliptide.datasets.labels import SEPARATOR
 from cliptide.datasets.live import is_live, without_password
 
@@ -78,13 +79,18 @@ def watch_source(model: str, source: str, *, options: WatchOptions, device: str 
         options.stop_after_s is None or options.stop_after_s > 0
     ):
         raise ConfigError("--reconnect_s and --stop_after_s are seconds. Give them above 0.")
-    if not is_live(source) and not Path(source).is_file():
+    if not is_live(source) and not Path(source).exists():
         raise InputError(
             f"There is no file {source}. Give a video, the number of a webcam, or a URL such as "
             "rtsp://..."
         )
     runner = ChangeRunner(options.on_change) if options.on_change else None
     recognizer = load(model, device=device)
+    if not recognizer.info.streams.has_seconds:
+        what = SAMPLES[recognizer.info.streams.samples].plural
+        raise InputError(
+            f"{model} reads {what}, which have no seconds to watch. Use cliptide predict."
+        )
     if runner is not None and recognizer.task == "regression":
         raise ConfigError(
             "--on-change waits for another label, and the model predicts numbers. Leave it out; "
@@ -245,7 +251,7 @@ class Tally:
         took = format_seconds(time.monotonic() - self.began_s)
         lost = f", {self.dropped} dropped, for the machine was too slow" if self.dropped else ""
         return (
-            f"Watched {without_password(self.source)}: {format_seconds(self.last_s)} of video, "
+            f"Watched {without_password(self.source)}: {format_seconds(self.last_s)}, "
             f"{self.count} frames in {took}{lost}."
         )
 

@@ -168,6 +168,11 @@ class Streams:
         """Whether a sample's steps are those of pictures."""
         return any(name in PICTURES for name in self.names)
 
+    @property
+    def has_seconds(self) -> bool:
+        """Whether steps are at moments; those of texts, and of what an image is cut into, not."""
+        return self.names[0] not in ("text", "rows") and self.steps.image != "patches"
+
     def clip_steps(self, frames: int) -> int:
         """Steps of a clip at most: `frames` of whole pictures, else steps.count."""
         whole = self.has_pictures and self.steps.image != "patches"

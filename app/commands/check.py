@@ -25,7 +25,7 @@ def _add_arguments(parser: Parser) -> None:
     )
     data, run = DataConfig(), RunConfig()
     for key, kind, default, about in (
-        ("data.kind", str, data.kind, "Layout of DATA on disk."),
+        ("data.kind", str, data.kind, "Layout of DATA on disk, or what a sample is; see train."),
         ("data.folds", int, data.folds, "Deal all clips into so many folds; 0: the data's split."),
         ("data.fold", int, data.fold, "The fold to test on, of data.folds or official ones."),
         ("data.group_regex", str | None, None, "Regular expression that finds the group."),
@@ -95,7 +95,7 @@ def _run(parser: Parser, args: Namespace) -> int:
 
 
 COMMAND = Command(
-    "Read every video: what is broken, doubled or leaks between splits",
+    "Read every sample: what is broken, doubled or leaks between splits",
     "cliptide check DATA [--csv FILE] [--config F] [--KEY VALUE]",
     _add_arguments,
     _run,

@@ -17,7 +17,8 @@ from cliptide.app.inference.prediction import FailedVideo, Segment
 from cliptide.app.inference.recognise import ActionRecognizer
 from cliptide.app.inference.terminal import log, showing, warn
 from cliptide.app.inference.timeline import Timeline
-from cliptide.configs.errors import CliptideError, ConfigError, VideoError
+from cliptide.configs.errors import CliptideError, ConfigError, SampleError
+from cliptide.datasets.catalog import SAMPLES
 from cliptide.datasets.catalog.annotations import AnnotatedVideo, read_annotations
 from cliptide.datasets.catalog.wording import counted
 
@@ -78,7 +79,14 @@ def evaluate_timelines(
             "The model predicts numbers, and a timeline is judged by its segments. Evaluate it "
             "without --timeline, on a manifest with start_s and end_s."
         )
-    videos, notes = read_annotations(Path(data), split=split)
+    streams = recognizer.info.streams
+    samples = SAMPLES[streams.samples]
+    if not streams.has_seconds:
+        raise ConfigError(
+            f"{model} reads {samples.plural}, which have no seconds, so there is no timeline to "
+            "judge. Evaluate it without --timeline."
+        )
+    videos, notes = read_annotations(Path(data), split=split, samples=samples)
     renames = renames or {}
     labels = {renames.get(a.label, a.label) for video in videos for a in video.annotations}
     check_labels_known(labels, recognizer.class_names, data=Path(data))
@@ -106,7 +114,7 @@ def evaluate_timelines(
                 },
             )
             timelines.append((video, timeline))
-        except VideoError as error:
+        except SampleError as error:
             failed.append(FailedVideo(str(video.path), str(error)))
     if not timelines:
         raise CliptideError(f"None of {len(videos)} videos could be read: {failed[0].error}")

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from cliptide.models.encoders.base import PictureEncoder
+from cliptide.models.encoders.joined import JoinedEncoder
 from cliptide.models.recognizer import Recognizer
 from cliptide.models.stepping import FrameEncoder, Stepper
 
@@ -54,6 +55,8 @@ class Graph:
         outputs: In the order of the module's results; the new state last.
         num_states: So many of the last inputs and outputs are the state.
         example: Arguments to trace it with.
+        flags: Which numbers of the first input's last axis say what streams of a joined sample
+            are there.
     """
 
     name: str
@@ -62,6 +65,7 @@ class Graph:
     outputs: tuple[Port, ...]
     num_states: int
     example: tuple[Tensor, ...]
+    flags: slice
 
 
 class OverClips(nn.Module):
@@ -105,6 +109,7 @@ def graphs_of(
     clips = _random_steps(network, (batch, time, *shape), kind)
     maps = network.temporal.takes == "maps"
     of_feature: Axes = (None, "map_height", "map_width") if maps else (None,)
+    of_steps, of_features = _flags(network)
     graphs = []
     if network.encoder.can_step:
         encoder = FrameEncoder(network, size=size)
@@ -121,6 +126,7 @@ def graphs_of(
                 Port("features", ("batch", *of_feature)),
                 carried,
                 (frames.contiguous(), *([beginning] if state else []), *state),
+                of_steps,
             )
         )
         with torch.no_grad():
@@ -141,6 +147,7 @@ def graphs_of(
                     logits,
                     carried,
                     (feature, beginning, *state),
+                    of_features,
                 )
             )
         graphs.append(
@@ -151,6 +158,7 @@ def graphs_of(
                 logits,
                 [],
                 (feature[:, None].repeat(1, time, *[1] * (feature.ndim - 1)), counts),
+                of_features,
             )
         )
     graphs.append(
@@ -161,9 +169,20 @@ def graphs_of(
             logits,
             [],
             (clips, counts),
+            of_steps,
         )
     )
     return graphs
+
+
+def _flags(network: Recognizer) -> tuple[slice, slice]:
+    """Where joined steps and their features say which streams are there; see `JoinedEncoder`."""
+    encoder = network.encoder
+    if not isinstance(encoder, JoinedEncoder):
+        return slice(0, 0), slice(0, 0)
+    count = len(encoder.shapes)
+    of_features = slice(0, 0) if encoder.fusion == "gated" else slice(-count, None)
+    return slice(0, count), of_features
 
 
 def _step(network: Recognizer, size: tuple[int, int]) -> tuple[tuple[int, ...], torch.dtype]:
@@ -223,6 +242,7 @@ def _graph(
     output: Port,
     state: Sequence[Port],
     example: tuple[Tensor, ...],
+    flags: slice,
 ) -> Graph:
     return Graph(
         name,
@@ -231,4 +251,5 @@ def _graph(
         (output, *(Port(NEXT + port.name, port.axes) for port in state)),
         len(state),
         example,
+        flags,
     )

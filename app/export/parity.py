@@ -80,21 +80,20 @@ def check(traced: Traced, run: Runner, *, frames: int, seed: int = 0) -> Parity:
 
 def _at_once(traced: Traced, run: Runner, frames: int, generator: torch.Generator) -> Cases:
     graph = traced.graph
-    first = graph.example[0]
     if len(graph.inputs) == 1:  # frames without a state
         for batch in BATCHES:
-            yield f"batch {batch}", partial(_compare, graph, run, _like(first, batch, generator))
+            yield f"batch {batch}", partial(_compare, graph, run, _like(graph, batch, generator))
         for size in _other_sizes(traced):
-            given = _like(first, 2, generator, size=size)
+            given = _like(graph, 2, generator, size=size)
             yield f"batch 2, size {size[0]}x{size[1]}", partial(_compare, graph, run, given)
         return
     lengths = [[1], [2], [frames], [2 * frames + 1], [frames, 2], [2, 1, frames, 1, frames]]
     for counts in lengths:
-        given = _like(first, len(counts), generator, time=max(counts))
+        given = _like(graph, len(counts), generator, time=max(counts))
         case = f"batch {len(counts)}, frames {', '.join(map(str, counts))}"
         yield case, partial(_compare, graph, run, given, torch.tensor(counts))
     for size in _other_sizes(traced):
-        given = _like(first, 2, generator, time=3, size=size)
+        given = _like(graph, 2, generator, time=3, size=size)
         case = f"batch 2, frames 3, 1, size {size[0]}x{size[1]}"
         yield case, partial(_compare, graph, run, given, torch.tensor([3, 1]))
 
@@ -116,7 +115,7 @@ def _compare_streams(
     ]
     worst = 0.0
     for number in range(frames):
-        given = _like(graph.example[0], batch, generator)
+        given = _like(graph, batch, generator)
         begin = (torch.rand(batch, generator=generator) < 0.2) | torch.tensor(number == 0)
         with torch.no_grad():
             wanted = graph.module(given, begin, *ours)
@@ -140,14 +139,15 @@ def _other_sizes(traced: Traced) -> list[tuple[int, int]]:
 
 
 def _like(
-    example: Tensor,
+    graph: Graph,
     batch: int,
     generator: torch.Generator,
     *,
     time: int | None = None,
     size: tuple[int, int] | None = None,
 ) -> Tensor:
-    """Noise of an example's type and shape, but for the sizes given."""
+    """Noise of the type and shape of a graph's first input, but for the sizes given."""
+    example = graph.example[0]
     shape = [batch, *example.shape[1:]]
     if time is not None:
         shape[1] = time
@@ -160,7 +160,12 @@ def _like(
         return torch.randint(0, most, shape, dtype=torch.int64, generator=generator)
     # Features are what an encoder gave, or near it: a norm of noise alone would blow it up.
     noise = torch.randn(shape, generator=generator)
-    return example.mean() + example.std() * noise
+    given = example.mean() + example.std() * noise
+    flags = given[..., graph.flags]
+    if flags.numel():  # some streams are missing at some steps, but never all
+        flags[:] = torch.rand(flags.shape, generator=generator) < 0.7
+        flags[..., 0] = 1.0
+    return given
 
 
 def _compare(graph: Graph, run: Runner, *given: Tensor) -> float:

@@ -11,7 +11,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.reduction import recv_handle
 from pathlib import Path
 
-from cliptide.configs.errors import SampleError
+from cliptide.configs.errors import SampleError, VideoError
 from cliptide.configs.streams import Streams
 from cliptide.datasets.fitting import Fit
 from cliptide.datasets.processes import end_with_parent, limit_memory
@@ -171,13 +171,11 @@ def _do(job: Job, path: Path, connection: Connection) -> bool:
 
 
 def _answers(job: Job, path: Path) -> Iterator[Answer]:
+    # Where other streams are read too, a sound without a picture will do.
+    may_lack = (VideoError,) if len(job.streams.names) > 1 else ()
     if job.streams.has_pictures:
-        with opened(path, threads=1) as (_, stream):
-            # Before anything of that size is decoded.
-            _check_pixels(job, stream.codec_context.width, stream.codec_context.height)
-        with open_video(path) as video:
-            _check_length(job, video.duration_s)
-            _check_pixels(job, video.width, video.height)
+        with contextlib.suppress(*may_lack):
+            _check_pictures(job, path)
     streams = build_streams(job.streams, size=job.size, fit=job.fit)
     if isinstance(job, FramesJob):
         with playing(path, streams, rate_fps=job.rate_fps, threads=1) as sample:
@@ -193,6 +191,15 @@ def _answers(job: Job, path: Path) -> Iterator[Answer]:
         views = read_views(record, streams, rule=job.rule, num_views=job.num_views)
         _check_length(job, views.duration_s)
         yield views
+
+
+def _check_pictures(job: Job, path: Path) -> None:
+    with opened(path, threads=1) as (_, stream):
+        # Before anything of that size is decoded.
+        _check_pixels(job, stream.codec_context.width, stream.codec_context.height)
+    with open_video(path) as video:
+        _check_length(job, video.duration_s)
+        _check_pixels(job, video.width, video.height)
 
 
 def _check_pixels(job: Job, width: int, height: int) -> None:

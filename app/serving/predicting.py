@@ -60,6 +60,13 @@ def _wanted(fields: dict[str, str], serving: Serving) -> tuple[ServedModel, bool
     timeline = fields.get("timeline", "false")
     if timeline not in ("true", "false"):
         raise ApiError(422, "bad_field", f"timeline is {timeline[:50]!r}. Use true or false.")
+    if timeline == "true" and not model.recognizer.info.streams.has_seconds:
+        raise ApiError(
+            422,
+            "no_timeline",
+            f"The model {model.name} cuts images into patches, which have no seconds. Leave "
+            "timeline out.",
+        )
     return model, timeline == "true"
 
 

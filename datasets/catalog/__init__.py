@@ -17,9 +17,14 @@ from cliptide.datasets.catalog.folder import class_depth, read_folder
 from cliptide.datasets.catalog.hmdb51 import find_hmdb51_lists, read_hmdb51
 from cliptide.datasets.catalog.kinetics import has_kinetics_header, read_kinetics
 from cliptide.datasets.catalog.manifest import read_manifest
-from cliptide.datasets.catalog.samples import SAMPLES, Samples, tell_samples
+from cliptide.datasets.catalog.samples import SAMPLES, TEXT_FILES, Samples, tell_samples
 from cliptide.datasets.catalog.split_folders import are_split_folders, read_split_folders
-from cliptide.datasets.catalog.texts import has_text_header, read_texts
+from cliptide.datasets.catalog.texts import (
+    has_text_header,
+    names_files,
+    read_texts,
+    with_same_texts_together,
+)
 from cliptide.datasets.catalog.ucf101 import find_lists, read_ucf101
 from cliptide.datasets.catalog.videos import VIDEO_SUFFIXES, find_videos
 from cliptide.datasets.catalog.wording import did_you_mean
@@ -86,7 +91,7 @@ def read_catalog(
     Args:
         data: A class-per-folder tree, such trees in folders named for their splits, a folder in
             the style of UCF101 or HMDB51, a manifest CSV, one in the style of Kinetics, or one of
-            texts.
+            texts, which may also lie in files as videos do (.txt, with `kind` text).
         kind: The layout, or what a sample is; the other of both, and with `auto` both, are told
             from what is there: a folder's layout by the official lists inside or beside it or by
             its folders' names, a file's by its header, and samples by their endings.
@@ -114,13 +119,18 @@ def read_catalog(
     samples = next((SAMPLES[known] for known in SAMPLE_KINDS if known == kind), None)
     asked: Kind | None = next((known for known in _READERS if known == kind), None)
     layout = asked or _detect(path)
-    if kind == "text" or layout == "texts":
+    if kind == "text" and (path.is_dir() or names_files(path)):
+        samples = TEXT_FILES
+    elif kind == "text" or layout == "texts":
         texts = read_texts(path, fold=fold, group_regex=group_regex, task=task)
         return replace(texts, samples="text")
     if layout == "manifest":
-        return read_manifest(path, fold=fold, group_regex=group_regex, task=task, samples=samples)
+        listed = read_manifest(path, fold=fold, group_regex=group_regex, task=task, samples=samples)
+        return with_same_texts_together(listed) if kind == "text" else listed
     samples = samples or _told(path, layout)
     catalog = _READERS[layout](path, fold=fold, group_regex=group_regex, samples=samples)
+    if kind == "text":
+        catalog = with_same_texts_together(catalog)
     return catalog if task == "auto" or task == "single" else _as_task(catalog, task)
 
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cliptide.configs.errors import DataError
+from cliptide.datasets.catalog.samples import SAMPLES, Samples
 from cliptide.datasets.catalog.table import Row, read_rows, segments_of, splits_of
-from cliptide.datasets.catalog.videos import VIDEO_SUFFIXES, find_videos
 from cliptide.datasets.catalog.wording import counted, nfc, some
 
 COLUMNS = ("path", "start_s", "end_s", "label", "split")
@@ -36,12 +36,15 @@ class AnnotatedVideo:
     annotations: tuple[Annotation, ...]
 
 
-def read_annotations(data: Path, *, split: str) -> tuple[list[AnnotatedVideo], list[str]]:
+def read_annotations(
+    data: Path, *, split: str, samples: Samples = SAMPLES["video"]
+) -> tuple[list[AnnotatedVideo], list[str]]:
     """Read annotations.
 
     Args:
         data: A CSV, or a folder of videos with a CSV beside each.
         split: `test`, `val`, `train`, or `all`; of a CSV without a column `split` it takes all.
+        samples: What is annotated.
 
     Returns:
         The videos, and notes on what was left out.
@@ -55,11 +58,11 @@ def read_annotations(data: Path, *, split: str) -> tuple[list[AnnotatedVideo], l
             f"There is no {data}. Give a CSV with path,start_s,end_s,label or a folder."
         )
     if data.is_dir():
-        return _read_folder(data)
-    if data.suffix.lower() in VIDEO_SUFFIXES:
+        return _read_folder(data, samples)
+    if samples.is_sample(data) and data.suffix.lower() != ".csv":
         raise DataError(
-            f"{data} is a video. Give a CSV with path,start_s,end_s,label, or the folder that "
-            "holds the video and its annotations."
+            f"{data} is one {samples.noun}. Give a CSV with path,start_s,end_s,label, or the "
+            f"folder that holds the {samples.noun} and its annotations."
         )
     rows, notes = read_rows(
         data,
@@ -79,7 +82,7 @@ def read_annotations(data: Path, *, split: str) -> tuple[list[AnnotatedVideo], l
         AnnotatedVideo(data.parent / path, tuple(annotations))
         for path, annotations in found.items()
     ]
-    missing = [str(video.path) for video in videos if not video.path.is_file()]
+    missing = [str(video.path) for video in videos if not video.path.exists()]
     if missing:
         raise DataError(
             f"{data} names {counted(len(missing), 'file')} that are not there: {some(missing)}. "
@@ -88,10 +91,12 @@ def read_annotations(data: Path, *, split: str) -> tuple[list[AnnotatedVideo], l
     return videos, notes
 
 
-def _read_folder(data: Path) -> tuple[list[AnnotatedVideo], list[str]]:
+def _read_folder(data: Path, samples: Samples) -> tuple[list[AnnotatedVideo], list[str]]:
     videos, without = [], []
-    for path in find_videos(data):
-        beside = path.with_suffix(".csv")
+    for path in samples.find(data):
+        beside = path.with_name(f"{samples.stem(path)}.csv")
+        if path == beside:  # numbers in a CSV: what happens in them stands elsewhere
+            continue
         if not beside.is_file():
             without.append(path.name)
             continue
@@ -107,12 +112,14 @@ def _read_folder(data: Path) -> tuple[list[AnnotatedVideo], list[str]]:
         videos.append(AnnotatedVideo(path, tuple(a for of_row in pairs for a in of_row)))
     if not videos:
         raise DataError(
-            f"No video in {data} has a CSV of its name beside it. Write one with "
+            f"No {samples.noun} in {data} has a CSV of its name beside it. Write one with "
             "start_s,end_s,label for each, or one CSV with path,start_s,end_s,label for all."
         )
     notes = []
     if without:
-        notes.append(f"{counted(len(without), 'video')} without a CSV left out: {some(without)}.")
+        notes.append(
+            f"{counted(len(without), samples.noun)} without a CSV left out: {some(without)}."
+        )
     return videos, notes
 
 

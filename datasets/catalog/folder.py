@@ -14,7 +14,7 @@ from pathlib import Path
 from cliptide.configs.errors import DataError
 from cliptide.datasets.catalog.catalog import Catalog, require_classes
 from cliptide.datasets.catalog.groups import find_groups
-from cliptide.datasets.catalog.samples import SAMPLES, Samples
+from cliptide.datasets.catalog.samples import SAMPLES, TEXT_FILES, Samples
 from cliptide.datasets.catalog.split_words import SPLIT_WORDS
 from cliptide.datasets.catalog.videos import is_ignored
 from cliptide.datasets.catalog.wording import counted, nfc, relative_name, some
@@ -135,6 +135,12 @@ def _folders_without(level: Path, classes: Sequence[str]) -> list[str]:
 
 
 def _no_samples(data: Path, samples: Samples) -> str:
+    texts = TEXT_FILES.find(data) if samples.kind == "video" else []
+    if len({path.parent for path in texts} - {data}) > 1:  # one for each class
+        return (
+            f"{data} holds no videos, but {counted(len(texts), 'text file')}. Set data.kind to "
+            "text if they are the samples."
+        )
     lists = sorted(path.name for path in data.glob("*.csv") if not is_ignored(path.name))
     if lists:
         return (

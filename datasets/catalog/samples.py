@@ -125,6 +125,9 @@ SAMPLES: dict[SampleKind, Samples] = {
     "text": _by_suffix("text", "text file", "txt", TEXT_SUFFIXES),
 }
 
+# Texts in a folder for each class: tables there would be no texts.
+TEXT_FILES = _by_suffix("text", "text file", "txt", frozenset({".txt"}))
+
 # What files are taken for where nobody says; a sound track is not taken out of a video unasked.
 _TOLD_BY: tuple[tuple[SampleKind, frozenset[str]], ...] = (
     ("video", VIDEO_SUFFIXES),

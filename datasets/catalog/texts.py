@@ -8,6 +8,7 @@ The same text in several rows is one text: its rows are never parted between tra
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -27,6 +28,12 @@ def has_text_header(path: Path) -> bool:
     """Whether a CSV's first line names a text, and no path as a manifest would."""
     names = header_names(path)
     return "text" in names and "path" not in names
+
+
+def names_files(path: Path) -> bool:
+    """Whether a CSV's first line names files, as that of a manifest."""
+    names = header_names(path)
+    return "path" in names and "text" not in names
 
 
 def read_texts(
@@ -78,7 +85,7 @@ def read_texts(
     splits = splits_of(data, rows)
     names = [f"{data.name}:{row.line}" for row in rows]
     # Rows without a text have nothing in common but that.
-    keys = [_key(row.cells["text"]) or name for row, name in zip(rows, names, strict=True)]
+    keys = [text_key(row.cells["text"]) or name for row, name in zip(rows, names, strict=True)]
     notes += _repeats(data, rows, keys=keys, labels=found.labels, splits=splits)
     require_difference(found, where=data)
     groups = _groups(names, keys=keys, column=[nfc(row.cells["group"]) for row in rows])
@@ -118,8 +125,8 @@ def unlabelled_texts(data: Path) -> list[SampleRecord]:
     ]
 
 
-def _key(text: str) -> str:
-    """What is the same for texts that differ in their spaces and line ends alone."""
+def text_key(text: str) -> str:
+    """Make what is the same of texts that differ in their spaces and line ends alone."""
     return " ".join(nfc(text).split())
 
 
@@ -153,6 +160,34 @@ def _repeats(
     if not repeats:
         return []
     return [f"Grouped with the row that has the same text: {counted(repeats, 'row')}."]
+
+
+def with_same_texts_together(catalog: Catalog) -> Catalog:
+    """Join the groups of text files that hold the same text, so that no split parts them."""
+    records = catalog.records
+    keys = [_key_of_file(record) for record in records]
+    column = [record.group if catalog.groups_known else "" for record in records]
+    groups = _groups([record.name for record in records], keys=keys, column=column)
+    repeats = len(keys) - len(set(keys))
+    notes = list(catalog.notes)
+    if repeats:
+        notes.append(f"Grouped with the file that has the same text: {counted(repeats, 'file')}.")
+    return replace(
+        catalog,
+        records=tuple(
+            replace(record, group=group)
+            for record, group in zip(records, groups.names, strict=True)
+        ),
+        notes=(*notes, *groups.notes),
+    )
+
+
+def _key_of_file(record: SampleRecord) -> str:
+    try:
+        text = record.source.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError):  # training says so, and leaves it out
+        return record.name
+    return text_key(text) or record.name
 
 
 def _groups(names: Sequence[str], *, keys: Sequence[str], column: Sequence[str]) -> Groups:

@@ -1,14 +1,17 @@
 """Checking a data set: each file once, then every clip against its file and the other clips."""
 
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from cliptide.configs.streams import SampleKind
 from cliptide.datasets.catalog.wording import some
 from cliptide.datasets.checking.comparing import near_pairs, same_content
+from cliptide.datasets.checking.samples import examine_sample, examine_texts
 from cliptide.datasets.checking.workers import Failure, Limits, in_workers
 from cliptide.datasets.records import SPLITS, SampleRecord
 from cliptide.datasets.video.examine import Examination, examine
@@ -116,6 +119,7 @@ def check_clips(
     workers: int,
     limits: Limits,
     track: Callable[[Iterator[tuple[Path, Examination]], int], Iterator[tuple[Path, Examination]]],
+    samples: SampleKind = "video",
 ) -> CheckResult:
     """Read every file and compare the clips.
 
@@ -124,22 +128,29 @@ def check_clips(
         workers: Processes that read.
         limits: What one file may cost.
         track: Hands on what it is given (with the number of it), to show how far it is.
+        samples: What they are.
 
     Raises:
         CliptideError: The processes cannot be started.
     """
     files = unique_files(records)
-    found: dict[int, Examination] = {}
-    for file, examination in track(examine_files(list(files), workers, limits), len(files)):
-        for place in files[file]:
-            found[place] = examination
-    examinations = [found[place] for place in range(len(records))]
+    if any(record.text is not None for record in records):  # all in one table, which was read
+        examinations = examine_texts(records)
+    else:
+        found: dict[int, Examination] = {}
+        examined = examine_files(list(files), workers, limits, samples=samples)
+        for file, examination in track(examined, len(files)):
+            for place in files[file]:
+                found[place] = examination
+        examinations = [found[place] for place in range(len(records))]
+    if samples == "arrays":
+        examinations = _of_one_width(examinations)
     clips = [_checked(*pair) for pair in zip(records, examinations, strict=True)]
     return _compared(clips, num_files=len(files))
 
 
 def examine_files(
-    files: Sequence[Path], workers: int, limits: Limits
+    files: Sequence[Path], workers: int, limits: Limits, *, samples: SampleKind = "video"
 ) -> Iterator[tuple[Path, Examination]]:
     """Examine files in guarded processes, in the order they are done, the largest begun first.
 
@@ -147,17 +158,35 @@ def examine_files(
         files: What to read.
         workers: Processes that read.
         limits: What one file may cost.
+        samples: What they are.
     """
     # A long video that comes last would leave all processes but one with nothing to do.
     largest_first = sorted(files, key=_num_bytes, reverse=True)
-    results = in_workers(
-        examine, largest_first, workers=workers, limits=limits, preload=examine.__module__
-    )
+    read, home = examine, examine.__module__
+    if samples != "video":
+        read, home = partial(examine_sample, kind=samples), examine_sample.__module__
+    results = in_workers(read, largest_first, workers=workers, limits=limits, preload=home)
     for file, result in results:
         if isinstance(result, Failure):
             yield file, Examination(status="unreadable", problem=result.cause)
         else:
             yield file, result
+
+
+def _of_one_width(examinations: Sequence[Examination]) -> list[Examination]:
+    """Tell arrays with another number of columns than most, which training leaves out."""
+    widths = Counter(found.num_values for found in examinations if found.num_values)
+    usual = widths.most_common(1)[0][0] if widths else 0
+    return [
+        replace(
+            found,
+            status="unreadable",
+            problem=f"it has {found.num_values} numbers in a row, but most have {usual}",
+        )
+        if found.num_values not in (0, usual)
+        else found
+        for found in examinations
+    ]
 
 
 def _num_bytes(file: Path) -> int:
@@ -173,13 +202,12 @@ def _checked(record: SampleRecord, file: Examination) -> CheckedClip:
     if file.status == "unreadable" or not file.num_frames:
         return clip
     if record.start_s > file.last_frame_s + TOLERANCE_S:
-        problem = (
-            f"begins at {record.start_s:g} s, but the video's last frame is at "
-            f"{file.last_frame_s:.2f} s"
-        )
+        end = "video's last frame" if file.width else "file's end"
+        problem = f"begins at {record.start_s:g} s, but the {end} is at {file.last_frame_s:.2f} s"
         return replace(clip, status="unreadable", problem=problem, at_s=record.start_s)
-    if record.end_s is not None and record.end_s > file.duration_s + _END_SLACK_S:
-        problem = f"ends at {record.end_s:g} s, but the video at {file.duration_s:.2f} s"
+    if record.end_s is not None and 0 < file.duration_s < record.end_s - _END_SLACK_S:
+        what = "video" if file.width else "file"
+        problem = f"ends at {record.end_s:g} s, but the {what} at {file.duration_s:.2f} s"
         problem = f"{clip.problem}; {problem}" if clip.problem else problem
         status = "cut short" if clip.status == "ok" else clip.status
         return replace(clip, status=status, problem=problem, at_s=file.duration_s)

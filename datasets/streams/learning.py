@@ -46,6 +46,13 @@ def stream_names(
         ConfigError: The samples have no such stream.
     """
     known = _STREAMS[samples]
+    is_whole = "rgb" in asked and steps.image == "rows"
+    if steps.image != "whole" and (samples != "images" or is_whole):
+        what = f"samples of the kind {samples}" if samples != "images" else "data.streams rgb"
+        raise ConfigError(
+            f"steps.image is {steps.image}, which takes single images apart, and does not go with "
+            f"{what}. Leave it at whole."
+        )
     if not asked:
         return ("rows",) if samples == "images" and steps.image == "rows" else known[:1]
     for name in asked:

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from cliptide.configs.errors import SampleError
 from cliptide.datasets.fitting import Fit, place
 from cliptide.datasets.looks import Looks, looks_of
 from cliptide.datasets.reading import read_fitted, times_in
@@ -179,8 +180,17 @@ class PatchStream(PictureStream):
 
     @contextmanager
     def open(self, record: SampleRecord) -> Iterator[Track]:
-        """Patches as steps, a second apart; see `Stream.open`."""
+        """Patches as steps, a second apart; see `Stream.open`.
+
+        Raises:
+            SampleError: It cannot be read, or is of several pictures.
+        """
         with open_video(record.source, image_rate=self.image_rate) as video:
+            if video.num_frames > 1:
+                raise SampleError(
+                    f"{record.source}: has {video.num_frames} pictures, and patches are cut of one "
+                    "image. Give an image, or set steps.image to whole."
+                )
             patches = cut_patches(
                 read_fitted(video, [0], size=self.size, fit=self.fit)[0], size=self.patch
             )

@@ -56,7 +56,7 @@ def playing(
         and isinstance(first, PictureStream)
         and not isinstance(first, PatchStream)
     ):
-        with open_video(source, threads=threads) as video:
+        with open_video(source, threads=threads, image_rate=first.image_rate) as video:
             frames = frames_at_rate(video, rate_fps=rate_fps, size=first.size, fit=first.fit)
             yield Playing(os.fspath(source), video.duration_s, frames)
         return

@@ -67,6 +67,7 @@ class Examination:
         content_hash: BLAKE2b of the file's bytes, 32 hexadecimal digits.
         frames_hash: Digest of all its pictures; empty where none was decoded.
         looks: 64 bits for each of a few frames; None for a blank one.
+        num_values: Numbers in a row of arrays; 0 of all else.
     """
 
     status: Status = "ok"
@@ -87,6 +88,7 @@ class Examination:
     content_hash: str = ""
     frames_hash: str = ""
     looks: tuple[int | None, ...] = ()
+    num_values: int = 0
 
 
 def examine(path: Path) -> Examination:

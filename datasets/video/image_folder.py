@@ -56,6 +56,14 @@ class ImageFolder(Video):
         self._seen()
         return self._rotation
 
+    def pictures(self) -> Iterator[VideoFrame]:
+        """Decode every image in order, upright.
+
+        Raises:
+            VideoError: One cannot be read, or is of another size than the first.
+        """
+        yield from (frame for _, frame in self._decoded_in_order(set(range(self.num_frames))))
+
     def _decoded_in_order(self, wanted: set[int]) -> Iterator[tuple[int, VideoFrame]]:
         for index in sorted(wanted):
             yield index, self._image(self._files[index])

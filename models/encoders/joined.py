@@ -81,7 +81,7 @@ class JoinedEncoder(Encoder):
 
     def _encode(self, place: int, steps: Tensor, here: Tensor) -> EncodedFrames:
         """Encode one stream's steps where it is there; zero elsewhere."""
-        encoder, ones = self.streams[place], here.new_ones(len(here), dtype=torch.int64)
+        encoder, ones = self.streams[place], here.new_ones(here.shape[0], dtype=torch.int64)
         rows = here > 0
         if torch.compiler.is_compiling() or bool(rows.all()):
             found = encoder(steps, ones)
