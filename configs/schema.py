@@ -26,7 +26,7 @@ class DataConfig:
             a fixed rate, or dense: T in a row, every stride-th.
         rate_fps: Frames per second for sampling rate.
         stride: Steps from frame to frame for sampling dense; 1 takes every frame.
-        augment: Augmentation of training clips.
+        augment: Augmentation of training clips; strong masks stretches of time in sound too.
         flip: Mirror half of the training clips; switch off where labels have a left and a right.
         fold: The fold to test on: an official one (lists of UCF101 or HMDB51), or of data.folds.
         group_regex: Regular expression that finds the group in a file's path; its first bracket.

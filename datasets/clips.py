@@ -139,7 +139,7 @@ class ClipDataset(Dataset[Sample]):
 
     def _augmented(self, view: Sequence[Steps | None], seed: int) -> list[Steps | None]:
         return [
-            None if steps is None else stream.augmented(steps, seed)
+            stream.augmented(steps, seed) if steps is not None and stream.augments else steps
             for steps, stream in zip(view, self.streams, strict=True)
         ]
 

@@ -32,13 +32,17 @@ class AudioStream(WindowedStream):
         hop: Columns from one step to the next.
         sample_rate: Samples a second that sound is resampled to.
         mels: Bands.
+        masks_time: Whether `augmented` masks a stretch of time too.
     """
 
     name = "audio"
     blank = LOG_FLOOR
 
-    def __init__(self, *, window: int, hop: int, sample_rate: int, mels: int) -> None:
+    def __init__(
+        self, *, window: int, hop: int, sample_rate: int, mels: int, masks_time: bool = True
+    ) -> None:
         super().__init__(window=window, hop=hop)
+        self.masks_time = masks_time
         self.sample_rate, self.mels = sample_rate, mels
         self.row_shape = (mels,)
         self.row_type = np.float32
@@ -56,7 +60,7 @@ class AudioStream(WindowedStream):
         return Rows(times_s, rows, len(samples) / self.sample_rate)
 
     def augmented(self, steps: Steps, seed: int) -> Steps:
-        """Make steps (n, window, mels) louder or softer, and mask bands and a stretch of time.
+        """Make steps (n, window, mels) louder or softer, mask bands and, if asked, a stretch of time.
 
         SpecAugment (Park et al. 2019, section 2) without its warping of time: one or two masks of
         neighbouring bands, the same ones in all steps, and up to a fifth of the steps, whole and
@@ -73,6 +77,8 @@ class AudioStream(WindowedStream):
             width = int(rng.integers(1, max(1, self.mels // _MASKED_BANDS) + 1))
             lowest = int(rng.integers(0, self.mels - width + 1))
             changed[..., lowest : lowest + width] = mean
+        if not self.masks_time:
+            return changed
         length = int(rng.integers(0, len(steps) // _MASKED_TIME + 1))
         first = int(rng.integers(0, len(steps) - length + 1))
         changed[first : first + length] = mean

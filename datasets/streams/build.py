@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from cliptide.configs.sizes import parse_size
-from cliptide.configs.streams import StepsConfig, Streams
+from cliptide.configs.streams import PICTURES, StepsConfig, Streams
 from cliptide.datasets.fitting import Fit
 from cliptide.datasets.streams.arrays import ArrayStream
 from cliptide.datasets.streams.audio import AudioStream
@@ -56,7 +56,12 @@ def build_streams(
         window, hop = steps.window_of(name)
         if name == "audio":
             return AudioStream(
-                window=window, hop=hop, sample_rate=steps.sample_rate, mels=steps.mels
+                window=window,
+                hop=hop,
+                sample_rate=steps.sample_rate,
+                mels=steps.mels,
+                # What counts events would learn a false count from a masked one.
+                masks_time=augment == "strong",
             )
         if name == "arrays":
             return ArrayStream(
@@ -76,4 +81,8 @@ def build_streams(
             most=steps.count * hop + window,
         )
 
-    return tuple(build(name) for name in described.names)
+    streams = tuple(build(name) for name in described.names)
+    for stream in streams:
+        # Of pictures without augmentation, mirroring is a key of its own.
+        stream.augments = augment != "none" or stream.name in PICTURES
+    return streams

@@ -63,7 +63,10 @@ class Stream(ABC):
         name: One of `configs.streams.StreamName`.
         row_shape: Of what is kept in memory of a track, a row; see `content`.
         row_type: numpy's type of it.
+        augments: Whether `augmented` is asked for in training.
     """
+
+    augments: bool = True
 
     name: ClassVar[str]
     row_shape: tuple[int, ...]
