@@ -57,9 +57,11 @@ class Task:
 # Trained on what `DATA` below writes under this name.
 TASKS: dict[str, Task] = {
     "frames": Task(
+        # As the demo trains on the same actions as videos.
         "generated",
         "frames",
-        "--data.kind frames --config cnn-gru --data.size 64 --data.flip false",
+        "--data.kind frames --data.frames 12 --data.size 48 --data.flip false --model.width 0.5 "
+        "--model.hidden 64 --train.epochs 16 --train.lr 0.002",
     ),
     "image rows": Task(
         "generated", "images", "--config image-rows --data.size 48 --train.epochs 12"
@@ -160,7 +162,7 @@ def writers(data: Path | None) -> dict[str, Callable[[Path], Path | None]]:
     """What writes the data of each name into a folder; gives DATA, or None."""
     fight = None if data is None else data / "fight" / "videos.csv"
     return {
-        "frames": lambda f: _all(write_frames_dataset(f, groups=8, clips_per_group=2), f),
+        "frames": lambda f: _all(write_frames_dataset(f, groups=14, clips_per_group=4), f),
         "images": lambda f: _all(write_image_dataset(f, groups=30, images_per_group=5), f),
         "sound": lambda f: _all(write_sound_dataset(f, groups=20), f),
         "skeletons": lambda f: _all(write_skeleton_dataset(f, groups=20), f),

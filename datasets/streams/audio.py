@@ -60,7 +60,7 @@ class AudioStream(WindowedStream):
         return Rows(times_s, rows, len(samples) / self.sample_rate)
 
     def augmented(self, steps: Steps, seed: int) -> Steps:
-        """Make steps (n, window, mels) louder or softer, mask bands and, if asked, a stretch of time.
+        """Make steps (n, window, mels) louder or softer; mask bands and, where asked, some time.
 
         SpecAugment (Park et al. 2019, section 2) without its warping of time: one or two masks of
         neighbouring bands, the same ones in all steps, and up to a fifth of the steps, whole and

@@ -86,8 +86,9 @@ def describe_streams(
     names = stream_names(asked, catalog.samples, steps=steps)
     found = Streams(names=names, samples=catalog.samples, steps=steps)
     if "arrays" in names:
-        joints = None if steps.joints is None else read_joint_map(steps.joints)
-        num_values = num_values_of(train_records)
+        num_values, joints = num_values_of(train_records), None
+        if steps.joints is not None:
+            joints = read_joint_map(steps.joints, num_values=num_values)
         if joints is not None and num_values != len(joints.names) * joints.axes:
             raise ConfigError(
                 f"steps.joints {steps.joints} has {len(joints.names)} joints with {joints.axes} "
