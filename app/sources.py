@@ -60,7 +60,7 @@ def _samples_of(path: Path, kind: Samples) -> list[str]:
     """The samples that a file or folder is or, if it is a folder of them, holds."""
     if kind.is_sample(path):
         return [str(path)]
-    return [str(sample) for sample in kind.find(path)] if path.is_dir() else []
+    return [str(sample) for sample in kind.of_dataset(path)] if path.is_dir() else []
 
 
 def _matching(pattern: str, kind: Samples) -> list[str]:

@@ -305,4 +305,6 @@ class EachStream(nn.Module):
             here = ~part.isnan().any(dim=1)
             if here.any():
                 of_streams.append(self.loss(part[here], targets[here]) * here.float().mean())
+        if not of_streams:  # no logit is a number: the training diverged, which is said elsewhere
+            return outputs.sum()
         return torch.stack(of_streams).sum() / outputs.shape[1]

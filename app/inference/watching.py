@@ -161,6 +161,9 @@ def arrivals_of(
                 f"{source} gives pictures, and the model wants {', '.join(info.streams.names)}. "
                 "Give a file."
             )
+        others = [name for name in info.streams.names if name != "rgb"]
+        if others:
+            on_status(f"{source} gives pictures alone: {', '.join(others)} taken for missing.")
         live = LiveSource(
             source,
             rate_fps=info.rate_fps,

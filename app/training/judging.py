@@ -95,9 +95,14 @@ def fit_fusion(
                     labels.append(batch.labels)
     finally:
         head.keeps_apart = False
-    if outputs:
-        found = fit_weights(torch.cat(outputs), torch.cat(labels), task=recognizer.task)
-        head.weights.copy_(torch.tensor(found))
+    if sum(len(part) for part in labels) < LEAST_TO_CALIBRATE:
+        log(
+            "Note: there are too few validation samples to weigh the streams by "
+            f"({LEAST_TO_CALIBRATE} are needed): they weigh alike."
+        )
+        return None
+    found = fit_weights(torch.cat(outputs), torch.cat(labels), task=recognizer.task)
+    head.weights.copy_(torch.tensor(found))
     weights = dict(zip(network.streams.names, head.weights.tolist(), strict=True))
     told = ", ".join(f"{name} {weight:.2f}" for name, weight in weights.items())
     log(f"Weights of the streams, by validation: {told}")

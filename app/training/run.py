@@ -332,7 +332,10 @@ class Run:
             versions=library_versions(),
             task=self.catalog.task,
             thresholds=self.module.validation.thresholds(),
-            streams=self.network.streams,
+            # Where flow is kept is this machine's own affair.
+            streams=replace(
+                self.network.streams, steps=replace(self.network.streams.steps, flow_cache=None)
+            ),
         )
         save_model(self.out / "model.safetensors", network, info)
 

@@ -20,8 +20,8 @@ from cliptide.datasets.clips import ClipDataset, Sample
 from cliptide.datasets.encoded import EncodedClip, EncodedDataset
 from cliptide.datasets.kept import SHARE_OF_FREE_MEMORY, KeptRows, free_memory_bytes
 from cliptide.datasets.lengths import clip_lengths
-from cliptide.datasets.loaders import FEW_SAMPLES, make_loader, worker_count
-from cliptide.datasets.processes import usable_cores, worker_context
+from cliptide.datasets.loaders import make_loader, scoring_worker_count, worker_count
+from cliptide.datasets.processes import worker_context
 from cliptide.datasets.records import SampleRecord
 from cliptide.datasets.sampling import SamplingRule
 from cliptide.datasets.splits import SplitPlan, require_split
@@ -138,7 +138,7 @@ class RunData:
             fit=self.config.data.fit,
             method=self.described.steps.flow,
             folder=folder,
-            workers=usable_cores() if total > FEW_SAMPLES else 0,
+            workers=scoring_worker_count(self.config.data.workers, num_samples=total),
         )
         for _ in track(done, total=total, what="Optical flow", unit="videos"):
             pass  # what cannot be read is said when it is wanted

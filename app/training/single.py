@@ -65,14 +65,16 @@ def train_single(
     precision = trainer_precision(config.train.precision, where)
     catalog, plan = read_split(data, config)
     if resume is not None:
-        network = fresh_network(config, catalog, plan, load_weights=False)
-        load_checkpoint(network, folder)
-        before = read_info(folder / "model.safetensors").split_fingerprint
-        if before != plan.fingerprint:
+        before = read_info(folder / "model.safetensors")
+        if before.split_fingerprint != plan.fingerprint:
             raise InputError(
                 f"{data} is not what {folder} was trained on: its split has the fingerprint "
-                f"{plan.fingerprint}, not {before}. Give the data as it was, or start a new run."
+                f"{plan.fingerprint}, not {before.split_fingerprint}. Give the data as it was, or "
+                "start a new run."
             )
+        # What was learnt before training, such as a tokenizer, is that of the weights.
+        network = fresh_network(config, catalog, plan, load_weights=False, streams=before.streams)
+        load_checkpoint(network, folder)
     else:
         start = Path(init) if init is not None else None
         network, plan = new_network(config, catalog, plan, init=start, device=where)

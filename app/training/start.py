@@ -1,7 +1,7 @@
 """What a run starts from: a new network, a model file, or an earlier run's folder."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from cliptide.app.training.loss import check_fits_task
 from cliptide.configs.errors import ConfigError, InputError
 from cliptide.configs.schema import ModelConfig, RunConfig
 from cliptide.configs.sizes import parse_size
-from cliptide.configs.streams import Streams
+from cliptide.configs.streams import StepsConfig, Streams
 from cliptide.datasets.catalog import SAMPLE_KINDS, Catalog
 from cliptide.datasets.catalog.wording import counted
 from cliptide.datasets.folds import read_fold
@@ -22,11 +22,13 @@ from cliptide.datasets.labels import numbers_in
 from cliptide.datasets.records import SampleRecord
 from cliptide.datasets.splits import SplitPlan
 from cliptide.datasets.streams.build import build_streams
+from cliptide.datasets.streams.joint_map import BUILT_IN
 from cliptide.datasets.streams.learning import (
     MOST_SAMPLES,
     STANDARDISED,
     describe_streams,
     statistics_of,
+    stream_names,
 )
 from cliptide.models.build import build_recognizer, check_frame_size
 from cliptide.models.bundle import read_info, start_from
@@ -144,11 +146,20 @@ def require_learnt_encoder(config: RunConfig) -> None:
 
 
 def with_whole_path(config: RunConfig) -> RunConfig:
-    """The config with its weights' file named so that it is found from any folder."""
-    if config.model.encoder_weights is None:
-        return config
-    weights = str(Path(config.model.encoder_weights).resolve())
-    return replace(config, model=replace(config.model, encoder_weights=weights))
+    """The config with the files it names written so that they are found from any folder."""
+    weights, steps = config.model.encoder_weights, config.steps
+    if weights is not None:
+        weights = str(Path(weights).resolve())
+    joints, cache = steps.joints, steps.flow_cache
+    if joints is not None and joints not in BUILT_IN:
+        joints = str(Path(joints).resolve())
+    if cache is not None:
+        cache = str(Path(cache).resolve())
+    return replace(
+        config,
+        model=replace(config.model, encoder_weights=weights),
+        steps=replace(steps, joints=joints, flow_cache=cache),
+    )
 
 
 def fresh_network(
@@ -225,6 +236,31 @@ def _standardise(
             )
 
 
+def _streams_of_init(init: Path, config: RunConfig, catalog: Catalog) -> Streams:
+    """What a model to start from reads, for the samples here.
+
+    Raises:
+        ConfigError: The config asks for other steps, which its weights do not fit.
+    """
+    found = read_info(init).streams
+    asked = stream_names(config.data.stream_names(), catalog.samples, steps=config.steps)
+    if asked != found.names:
+        raise ConfigError(
+            f"data.streams is {','.join(asked)}, but {init} reads {','.join(found.names)}, and its "
+            "weights fit nothing else. Leave data.streams out, or start without --init."
+        )
+    # These change what is read, and not the shape of what the network is given.
+    free = ("count", "image_rate", "row_rate", "flow_cache")
+    for field in fields(StepsConfig):
+        new, old = getattr(config.steps, field.name), getattr(found.steps, field.name)
+        if field.name not in free and new != old:
+            raise ConfigError(
+                f"steps.{field.name} is {new}, but {init} was trained with {old}, and its weights "
+                f"fit nothing else. Leave steps.{field.name} out, or start without --init."
+            )
+    return replace(found, samples=catalog.samples, steps=config.steps)
+
+
 def start_from_model(
     network: Recognizer, init: Path, catalog: Catalog, plan: SplitPlan
 ) -> SplitPlan:
@@ -260,7 +296,7 @@ def new_network(
     check_fits_task(config.train, catalog)  # before the data is looked at
     trainer_precision(config.train.precision, device)
     if init is not None:
-        streams = read_info(init).streams
+        streams = _streams_of_init(init, config, catalog)
         network = fresh_network(config, catalog, plan, load_weights=False, streams=streams)
         check_fits_task(config.train, catalog, streams=network.streams.names)
         return network, start_from_model(network, init, catalog, plan)

@@ -80,12 +80,20 @@ def playing(
 def _steps(
     tracks: Sequence[Track | None], clock: Track, streams: Sequence[Stream], *, rate_fps: float
 ) -> Iterator[TimedFrame]:
-    begin_s = float(clock.pts_s[0])
-    wanted_s = begin_s + np.arange(max(1, round(clock.duration_s * rate_fps))) / rate_fps
+    """Steps from the first to the last of the clock, at the times of the source."""
+    begin_s, end_s = float(clock.pts_s[0]), float(clock.pts_s[-1])
+    wanted_s = begin_s + np.arange(int((end_s - begin_s) * rate_fps + 1e-6) + 1) / rate_fps
+    held = list(tracks)
     for start in range(0, len(wanted_s), AT_ONCE):
         times_s = wanted_s[start : start + AT_ONCE]
-        views: list[Steps | None] = [
-            None if track is None else track.around(times_s) for track in tracks
-        ]
+        views: list[Steps | None] = []
+        for place, track in enumerate(held):
+            try:
+                views.append(None if track is None else track.around(times_s))
+            except SampleError:
+                held[place] = None  # it is masked from here on
+                views.append(None)
+                if not any(held):
+                    raise
         for number, step in enumerate(joined(views, streams)):
-            yield TimedFrame(start + number, float(times_s[number] - begin_s), step)
+            yield TimedFrame(start + number, float(times_s[number]), step)
