@@ -87,6 +87,11 @@ def predict_timelines(
     videos = expand_sources(sources, samples=streams.samples)
     files = _require_outputs(outputs, videos, overwrite=overwrite)
     _require_task(recognizer, outputs)
+    if outputs.video and streams.samples in ("audio", "arrays"):
+        raise InputError(
+            f"--video draws into pictures, and {model} reads {samples.plural}. Leave --video out; "
+            "--srt, --json and --csv say what happens when."
+        )
     results: list[Result] = []
     failed: list[FailedVideo] = []
     read: list[str] = []

@@ -12,7 +12,7 @@ stands in the model file.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 from cliptide.configs.checks import check_types
@@ -170,8 +170,8 @@ class Streams:
 
     @property
     def has_seconds(self) -> bool:
-        """Whether steps are at moments; those of texts, and of what an image is cut into, not."""
-        return self.names[0] not in ("text", "rows") and self.steps.image != "patches"
+        """Whether steps are at moments; those of texts and of single images are not."""
+        return self.names[0] != "text" and self.samples != "images"
 
     def clip_steps(self, frames: int) -> int:
         """Steps of a clip at most: `frames` of whole pictures, else steps.count."""
@@ -212,11 +212,12 @@ class Streams:
         """
         if not values:
             return cls()
+        known = {key.name for key in fields(StepsConfig)}
         joints = values.get("joints")
         return cls(
             names=tuple(values["names"]),
             samples=values["samples"],
-            steps=StepsConfig(**values["steps"]),
+            steps=StepsConfig(**{k: v for k, v in values["steps"].items() if k in known}),
             num_values=int(values.get("num_values", 0)),
             tokenizer=str(values.get("tokenizer", "")),
             num_tokens=int(values.get("num_tokens", 0)),

@@ -37,8 +37,8 @@ class ClipTimes:
 
 
 class _Times(Dataset[ClipTimes]):
-    def __init__(self, records: Sequence[SampleRecord]) -> None:
-        self.records = tuple(records)
+    def __init__(self, records: Sequence[SampleRecord], image_rate: float) -> None:
+        self.records, self.image_rate = tuple(records), image_rate
 
     def __len__(self) -> int:
         return len(self.records)
@@ -46,20 +46,23 @@ class _Times(Dataset[ClipTimes]):
     def __getitem__(self, index: int) -> ClipTimes:
         record = self.records[index]
         try:
-            with open_video(record.source) as video:
+            with open_video(record.source, image_rate=self.image_rate) as video:
                 return ClipTimes(*times_in(video, record))
         except VideoError as error:
             return ClipTimes(0, np.zeros(0), 0.0, str(error))
 
 
-def clip_times(records: Sequence[SampleRecord], *, workers: int = 0) -> Iterator[ClipTimes]:
+def clip_times(
+    records: Sequence[SampleRecord], *, workers: int = 0, image_rate: float = 25.0
+) -> Iterator[ClipTimes]:
     """Give the times of each record's clip, in order.
 
     Args:
         records: Whose videos to open.
+        image_rate: Frames a second of folders of images.
         workers: Processes that open videos; 0 opens them in this one.
     """
-    return iter(_loader(_Times(records), workers=workers))
+    return iter(_loader(_Times(records, image_rate), workers=workers))
 
 
 def _loader(dataset: Dataset[Any], *, workers: int) -> DataLoader[Any]:

@@ -355,11 +355,24 @@ def check_fits_streams(config: ModelConfig, names: Sequence[str]) -> None:
             ("freeze", config.freeze, False),
         ):
             fine = value == off or (key == "motion" and value == "features" and not several)
-            if not fine and not (key == "freeze" and pictures and config.fusion == "early"):
+            if not fine:
                 raise ConfigError(
                     f"model.{key} is {str(value).lower()}, which is for pictures alone, but "
                     f"{what}. Set model.{key} {str(off).lower()}."
                 )
+        plain = ModelConfig()
+        for key in ("encoder", "width", "pretrained", "encoder_weights", "pool", "norm"):
+            value = getattr(config, key)
+            if not pictures and value != getattr(plain, key):
+                raise ConfigError(
+                    f"model.{key} is {str(value).lower()}, but {what}, which have an encoder of "
+                    f"their own (model.step_dim is its size). Leave model.{key} out."
+                )
+        if several and config.fusion == "late" and config.head_norm == "batch":
+            raise ConfigError(
+                "model.head_norm is batch and model.fusion is late, but a batch norm would count "
+                "clips that lack a stream. Use model.head_norm layer."
+            )
         if config.temporal in ON_MAPS:
             raise ConfigError(
                 f"model.temporal is {config.temporal}, which runs over the maps of pictures, but "

@@ -9,7 +9,8 @@ from cliptide.configs.errors import ConfigError, ModelFileError
 from cliptide.configs.streams import Streams
 from cliptide.configs.tasks import TASKS, Task
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
+PLAIN_VERSION = 2  # of models of videos, which releases before streams read too
 METADATA_KEY = "cliptide"
 
 
@@ -68,7 +69,7 @@ class ModelInfo:
     temperature: float | None = None
     nothing_below: float | None = None
     streams: Streams = field(default_factory=Streams)
-    format_version: int = FORMAT_VERSION
+    format_version: int = PLAIN_VERSION
 
     @property
     def step_size(self) -> tuple[int, int]:

@@ -20,6 +20,8 @@ from cliptide.models.temporal.base import Temporal, without_padding
 
 # Weights are tried in steps of 1 / GRID.
 GRID = 20
+# Of a stream that a clip lacks; not NaN, which means that a training diverged.
+MISSING = float("inf")
 _LEAST = 1e-7  # a probability below is one: its logarithm must be a number
 
 
@@ -126,12 +128,12 @@ class LateHead(nn.Module):
         self.register_buffer("weights", torch.full((len(dims),), 1 / len(dims)))
 
     def forward(self, vector: Tensor) -> Tensor:
-        """(B, D) -> (B, K) raw outputs; in training (B, S, K), NaN where a stream is missing."""
+        """(B, D) -> (B, K) raw outputs; in training (B, S, K), `MISSING` where one is."""
         *slices, here = torch.split(vector, [*self.dims, len(self.dims)], dim=-1)
         each = [head(piece) for head, piece in zip(self.heads, slices, strict=True)]
         outputs, here = torch.stack(each, dim=1).float(), here > 0
         if self.training or self.keeps_apart:
-            return outputs.masked_fill(~here[..., None], torch.nan)
+            return outputs.masked_fill(~here[..., None], MISSING)
         return weighted(outputs, here, self.weights, task=self.task)
 
 
@@ -161,16 +163,27 @@ def weighted(outputs: Tensor, here: Tensor, weights: Tensor, *, task: Task) -> T
     return torch.log(mean) - torch.log1p(-mean)
 
 
-def fit_weights(outputs: Tensor, labels: Tensor, *, task: Task) -> tuple[float, ...]:
+def mean_of_streams(outputs: Tensor) -> Tensor:
+    """The mean (B, K) over the streams that each clip has, of outputs that come apart (B, S, K)."""
+    here = ~outputs.isinf().any(dim=2, keepdim=True)
+    return torch.where(here, outputs, 0.0).sum(dim=1) / here.sum(dim=1)
+
+
+def fit_weights(
+    outputs: Tensor, labels: Tensor, *, task: Task, scale: Tensor | None = None
+) -> tuple[float, ...]:
     """The weights (S,) of least loss on validation, from a grid over the simplex.
 
     Args:
-        outputs: (N, S, K) raw outputs of each stream, NaN where a sample lacks it.
+        outputs: (N, S, K) raw outputs of each stream, `MISSING` where a sample lacks it.
         labels: (N,) class indices, or (N, K) labels or targets.
         task: What they mean.
+        scale: (K,) of a regression, the spread of each target.
     """
-    here = ~outputs.isnan().any(dim=2)
-    outputs = outputs.nan_to_num()
+    here = ~outputs.isinf().any(dim=2)
+    outputs = outputs.masked_fill(~here[..., None], 0.0)
+    if scale is not None:
+        outputs, labels = outputs / scale, labels / scale
     best, least = None, float("inf")
     for weights in _simplex(outputs.shape[1], GRID):
         fused = weighted(outputs, here, torch.tensor(weights), task=task)

@@ -18,7 +18,7 @@ from cliptide.configs.errors import ModelFileError
 from cliptide.configs.schema import ModelConfig
 from cliptide.models.build import build_recognizer
 from cliptide.models.bundle import load_model, read_info, save_model, start_from
-from cliptide.models.info import FORMAT_VERSION, METADATA_KEY, ModelInfo
+from cliptide.models.info import FORMAT_VERSION, METADATA_KEY, PLAIN_VERSION, ModelInfo
 from cliptide.models.recognizer import Recognizer
 
 CLASS_NAMES = ("fall", "rise", "größer, ganz groß")
@@ -89,7 +89,7 @@ def test_a_description_is_read_without_the_weights(model: Path) -> None:
     info = read_info(model)
     assert info.class_names == CLASS_NAMES
     assert info.size == (8, 8)
-    assert info.format_version == FORMAT_VERSION
+    assert info.format_version == PLAIN_VERSION
     assert info.task == "single"
 
 

@@ -105,7 +105,8 @@ def encode_clips(
     """
     way = _way(network, config, precision)
     kept = store.kept.get(way, {})
-    times = _times(records, store, workers=workers)
+    rate = config.steps.image_rate
+    times = _times(records, store, workers=workers, image_rate=rate)
     wanted = {
         number: [mirrored for mirrored in sides if _key(record, mirrored) not in kept]
         for number, record in enumerate(records)
@@ -139,11 +140,11 @@ def encode_clips(
 
 
 def _times(
-    records: Sequence[SampleRecord], store: EncodedStore, *, workers: int
+    records: Sequence[SampleRecord], store: EncodedStore, *, workers: int, image_rate: float
 ) -> list[ClipTimes]:
     """Where each clip lies in its video; those that no run has asked for are opened."""
     new = [record for record in records if _key(record, False) not in store.times]
-    found = clip_times(new, workers=workers) if new else []
+    found = clip_times(new, workers=workers, image_rate=image_rate) if new else []
     opening = track(found, total=len(new), what="Opening", unit="videos")
     for record, times in zip(new, opening, strict=True):
         store.times[_key(record, False)] = times

@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader
 
 from cliptide.app.evaluation.baselines import fit_baselines, gather_vectors
 from cliptide.app.evaluation.figures.calibration import fit_temperature, suggest_threshold
+from cliptide.app.evaluation.figures.ranking import best_thresholds
 from cliptide.app.evaluation.scored import score_all
 from cliptide.app.inference.network import NetworkRecognizer
 from cliptide.app.inference.nouns import Nouns
@@ -17,7 +18,7 @@ from cliptide.app.inference.terminal import log, track
 from cliptide.datasets.clips import Sample
 from cliptide.datasets.records import SampleRecord
 from cliptide.models.baselines import FrameBaselines
-from cliptide.models.late import LateHead, fit_weights
+from cliptide.models.late import LateHead, fit_weights, weighted
 
 # With fewer validation videos, a temperature would be more noise than knowledge.
 LEAST_TO_CALIBRATE = 20
@@ -72,10 +73,10 @@ def calibrate(
     return NetworkRecognizer(recognizer.network, info, device=recognizer.device)
 
 
-def fit_fusion(
-    recognizer: NetworkRecognizer, loader: DataLoader[Sample]
-) -> dict[str, float] | None:
-    """Weigh the streams of a late fusion by validation; gives the weights, None of other models.
+def fit_fusion(recognizer: NetworkRecognizer, loader: DataLoader[Sample]) -> NetworkRecognizer:
+    """Weigh the streams of a late fusion by validation; other models stay as they are.
+
+    The thresholds of several labels are fitted again, to the weighed scores.
 
     Args:
         recognizer: The trained model; its weights are set.
@@ -83,7 +84,7 @@ def fit_fusion(
     """
     network, head = recognizer.network, recognizer.network.head
     if not isinstance(head, LateHead):
-        return None
+        return recognizer
     outputs, labels = [], []
     head.keeps_apart = True
     try:
@@ -100,13 +101,22 @@ def fit_fusion(
             "Note: there are too few validation samples to weigh the streams by "
             f"({LEAST_TO_CALIBRATE} are needed): they weigh alike."
         )
-        return None
-    found = fit_weights(torch.cat(outputs), torch.cat(labels), task=recognizer.task)
-    head.weights.copy_(torch.tensor(found))
+        return recognizer
+    apart, truth, task = torch.cat(outputs), torch.cat(labels), recognizer.task
+    if apart.isnan().any():
+        return recognizer  # the training diverged, which scoring says
+    scale = network.target_scale.std.cpu() if task == "regression" else None
+    head.weights.copy_(torch.tensor(fit_weights(apart, truth, task=task, scale=scale)))
     weights = dict(zip(network.streams.names, head.weights.tolist(), strict=True))
     told = ", ".join(f"{name} {weight:.2f}" for name, weight in weights.items())
     log(f"Weights of the streams, by validation: {told}")
-    return weights
+    if task != "multi":
+        return recognizer
+    here = ~apart.isinf().any(dim=2)
+    fused = weighted(apart.masked_fill(~here[..., None], 0.0), here, head.weights.cpu(), task=task)
+    cuts = best_thresholds(truth.numpy() > 0.5, torch.sigmoid(fused.double()).numpy())
+    info = replace(recognizer.info, thresholds=tuple(float(cut) for cut in cuts))
+    return NetworkRecognizer(network, info, device=recognizer.device)
 
 
 def learn_baselines(

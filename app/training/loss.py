@@ -11,6 +11,7 @@ from cliptide.configs.training import TrainConfig
 from cliptide.datasets.catalog import Catalog
 from cliptide.datasets.labels import classes_of
 from cliptide.datasets.records import SampleRecord
+from cliptide.models.late import LateHead
 from cliptide.models.losses import EachStream, build_loss, class_weights_for, loss_for
 from cliptide.models.recognizer import Recognizer
 
@@ -49,8 +50,9 @@ def training_loss(
     train_records: Sequence[SampleRecord],
 ) -> nn.Module:
     """Build the loss that is minimised, weighted by the training clips as the config asks."""
+    wrap = EachStream if isinstance(network.head, LateHead) else _as_it_is
     if catalog.task == "regression":
-        return EachStream(validation_loss(config, catalog, network=network))
+        return wrap(validation_loss(config, catalog, network=network))
     counts = Counter(
         name for record in train_records for name in classes_of(record.label, catalog.task)
     )
@@ -61,7 +63,7 @@ def training_loss(
         total=len(train_records),
         beta=config.class_beta,
     )
-    return EachStream(
+    return wrap(
         build_loss(
             catalog.task,
             loss_kind(config, catalog),
@@ -70,6 +72,10 @@ def training_loss(
             class_weights=weights,
         )
     )
+
+
+def _as_it_is(loss: nn.Module) -> nn.Module:
+    return loss
 
 
 def validation_loss(config: TrainConfig, catalog: Catalog, *, network: Recognizer) -> nn.Module:

@@ -29,6 +29,7 @@ from cliptide.configs.tasks import Task
 from cliptide.configs.training import TrainConfig
 from cliptide.datasets.loaders import Batch
 from cliptide.models.encoders.joined import drop_streams
+from cliptide.models.late import mean_of_streams
 from cliptide.models.recognizer import Recognizer
 
 
@@ -260,7 +261,7 @@ class ClassifierModule(LightningModule):
         """Log loss and top-1; of mixed clips, against the label of which they show most."""
         figures = {}
         if logits.ndim == 3:  # late fusion in training: each stream by itself
-            logits = logits.nanmean(dim=1)
+            logits = mean_of_streams(logits)
         if self.task == "single":
             figures["top1"] = (logits.argmax(dim=1) == batch.labels).float().mean()
         self.log_dict(

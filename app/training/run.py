@@ -31,11 +31,12 @@ from cliptide.app.training.module import ClassifierModule
 from cliptide.app.training.progress import TrainingProgress
 from cliptide.app.training.quiet import quiet_lightning
 from cliptide.app.training.run_data import RunData
+from cliptide.app.training.words import encoder_words
 from cliptide.configs.schema import RunConfig
 from cliptide.datasets.catalog import Catalog
 from cliptide.datasets.splits import SplitPlan
 from cliptide.models.bundle import save_model
-from cliptide.models.info import ModelInfo
+from cliptide.models.info import FORMAT_VERSION, PLAIN_VERSION, ModelInfo
 from cliptide.models.recognizer import Recognizer
 
 
@@ -205,7 +206,7 @@ class Run:
         recognizer = load_network(self.out / "model.safetensors", device=str(self.device))
         config, class_names = self.config, self.catalog.class_names
         clips, workers = config.eval.clips, config.data.workers
-        fit_fusion(recognizer, self.data.plain_loaders()[1])
+        recognizer = fit_fusion(recognizer, self.data.plain_loaders()[1])
         recognizer = calibrate(recognizer, self.data.val_records, clips=clips, workers=workers)
         baselines = (
             learn_baselines(recognizer, self.data.plain_loaders) if config.eval.probes else None
@@ -271,7 +272,7 @@ class Run:
             device=self.device,
             title=self.out.resolve().name,
             facts={
-                "encoder": config.model.encoder + (", frozen" if config.model.freeze else ""),
+                "encoder": encoder_words(self.network.streams.names, config.model),
                 "temporal": f"{config.model.temporal}, {config.model.summary}",
                 "parameters": f"{parameters:,}",
                 "epochs": f"{len(self.keeper.history)}, kept {self.keeper.best['epoch']}",
@@ -332,6 +333,9 @@ class Run:
             versions=library_versions(),
             task=self.catalog.task,
             thresholds=self.module.validation.thresholds(),
+            format_version=PLAIN_VERSION
+            if self.network.streams.names == ("rgb",) and self.network.streams.samples == "video"
+            else FORMAT_VERSION,
             # Where flow is kept is this machine's own affair.
             streams=replace(
                 self.network.streams, steps=replace(self.network.streams.steps, flow_cache=None)

@@ -16,6 +16,7 @@ from cliptide.configs.schema import RunConfig
 from cliptide.configs.sizes import parse_size
 from cliptide.configs.streams import Streams
 from cliptide.datasets.catalog import Catalog
+from cliptide.datasets.catalog.wording import counted
 from cliptide.datasets.clips import ClipDataset, Sample
 from cliptide.datasets.encoded import EncodedClip, EncodedDataset
 from cliptide.datasets.kept import SHARE_OF_FREE_MEMORY, KeptRows, free_memory_bytes
@@ -140,8 +141,15 @@ class RunData:
             folder=folder,
             workers=scoring_worker_count(self.config.data.workers, num_samples=total),
         )
-        for _ in track(done, total=total, what="Optical flow", unit="videos"):
-            pass  # what cannot be read is said when it is wanted
+        items = list(track(done, total=total, what="Optical flow", unit="videos"))
+        log(
+            f"Optical flow of {counted(sum(not item.error for item in items), 'video')} lies in "
+            f"{folder} ({sum(item.num_bytes for item in items) / 2**20:.0f} MiB); "
+            "--steps.flow_cache names another folder"
+        )
+        failed = [item for item in items if item.error]
+        if failed:
+            log(f"Note: no flow of {counted(len(failed), 'video')}. The first: {failed[0].error}")
 
     def _encoded_clips(
         self, network: Recognizer

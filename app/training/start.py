@@ -207,7 +207,8 @@ def fresh_network(
     if load_weights:
         _standardise(network, train_records, size=size, seed=config.seed)
     check_chunk(network, config.train.chunk)
-    network.encoder.checkpointing = config.train.checkpointing
+    for encoder in network.stream_encoders.values():
+        encoder.checkpointing = config.train.checkpointing
     return network
 
 

@@ -136,7 +136,7 @@ def _require_trainable(
         ConfigError: The start is no config for this data and device, or a value of the space
             does not fit the task.
     """
-    new_network(base, catalog, plan, init=None, device=device)
+    network, _ = new_network(base, catalog, plan, init=None, device=device)
     for key, part in space.items():
         for value in part.tried:
             try:
@@ -144,7 +144,7 @@ def _require_trainable(
             except ConfigError:  # goes with another value of the space alone
                 continue
             try:
-                check_fits_task(train, catalog)
+                check_fits_task(train, catalog, streams=network.streams.names)
             except ConfigError as error:
                 raise ConfigError(f"The space: {error}") from error
 

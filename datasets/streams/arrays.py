@@ -1,7 +1,7 @@
 """Rows of numbers as a stream: skeletons with a joint map, and sensors without one."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 from pathlib import Path
 
@@ -51,7 +51,9 @@ def array_path(source: Path) -> Path:
     if source.suffix.lower() in ARRAY_SUFFIXES:
         return source
     for suffix in ARRAY_SUFFIXES:
-        beside = source.with_suffix(suffix)
+        # A dot in a folder's name begins no ending.
+        folder = source.is_dir()
+        beside = source.with_name(source.name + suffix) if folder else source.with_suffix(suffix)
         if beside.is_file():
             return beside
     raise SampleError(
@@ -93,6 +95,7 @@ class ArrayStream(WindowedStream):
         row_rate: Rows a second.
         joints: Of skeletons.
         flip: Whether `augmented` mirrors half of the skeletons.
+        mirrors: Whether it does with a seed, where they lie beside pictures that are mirrored.
 
     Raises:
         ConfigError: A row has another number of values than the joint map.
@@ -111,6 +114,7 @@ class ArrayStream(WindowedStream):
         row_rate: float,
         joints: JointMap | None,
         flip: bool,
+        mirrors: Callable[[int], bool] | None = None,
     ) -> None:
         super().__init__(window=window, hop=hop)
         if joints is not None and len(joints.names) * joints.axes != num_values:
@@ -121,6 +125,7 @@ class ArrayStream(WindowedStream):
             )
         self.num_values, self.row_rate, self.joints, self.flip = num_values, row_rate, joints, flip
         self.row_shape = (num_values,)
+        self.mirrors = mirrors
 
     def read(self, record: SampleRecord) -> Rows:
         """See `WindowedStream.read`."""
@@ -158,7 +163,11 @@ class ArrayStream(WindowedStream):
             noise = rng.normal(0, NOISE, steps.shape).astype(np.float32)
             noisy: Steps = steps + noise * _spread(steps)
             return noisy
-        if self.flip and rng.random() < 0.5:
+        if self.mirrors is not None:
+            is_mirrored = self.mirrors(seed)
+        else:
+            is_mirrored = self.flip and bool(rng.random() < 0.5)
+        if is_mirrored:
             steps = mirrored(steps, self.joints)
         return scaled(steps, self.joints, 1 + rng.uniform(-SCALE_JITTER, SCALE_JITTER))
 

@@ -42,6 +42,10 @@ def build_streams(
     pictures: dict[str, Any] = {"size": size, "fit": fit, "image_rate": steps.image_rate}
     rgb = PictureStream(augment=augment, flip=flip, **pictures)
 
+    # What lies beside pictures is mirrored where they are.
+    beside = {"rgb", "flow"} & {*described.names} and augment is not None and flip
+    mirrors = rgb.mirrors if beside else None
+
     def build(name: str) -> Stream:
         if name == "rgb":
             if steps.image == "patches":
@@ -49,7 +53,6 @@ def build_streams(
                 return PatchStream(patch=patch, **pictures)
             return rgb
         if name == "flow":
-            mirrors = rgb.mirrors if augment is not None and flip else None
             return FlowStream(
                 method=steps.flow, folder=flow_folder(steps), mirrors=mirrors, **pictures
             )
@@ -71,6 +74,7 @@ def build_streams(
                 row_rate=steps.row_rate,
                 joints=described.joints,
                 flip=flip,
+                mirrors=mirrors,
             )
         if name == "rows":
             return RowStream(window=window, hop=hop, size=size, fit=fit)

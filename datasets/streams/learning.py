@@ -165,7 +165,7 @@ def statistics_of(
         )
     mean = total / np.maximum(count, 1)
     spread = np.sqrt(np.maximum(squares / np.maximum(count, 1) - mean**2, 0.0))
-    spread = np.where(spread > 1e-6, spread, 1.0)
+    spread = np.where(spread > 0, spread, 1.0)
     yield Statistics(
         mean.astype(np.float32), spread.astype(np.float32), (num_missing, why), len(drawn)
     )

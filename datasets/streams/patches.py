@@ -22,15 +22,24 @@ def cut_patches(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.u
     Raises:
         ConfigError: The size does not divide the image's.
     """
-    for side, length, part in zip(("height", "width"), image.shape[:2], size, strict=True):
+    check_patch(size, (image.shape[0], image.shape[1]))
+    (height, width), (rows, columns) = size, (image.shape[0] // size[0], image.shape[1] // size[1])
+    grid = image.reshape(rows, height, columns, width, 3)
+    return np.ascontiguousarray(grid.swapaxes(1, 2)).reshape(-1, height, width, 3)
+
+
+def check_patch(patch: tuple[int, int], size: tuple[int, int]) -> None:
+    """Refuse a patch (height, width) that does not divide an image of `size`.
+
+    Raises:
+        ConfigError: Names the side and sizes that would.
+    """
+    for side, length, part in zip(("height", "width"), size, patch, strict=True):
         if part < 1 or length % part:
             raise ConfigError(
                 f"steps.patch has a {side} of {part}, which does not divide {length} pixels. Use "
                 f"{_divisors(length, near=part)}, or another data.size."
             )
-    (height, width), (rows, columns) = size, (image.shape[0] // size[0], image.shape[1] // size[1])
-    grid = image.reshape(rows, height, columns, width, 3)
-    return np.ascontiguousarray(grid.swapaxes(1, 2)).reshape(-1, height, width, 3)
 
 
 def join_patches(patches: NDArray[np.uint8], *, columns: int) -> NDArray[np.uint8]:

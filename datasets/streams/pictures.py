@@ -14,7 +14,7 @@ from cliptide.datasets.fitting import Fit, place
 from cliptide.datasets.looks import Looks, looks_of
 from cliptide.datasets.reading import read_fitted, times_in
 from cliptide.datasets.records import SampleRecord
-from cliptide.datasets.streams.patches import cut_patches, darkened, join_patches
+from cliptide.datasets.streams.patches import check_patch, cut_patches, darkened, join_patches
 from cliptide.datasets.streams.stream import Steps, Stream, Track
 from cliptide.datasets.transforms import ClipTransform, clip_transform, decode_size
 from cliptide.datasets.video import Video, open_video
@@ -169,6 +169,7 @@ class PatchStream(PictureStream):
 
     def __init__(self, *, patch: tuple[int, int], **options: Any) -> None:
         super().__init__(**options)
+        check_patch(patch, self.size)
         self.patch = patch
         self.read_size = self.size
         self.row_shape = (*patch, 3)

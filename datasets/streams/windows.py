@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from cliptide.configs.errors import SampleError
 from cliptide.datasets.records import SampleRecord
 from cliptide.datasets.streams.stream import Steps, Stream, Track
 
@@ -69,7 +70,11 @@ class WindowedTrack(Track):
         return self._windows(self._starts[np.asarray(indices, dtype=np.int64)])
 
     def around(self, times_s: NDArray[np.float64]) -> Steps:
-        """Windows with the row nearest to each moment in their middle."""
+        """Windows with the row nearest to each moment in their middle.
+
+        Raises:
+            SampleError: No row lies in any of them.
+        """
         known = self.rows.times_s
         behind = np.clip(np.searchsorted(known, times_s), 1, max(1, len(known) - 1))
         behind = np.minimum(behind, len(known) - 1)
@@ -77,12 +82,21 @@ class WindowedTrack(Track):
         nearer = np.abs(known[before] - times_s) <= np.abs(known[behind] - times_s)
         nearest = np.where(nearer, before, behind)
         # Where rows end before the others do, what is there is nothing, and not the last row.
-        step_s = (known[-1] - known[0]) / (len(known) - 1) if len(known) > 1 else 0.0
+        step_s = self.rows.duration_s
+        if len(known) > 1:
+            step_s = (known[-1] - known[0]) / (len(known) - 1)
         beyond = np.zeros(len(times_s))
         if step_s > 0:
             beyond = np.where(times_s > known[-1], (times_s - known[-1]) / step_s, beyond)
             beyond = np.where(times_s < known[0], (times_s - known[0]) / step_s, beyond)
-        return self._windows(nearest + np.rint(beyond).astype(np.int64) - (self.window - 1) // 2)
+        starts = nearest + np.rint(beyond).astype(np.int64) - (self.window - 1) // 2
+        if not ((starts < len(known)) & (starts + self.window > 0)).any():
+            raise SampleError(
+                f"Its times are from {known[0]:.2f} s to {known[-1]:.2f} s, and those of the other "
+                f"streams from {times_s[0]:.2f} s to {times_s[-1]:.2f} s. Count all from the "
+                "beginning of the video."
+            )
+        return self._windows(starts)
 
     def _windows(self, starts: NDArray[np.int64]) -> Steps:
         places = starts[:, None] + np.arange(self.window)
