@@ -84,15 +84,23 @@ TASKS: dict[str, Task] = {
     ),
     "sensors": Task("generated", "sensors", "--config skeleton-gru --train.epochs 30"),
     "texts": Task("generated", "texts", "--config text-cnn-lstm --train.epochs 10"),
-    "video and sound, early": Task("generated", "both", "--config video-audio"),
+    "video and sound, early": Task(
+        "generated", "both", "--config video-audio --data.size 64 --train.epochs 20"
+    ),
     **{
         f"video and sound, {fusion}": Task(
-            "generated", "both", f"--config video-audio --model.fusion {fusion}"
+            "generated",
+            "both",
+            f"--config video-audio --data.size 64 --train.epochs 20 --model.fusion {fusion}",
         )
         for fusion in ("gated", "late")
     },
-    "of these pictures alone": Task("generated", "both", "--config cnn-gru --data.size 64"),
-    "of these sound alone": Task("generated", "both", "--config audio-gru --data.kind audio"),
+    "of these pictures alone": Task(
+        "generated", "both", "--config cnn-gru --data.size 64 --train.epochs 20"
+    ),
+    "of these sound alone": Task(
+        "generated", "both", "--config audio-gru --data.kind audio --train.epochs 20"
+    ),
     "flow": Task(
         "generated",
         "videos",
@@ -105,10 +113,10 @@ TASKS: dict[str, Task] = {
         "--config lrcn-twostream --data.flip false --data.size 64 --train.epochs 12",
     ),
     "digits, rows": Task("real", "digits", "--config image-rows --data.size 8 --train.epochs 10"),
-    "docstrings": Task("real", "docstrings", "--config text-cnn-lstm"),
-    "fights, sound": Task("real", "fight", "--config audio-gru"),
-    "fights, pictures and sound": Task("real", "fight", "--config video-audio"),
-    "fights, light alone": Task("real", "light", "--config skeleton-gru"),
+    "docstrings": Task("real", "docstrings", "--config text-cnn-lstm --train.epochs 8"),
+    "fights, sound": Task("real", "fight", "--config audio-gru --train.epochs 12"),
+    "fights, pictures and sound": Task("real", "fight", "--config video-audio --train.epochs 12"),
+    "fights, light alone": Task("real", "light", "--config skeleton-gru --train.epochs 15"),
 }
 
 
@@ -162,13 +170,13 @@ def writers(data: Path | None) -> dict[str, Callable[[Path], Path | None]]:
     """What writes the data of each name into a folder; gives DATA, or None."""
     fight = None if data is None else data / "fight" / "videos.csv"
     return {
-        "frames": lambda f: _all(write_frames_dataset(f, groups=14, clips_per_group=4), f),
+        "frames": lambda f: _all(write_frames_dataset(f, groups=14, clips_per_group=2), f),
         "images": lambda f: _all(write_image_dataset(f, groups=30, images_per_group=5), f),
         "sound": lambda f: _all(write_sound_dataset(f, groups=20), f),
         "skeletons": lambda f: _all(write_skeleton_dataset(f, groups=20), f),
         "sensors": lambda f: _all(write_sensor_dataset(f, groups=20), f),
         "texts": lambda f: _texts(f / "texts.csv"),
-        "both": lambda f: _all(write_sound_and_picture_dataset(f, groups=12), f),
+        "both": lambda f: _all(write_sound_and_picture_dataset(f, groups=24), f),
         "videos": lambda f: _all(write_dataset(f, groups=14, clips_per_group=4), f),
         "digits": _digits,
         "docstrings": lambda f: _docstrings(f / "docstrings.csv"),
