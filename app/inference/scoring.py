@@ -112,7 +112,7 @@ def score_videos(
                 scores=None if raw is None else scaled(raw, temperature),
                 frames_used=sample.frames_used,
                 duration_s=sample.duration_s,
-                missing=sample.missing,
+                missing=tuple(sample.missing),
                 error=sample.error,
                 looks=sample.looks,
                 tried=tried_here,
