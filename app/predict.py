@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -79,6 +80,7 @@ def predict_sources(
         _show(results)
     for path in files:
         log(f"Written: {path}")
+    _tell_missing([result for result in results if isinstance(result, Prediction)], what)
     failed = [result for result in results if isinstance(result, FailedVideo)]
     for failure in failed:
         warn(f"Not read: {failure.error}")
@@ -87,6 +89,15 @@ def predict_sources(
             f"cliptide: {len(failed)} of {len(results)} {what} could not be read.", file=sys.stderr
         )
     return 1 if failed else 0
+
+
+def _tell_missing(read: Sequence[Prediction], what: str) -> None:
+    """Say how many of those that could be read lack which stream."""
+    for name, count in sorted(Counter(name for one in read for name in one.missing).items()):
+        log(
+            f"Note: {count} of {len(read)} {what} {'has' if count == 1 else 'have'} no {name}: it "
+            "was masked there."
+        )
 
 
 def _row(result: Prediction | FailedVideo) -> VideoPrediction:

@@ -4,8 +4,8 @@ What a sample looks like depends on (seed, epoch, sample) alone, never on which 
 or in which order.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -40,7 +40,7 @@ class Sample:
         duration_s: Length of the clip in its source, seconds.
         looks: What the first view looks like; None in training, where nobody asks, and of what is
             no picture.
-        missing: Streams that the sample lacks, of several.
+        missing: Why, of each stream that the sample lacks, of several.
         error: Why it could not be read, or "".
     """
 
@@ -51,7 +51,7 @@ class Sample:
     used_fps: tuple[float, ...] = ()
     duration_s: float = 0.0
     looks: Looks | None = None
-    missing: tuple[str, ...] = ()
+    missing: Mapping[str, str] = field(default_factory=dict)
     error: str = ""
 
 
@@ -128,7 +128,7 @@ class ClipDataset(Dataset[Sample]):
             used_fps=tuple(used_fps(read.pts_s[i], read.duration_s) for i in read.chosen),
             duration_s=read.duration_s,
             looks=read.looks,
-            missing=tuple(read.missing),
+            missing=read.missing,
         )
 
     def _choose(self, pts_s: NDArray[np.float64], rng: np.random.Generator) -> list[list[int]]:

@@ -57,11 +57,13 @@ class Views:
             steps.
         frames_used: Different steps of the sample in them.
         duration_s: Length of the sample, or of its part, seconds.
+        missing: Streams that it lacks, of several; they are masked.
     """
 
     clips: tuple[NDArray[Any], ...]
     frames_used: int
     duration_s: float
+    missing: tuple[str, ...] = ()
 
 
 def different_views(

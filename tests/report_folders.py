@@ -127,7 +127,9 @@ def with_streams(
         answers = {"without_rgb": said, "only_audio": said}
         answers |= {"without_audio": silent, "only_rgb": silent}
         missing = () if number % 3 else ("audio",)
-        changed.append(replace(clip, answers={**clip.answers, **answers}, missing=missing))
+        changed.append(
+            replace(clip, answers=clip.answers | ({} if missing else answers), missing=missing)
+        )
     return changed
 
 

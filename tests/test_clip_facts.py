@@ -32,16 +32,40 @@ def test_conditions_that_were_not_tried_have_no_column(tmp_path):
 
 
 def test_streams_that_a_clip_lacks_are_read_back(tmp_path):
-    both = {"without_rgb": "x", "only_rgb": "y", "shuffled": "x"}
+    rgb, audio, flow = (
+        {f"without_{name}": "x", f"only_{name}": ""} for name in ("rgb", "audio", "flow")
+    )
     facts = [
-        ClipFacts("a", 1.0, 4, 4, 0.5, 0.5, both, 0.25, ("audio",)),
-        ClipFacts("b", 1.0, None, None, None, None, both, 0.0, ("flow", "rgb")),
-        ClipFacts("c", 1.0, 4, 4, 0.5, 0.5, both, 0.0),
+        ClipFacts("a", 1.0, 4, 4, 0.5, 0.5, {"shuffled": "x", **rgb, **flow}, 0.25, ("audio",)),
+        ClipFacts("b", 1.0, None, None, None, None, {"shuffled": "x"}, 0.0, ("flow", "rgb")),
+        ClipFacts("c", 1.0, 4, 4, 0.5, 0.5, {"shuffled": "x", **rgb, **flow, **audio}, 0.0),
     ]
     write_clip_facts(tmp_path / "clips.csv", facts)
     assert read_clip_facts(tmp_path / "clips.csv") == facts
-    head = (tmp_path / "clips.csv").read_text().splitlines()[0]
-    assert head.endswith("motion,order_change,missing,shuffled,without_rgb,only_rgb")
+    head, first, second, _ = (tmp_path / "clips.csv").read_text().splitlines()
+    assert head.endswith(
+        "motion,order_change,missing,shuffled,without_rgb,only_rgb,without_flow,only_flow,"
+        "without_audio,only_audio"
+    )
+    assert first.endswith(",audio,x,x,,x,,,")
+    assert second.endswith(",flow|rgb,x,,,,,,")
+
+
+def test_answers_that_older_files_give_for_streams_that_a_clip_lacks_are_passed_over(tmp_path):
+    (tmp_path / "clips.csv").write_text(
+        "video,duration_s,width,height,brightness,motion,missing,"
+        "without_rgb,only_rgb,without_audio,only_audio\n"
+        "a,1,4,4,0.5,0.5,audio,x,x,x,x\n"
+        "b,1,4,4,0.5,0.5,,x,y,y,x\n"
+    )
+    silent, whole = read_clip_facts(tmp_path / "clips.csv")
+    assert silent.answers == {}
+    assert whole.answers == {
+        "without_rgb": "x",
+        "only_rgb": "y",
+        "without_audio": "y",
+        "only_audio": "x",
+    }
 
 
 def test_no_clip_at_all_is_a_header_alone(tmp_path):

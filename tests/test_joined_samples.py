@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from cliptide.configs.errors import SampleError
+from cliptide.datasets.kept import KeptRows
+from cliptide.datasets.processes import worker_context
 from cliptide.datasets.records import SampleRecord
 from cliptide.datasets.sampling import SamplingRule
 from cliptide.datasets.streams.pictures import KeptTrack
@@ -116,11 +118,50 @@ def test_a_sample_without_any_stream_cannot_be_read() -> None:
         read_sample(RECORD, streams, choose=every)
 
 
+class Damaged(Frames):
+    """Frames of which the last cannot be read."""
+
+    def content(self, track: Track) -> Any:
+        raise SampleError("damaged.mp4: its last frame cannot be decoded.")
+
+
+@contextmanager
+def kept_frames() -> Iterator[KeptRows]:
+    store = KeptRows(
+        1, row_shape=(2, 2, 3), row_type=np.uint8, budget_bytes=4096, context=worker_context()
+    )
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def test_damage_behind_the_wanted_steps_masks_nothing_of_several_streams() -> None:
+    streams = [Damaged([0.0, 0.1, 0.2]), Ticks([0.0, 0.1, 0.2])]
+    with kept_frames() as store:
+        assert store.has_room(3)
+        read = read_sample(RECORD, streams, choose=lambda pts_s: [[0, 1]], kept=[store, None])
+    assert read.missing == {}
+    pictures = read.views[0][0]
+    assert pictures is not None and pictures[:, 0, 0, 0].tolist() == [0, 1]
+
+
+def test_damage_anywhere_makes_a_single_stream_unreadable_where_it_is_kept_whole() -> None:
+    with kept_frames() as store, pytest.raises(SampleError, match="its last frame"):
+        read_sample(RECORD, [Damaged([0.0, 0.1])], choose=lambda pts_s: [[0]], kept=[store])
+
+
 def test_views_of_joined_samples_are_steps_of_all_streams() -> None:
     streams = [Frames([i / 10 for i in range(12)]), Ticks(np.arange(0, 1.2, 0.01))]
     views = read_views(RECORD, streams, rule=SamplingRule("uniform", 4), num_views=2)
     assert [clip.shape for clip in views.clips] == [(4, 17)] * 2
     assert views.frames_used == 8
+    assert views.missing == ()
+
+
+def test_views_name_the_streams_that_are_masked() -> None:
+    streams = [Frames([0.0, 0.1]), Ticks([0.0], fails="none: it has no sound.")]
+    assert read_views(RECORD, streams, rule=SamplingRule("uniform", 2)).missing == ("audio",)
 
 
 def test_a_joined_sample_is_gone_through_at_the_models_rate() -> None:

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from test_fusion import FUSIONS, STREAMS, clips_of
+from test_fusion import network_of as joined_network_of
 
 from cliptide.app.evaluation.baselines import Vectors, fit_baselines, gather_vectors
 from cliptide.app.inference.probing import Probe, encoded_alone
@@ -99,6 +101,74 @@ def test_frames_encoded_alone_know_nothing_of_their_neighbours(model):
     with torch.inference_mode():
         ours, theirs = encoded_alone(network, batch), encoded_alone(network, changed)
     torch.testing.assert_close(ours[0, 0], theirs[0, 0])
+
+
+def joined_batch(*lacking: tuple[str, ...]) -> Batch:
+    """Clips of three streams, each without those named."""
+    clips = clips_of(batch=len(lacking))
+    for clip, lacks in zip(clips, lacking, strict=True):
+        for place, name in enumerate(STREAMS.names):
+            clip[:, place] = float(name not in lacks)
+    samples = [
+        Sample(number, (clip[: 5 - number],), 0, missing=dict.fromkeys(lacks, "gone"))
+        for number, (clip, lacks) in enumerate(zip(clips, lacking, strict=True))
+    ]
+    return collate(samples)
+
+
+LACKING = ((), ("audio",), ("rgb", "arrays"))
+# By stream the clips that have it and another, and what is left of them without it and alone.
+COMPARED = {
+    "rgb": {0: (("audio", "arrays"), ("rgb",)), 1: (("arrays",), ("rgb",))},
+    "audio": {0: (("rgb", "arrays"), ("audio",))},
+    "arrays": {0: (("rgb", "audio"), ("arrays",)), 1: (("rgb",), ("arrays",))},
+}
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_without_a_stream_and_with_it_alone_is_what_clips_masked_by_hand_are_answered(fusion):
+    network, batch = joined_network_of(fusion).eval(), joined_batch(*LACKING)
+    with torch.inference_mode():
+        found = Probe(0).stream_outputs(network, batch)
+        assert found.keys() == {
+            f"{kind}_{name}" for name in COMPARED for kind in ("without", "only")
+        }
+        for name, clips in COMPARED.items():
+            for number, kind in enumerate(("without", "only")):
+                outputs, rows = found[f"{kind}_{name}"]
+                assert rows.tolist() == list(clips)
+                for output, (row, left) in zip(outputs, clips.items(), strict=True):
+                    length = int(batch.lengths[row])
+                    masked = batch.clips[row : row + 1, :length].clone()
+                    masked[..., :3] = torch.tensor(
+                        [float(stream in left[number]) for stream in STREAMS.names]
+                    )
+                    alone = network(masked, torch.tensor([length]))[0]
+                    torch.testing.assert_close(output, alone, atol=1e-5, rtol=1e-4)
+            without, only = (found[f"{kind}_{name}"][0] for kind in ("without", "only"))
+            assert not torch.allclose(without, only, atol=1e-4)
+
+
+def test_clips_have_scores_under_the_conditions_that_fit_them_alone():
+    network, batch = joined_network_of("gated").eval(), joined_batch(*LACKING)
+    whole, silent, sound = score_videos(network, [batch], device=CPU, probe=Probe(0))
+    conditions = {f"{kind}_{name}" for name in STREAMS.names for kind in ("without", "only")}
+    orders = {"shuffled", "reversed", "one_frame"}
+    assert whole.tried.keys() == orders | conditions
+    assert silent.tried.keys() == orders | conditions - {"without_audio", "only_audio"}
+    assert sound.tried.keys() == orders
+    assert sound.missing == ("rgb", "arrays")
+
+
+def test_where_no_clip_has_two_streams_none_is_tried_without_one():
+    network = joined_network_of("early").eval()
+    batch = joined_batch(("audio", "arrays"), ("rgb", "audio"))
+    with torch.inference_mode():
+        assert Probe(0).stream_outputs(network, batch) == {}
+
+
+def test_of_a_single_stream_there_is_nothing_to_leave_out():
+    assert Probe(0).stream_outputs(network_of(), batch_of()) == {}
 
 
 def vectors_of(num, *, seed, classes=3, dim=6):

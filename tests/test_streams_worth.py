@@ -12,7 +12,11 @@ from cliptide.app.evaluation.clip_facts import ClipFacts
 from cliptide.app.evaluation.figures.metrics import compute_metrics
 from cliptide.app.evaluation.predictions import VideoPrediction
 from cliptide.app.evaluation.report.charts import stream_bars
-from cliptide.app.evaluation.report.stream_words import missing_words, stream_verdicts
+from cliptide.app.evaluation.report.stream_words import (
+    compared_words,
+    missing_words,
+    stream_verdicts,
+)
 
 NAMES = class_names_for(4)
 LEFT_RIGHT = ["left", "right"]
@@ -35,6 +39,7 @@ def figures(
         scores = tuple(float(name == said) for name in LEFT_RIGHT)
         rows.append(VideoPrediction(f"v{number}", true, said, scores, steps))
         lacks = ("audio",) if number < missing else ()
+        answers = {} if lacks else answers
         clips.append(ClipFacts(f"v{number}", 2.0, 64, 48, 0.5, 0.1, answers, missing=lacks))
     return compute_metrics(rows, LEFT_RIGHT, split="test", clips=clips)
 
@@ -90,6 +95,45 @@ def test_samples_of_one_step_have_streams_but_no_order() -> None:
     assert stream_bars(found)
 
 
+def test_a_stream_is_compared_over_the_samples_that_have_it_and_another() -> None:
+    said = dict.fromkeys(
+        [f"{kind}_{name}" for name in ("rgb", "audio", "arrays") for kind in ("without", "only")],
+        "left",
+    )
+
+    def clip(number: int, *lacks: str) -> ClipFacts:
+        answers = {
+            key: "right" if key == "without_audio" else answer
+            for key, answer in said.items()
+            if key.partition("_")[2] not in lacks and len(lacks) < 2
+        }
+        return ClipFacts(f"v{number}", 2.0, 64, 48, 0.5, 0.1, answers, missing=lacks)
+
+    clips = [
+        *(clip(number) for number in range(30)),
+        *(clip(number, "audio") for number in range(30, 50)),
+        *(clip(number, "rgb", "arrays") for number in range(50, 60)),
+    ]
+    # Right where there is sound, wrong in half of the clips without.
+    rows = [
+        VideoPrediction(f"v{n}", "left", LEFT_RIGHT[30 <= n < 50 and n % 2], (0.5, 0.5), 8)
+        for n in range(60)
+    ]
+    found = compute_metrics(rows, LEFT_RIGHT, split="test", clips=clips)["streams"]
+    assert {name: entry["num_videos"] for name, entry in found.items()} == {
+        "rgb": 50,
+        "audio": 30,
+        "arrays": 50,
+    }
+    assert found["audio"]["together"] == 1 and found["audio"]["without"] == 0
+    assert found["rgb"]["together"] == pytest.approx(0.8)
+    assert found["audio"]["worth"]["by"] == 1
+
+
+def test_a_stream_that_no_sample_has_beside_another_has_no_figures() -> None:
+    assert figures(40, missing=40, rgb=None, audio=None)["streams"] == {}
+
+
 # --- sentences -----------------------------------------------------------------------------
 
 
@@ -140,6 +184,23 @@ def test_samples_that_lack_a_stream_are_counted() -> None:
     ]
 
 
+def test_over_how_many_samples_streams_are_compared_is_said() -> None:
+    def compared(**counts: int) -> list[str]:
+        streams = {
+            name: {"num_videos": count, "together": count / 100} for name, count in counts.items()
+        }
+        return compared_words({"num_scored": 90, "streams": streams})
+
+    assert compared(rgb=90, audio=90) == ["Over all 90 videos."]
+    assert compared(rgb=60, audio=60) == ["Over 60 of 90 videos, those that have both streams."]
+    assert compared(rgb=90, flow=90, audio=60) == [
+        "Over all 90 videos.",
+        "Over 60 of 90 videos, those that have the sound and another stream beside it.",
+    ]
+    before = {"num_scored": 90, "streams": {"rgb": {"together": 0.5}}}
+    assert compared_words(before) == ["Over all 90 videos."]
+
+
 # --- the page ------------------------------------------------------------------------------
 
 
@@ -165,6 +226,7 @@ def test_the_page_has_a_section_with_all_bars(tmp_path: Path) -> None:
     ]
     assert places == sorted(places)
     assert "30 of 90 videos have no sound: there it was masked." in section
+    assert "Over 60 of 90 videos, those that have both streams." in section
     assert ("a", {"href": "#streams"}) in page.tags
     assert "The sound is worth +" in plain(page.by_id["summary"])
     assert "30 of 90 videos have no sound" in plain(page.by_id["summary"])

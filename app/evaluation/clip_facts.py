@@ -5,10 +5,13 @@
 A condition's column holds an answer as predictions.csv writes it under `predicted`: a class,
 labels `a|b`, or numbers `1.5|2`. The conditions that were tried have a column; see `CONDITIONS`.
 `missing` names the streams that a sample lacks, `rgb|audio`; there where any sample lacks one.
+Without a stream, or with it alone, a sample is answered that has it and another; the cells of all
+others are empty. Files of cliptide before it left them empty hold there what was answered with
+everything, which is passed over.
 """
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,8 +24,8 @@ from cliptide.datasets.labels import SEPARATOR, names_in
 ORDERS = ("shuffled", "reversed", "one_frame")
 BASELINES = ("single_frame", "mean_pool")
 # The model without one of several streams, and with one alone.
-STREAMS = tuple(f"{kind}{name}" for name in JOINABLE for kind in (WITHOUT, ONLY))
-CONDITIONS = (*ORDERS, *BASELINES, *STREAMS)
+_STREAM_OF = {f"{kind}{name}": name for name in JOINABLE for kind in (WITHOUT, ONLY)}
+CONDITIONS = (*ORDERS, *BASELINES, *_STREAM_OF)
 
 _CHANGE, _MISSING = "order_change", "missing"
 _HEAD = ("video", "duration_s", "width", "height", "brightness", "motion")
@@ -39,7 +42,7 @@ class ClipFacts:
         height: Likewise.
         brightness: Mean luma of the frames looked at, 0 (black) to 1 (white).
         motion: Mean absolute change of luma between consecutive frames looked at, 0 to 1.
-        answers: What was answered under each condition tried.
+        answers: What was answered under each condition tried that fits the clip.
         order_change: The most that a score (0..1; of a regression a number) changes when frames
             are shuffled or reversed; None where that was not tried.
         missing: Streams that it lacks, of several.
@@ -61,10 +64,15 @@ def write_clip_facts(path: str | Path, facts: Sequence[ClipFacts]) -> None:
 
     Args:
         path: The file to write; replaced if it exists.
-        facts: The clips; a condition that was not tried on all of them has no column.
+        facts: The clips; a condition that was not tried on all of them that it fits has no
+            column.
     """
-    tried = [clip.answers.keys() for clip in facts]
-    conditions = [name for name in CONDITIONS if tried and all(name in has for has in tried)]
+    streams = {_STREAM_OF[name] for clip in facts for name in clip.answers if name in _STREAM_OF}
+    conditions = []
+    for name in CONDITIONS:
+        asked = [clip for clip in facts if _fits(name, clip.missing, streams)]
+        if asked and all(name in clip.answers for clip in asked):
+            conditions.append(name)
     has_change = bool(facts) and all(clip.order_change is not None for clip in facts)
     has_missing = any(clip.missing for clip in facts)
     with Path(path).open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
@@ -82,8 +90,25 @@ def write_clip_facts(path: str | Path, facts: Sequence[ClipFacts]) -> None:
             if has_change and clip.order_change is not None:
                 numbers.append(clip.order_change)
             missing = [SEPARATOR.join(clip.missing)] if has_missing else []
-            answers = [clip.answers[name] for name in conditions]
+            answers = [
+                clip.answers[name] if _fits(name, clip.missing, streams) else ""
+                for name in conditions
+            ]
             writer.writerow([clip.video, *map(_number_text, numbers), *missing, *answers])
+
+
+def _fits(condition: str, missing: Collection[str], streams: Collection[str]) -> bool:
+    """Whether a clip is asked under a condition: of a stream, where it has that and another.
+
+    Args:
+        condition: One of `CONDITIONS`.
+        missing: Streams that the clip lacks.
+        streams: All that were tried.
+    """
+    if condition not in _STREAM_OF:
+        return True
+    here = set(streams) - set(missing)
+    return _STREAM_OF[condition] in here and len(here) > 1
 
 
 def written_number(number: float) -> float:
@@ -121,6 +146,7 @@ def read_clip_facts(path: str | Path) -> list[ClipFacts]:
             f"{path} starts with the columns {','.join(header)!r}. A clips.csv has "
             f"{','.join(_HEAD)} and any of {','.join(CONDITIONS)}. Evaluate again."
         )
+    streams = {_STREAM_OF[name] for name in conditions if name in _STREAM_OF}
     facts = []
     for number, line in enumerate(lines[1:], start=2):
         try:
@@ -129,7 +155,11 @@ def read_clip_facts(path: str | Path) -> list[ClipFacts]:
             cells = line[len(_HEAD) :]
             change = float(cells.pop(0)) if has_change else None
             missing = names_in(cells.pop(0)) if has_missing else ()
-            answers = dict(zip(conditions, cells, strict=True))
+            answers = {
+                name: cell
+                for name, cell in zip(conditions, cells, strict=True)
+                if _fits(name, missing, streams)
+            }
         except (ValueError, IndexError) as cause:
             raise DataError(
                 f"{path}: record {number} is damaged: {cause}. Evaluate again."

@@ -26,6 +26,7 @@ TRAINING_FILES = (
     "history.csv",
     "history.csv.part",
     "quarantine.csv",
+    "missing_streams.csv",
     "folds.csv",
     "folds.csv.part",
 )

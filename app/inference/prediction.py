@@ -35,6 +35,7 @@ class Prediction:
         duration_s: Length of the video, seconds.
         frames_used: Different frames that were looked at.
         segments: Stretches of the video and their labels.
+        missing: Streams that the video lacks, of several; they were masked.
         sample: What was read, so that a notebook shows it; None where that is not known.
         info: The model, likewise.
     """
@@ -47,6 +48,7 @@ class Prediction:
     duration_s: float
     frames_used: int
     segments: tuple[Segment, ...]
+    missing: tuple[str, ...] = ()
     sample: "SampleRecord | None" = field(default=None, repr=False, compare=False)
     info: "ModelInfo | None" = field(default=None, repr=False, compare=False)
 
@@ -90,7 +92,9 @@ class Prediction:
 
     def to_json(self) -> dict[str, Any]:
         """The prediction as the command line writes it."""
-        seen = {"duration_s": self.duration_s, "frames_used": self.frames_used}
+        seen: dict[str, Any] = {"duration_s": self.duration_s, "frames_used": self.frames_used}
+        if self.missing:
+            seen["missing"] = list(self.missing)
         if self.task == "regression":
             value = self.value if len(self.values) == 1 else dict(self.values)
             return {"video": self.video, "value": value, **seen}

@@ -62,31 +62,40 @@ class Probe:
         }
         middle = clips[rows, (lengths // 2)[:, None].to(clips.device)]
         tried["one_frame"] = network(middle, torch.ones_like(lengths), encoded=encoded)
-        tried |= {
-            name: network(without_streams(batch.clips, leave), lengths)
-            for name, leave in self._left_streams(network, batch).items()
-        }
         if self.baselines is not None:
             alone = clips if encoded else encoded_alone(network, batch)
             tried |= self.baselines.outputs(pooled_views(_vectors(alone), lengths))
         return as_they_are, tried
 
-    def _left_streams(self, network: Recognizer, batch: Batch) -> dict[str, Tensor]:
-        """(B, S) which streams are left, without each of several and with each alone.
+    def stream_outputs(self, network: Recognizer, batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
+        """Run the network without each of several streams, and with each alone.
 
-        Of a clip that has none of those that would be left, everything is.
+        A clip that lacks the stream, or has no other, tells nothing of it and is left out: without
+        it the clip would be as it is, or nothing.
+
+        Args:
+            network: In evaluation mode.
+            batch: Joined clips, on its device.
+
+        Returns:
+            Under each condition the outputs (N, K) and the rows (N,) int64 of the batch that they
+            are of; empty of a model of one stream, and without conditions that fit no clip.
         """
         names = network.streams.names
         if len(names) < 2:
             return {}
-        here = batch.clips[:, 0, : len(names)] > 0
+        here = (batch.clips[:, 0, : len(names)] > 0).cpu()
+        several = here.sum(dim=1) > 1
         found = {}
         for place, name in enumerate(names):
-            only = torch.zeros_like(here)
+            rows = torch.nonzero(here[:, place] & several).flatten()
+            if not len(rows):
+                continue
+            clips, lengths = batch.clips[rows.to(batch.clips.device)], batch.lengths[rows]
+            only = torch.zeros(len(rows), len(names), dtype=torch.bool, device=clips.device)
             only[:, place] = True
             for kind, leave in ((WITHOUT, ~only), (ONLY, only)):
-                some = (leave & here).any(dim=1, keepdim=True)
-                found[kind + name] = torch.where(some, leave, here)
+                found[kind + name] = network(without_streams(clips, leave), lengths), rows
         return found
 
     def _orders(self, batch: Batch) -> dict[str, Tensor]:

@@ -133,7 +133,8 @@ class ActionRecognizer:
             CliptideError: They are no numbers: the network is broken, not a video.
         """
         mean = scaled(self._raw_scores(outputs).mean(axis=0), self.info.temperature or 1.0)
-        return self.answer(name, mean, duration_s=views.duration_s, frames_used=views.frames_used)
+        answer = self.answer(name, mean, duration_s=views.duration_s, frames_used=views.frames_used)
+        return replace(answer, missing=views.missing)
 
     def _raw_scores(self, outputs: Floats) -> NDArray[np.float64]:
         """Scores (B, K) before calibration.

@@ -37,7 +37,7 @@ class VideoScores:
         missing: Streams that it lacks, of several.
         error: Why it could not be read, or "".
         looks: What it looks like; None when it could not be read, or is no picture.
-        tried: (K,) scores under each condition of a probe, not calibrated.
+        tried: (K,) scores under each condition of a probe that fits it, not calibrated.
         order_change: The most that any score, not calibrated, differs when frames are shuffled or
             reversed; None where that was not tried.
     """
@@ -86,14 +86,18 @@ def score_videos(
         if len(batch.clips):
             with torch.inference_mode():
                 moved = batch.to(device)
-                tried: dict[str, Tensor] = {}
                 if probe is None:
-                    outputs = network(moved.clips, moved.lengths)
+                    tried = {_AS_IT_IS: network(moved.clips, moved.lengths)}
+                    of_some: dict[str, tuple[Tensor, Tensor]] = {}
                 else:
                     outputs, tried = probe.outputs(network, moved)
+                    tried[_AS_IT_IS] = outputs
+                    of_some = probe.stream_outputs(network, moved)
             means = {
-                name: _means(logits, batch.indices, task=task)
-                for name, logits in ({_AS_IT_IS: outputs} | tried).items()
+                name: _means(logits, batch.indices, task=task) for name, logits in tried.items()
+            } | {
+                name: _means(logits, batch.indices[rows], task=task)
+                for name, (logits, rows) in of_some.items()
             }
         for sample in batch.samples:
             tried_here = {
@@ -112,7 +116,7 @@ def score_videos(
                 scores=None if raw is None else scaled(raw, temperature),
                 frames_used=sample.frames_used,
                 duration_s=sample.duration_s,
-                missing=sample.missing,
+                missing=tuple(sample.missing),
                 error=sample.error,
                 looks=sample.looks,
                 tried=tried_here,

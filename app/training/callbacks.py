@@ -12,6 +12,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
 from cliptide.app.training.figures import FIGURES, Figure
+from cliptide.app.training.missing_streams import MISSING_FILE, MissingStreams
 from cliptide.app.training.module import ClassifierModule
 from cliptide.configs.errors import DataError
 from cliptide.datasets.loaders import Batch
@@ -53,10 +54,10 @@ class Quarantine:
 
 
 class DataWatch(Callback):
-    """Notes unreadable videos, rates in frames per second, and the time spent waiting for data.
+    """Notes unreadable videos, missing streams, rates in frames per second, and waiting for data.
 
     Args:
-        quarantine: Where unreadable videos are noted.
+        quarantine: Where unreadable videos are noted; missing streams are noted beside it.
         train_records: What the training batches index.
         val_records: What the validation batches index.
         clock: Seconds of a steady clock.
@@ -71,6 +72,7 @@ class DataWatch(Callback):
         clock: Callable[[], float],
     ) -> None:
         self.quarantine, self.clock = quarantine, clock
+        self.missing = MissingStreams(quarantine.path.with_name(MISSING_FILE))
         self.train_records, self.val_records = train_records, val_records
         self.rates: dict[int, float] = {}
         self.lengths: dict[int, int] = {}
@@ -103,11 +105,12 @@ class DataWatch(Callback):
         return self.num_clips / self.epoch_s if self.epoch_s else 0.0
 
     def state_dict(self) -> dict[str, Any]:
-        """Rates, lengths and unreadable videos so far."""
+        """Rates, lengths, unreadable videos and missing streams so far."""
         return {
             "rates": dict(self.rates),
             "lengths": dict(self.lengths),
             "quarantine": dict(self.quarantine.reasons),
+            "missing_streams": dict(self.missing.reasons),
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -117,6 +120,8 @@ class DataWatch(Callback):
         self.lengths = dict(state_dict.get("lengths", {}))
         self.quarantine.reasons.update(state_dict["quarantine"])
         self.quarantine.write()
+        # Checkpoints of cliptide before it noted them have none; they are seen again.
+        self.missing.restore(state_dict.get("missing_streams", {}))
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clocks."""
@@ -129,6 +134,7 @@ class DataWatch(Callback):
     ) -> None:
         """Count the time since the last step as waiting, and note what could not be read."""
         self.waited_s += self.clock() - self._free_since
+        self.missing.add(self.train_records, batch.samples)
         for sample in batch.samples:
             if sample.error:
                 self.quarantine.add(self.train_records[sample.index], sample.error)
@@ -158,6 +164,7 @@ class DataWatch(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Note what could not be read."""
+        self.missing.add(self.val_records, batch.samples)
         for sample in batch.samples:
             if sample.error:
                 self.quarantine.add(self.val_records[sample.index], sample.error)
@@ -166,6 +173,7 @@ class DataWatch(Callback):
         """Sum up, and refuse to go on when nothing could be read."""
         self.total_waited_s += self.waited_s
         self.total_s += self.epoch_s
+        self.missing.tell_new({"train": len(self.train_records), "val": len(self.val_records)})
         for split, records in (("train", self.train_records), ("val", self.val_records)):
             failed = self.quarantine.count(split)
             if failed == len(records):

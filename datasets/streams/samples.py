@@ -83,7 +83,8 @@ def read_sample(
         for place, stream in enumerate(streams):
             try:
                 where = kept[place] if kept else None
-                tracks[place] = _opened(stream, record, stack, where, index)
+                alone = len(streams) == 1
+                tracks[place] = _opened(stream, record, stack, where, index, alone=alone)
                 tracks[place].shift(shift)
             except SampleError as error:
                 missing[stream.name] = str(error)
@@ -123,15 +124,30 @@ def read_sample(
 
 
 def _opened(
-    stream: Stream, record: SampleRecord, stack: ExitStack, kept: "KeptRows | None", index: int
+    stream: Stream,
+    record: SampleRecord,
+    stack: ExitStack,
+    kept: "KeptRows | None",
+    index: int,
+    *,
+    alone: bool,
 ) -> Track:
-    """A stream's track: from memory, or opened and put there where it fits."""
+    """A stream's track: from memory, or opened and put there where it fits.
+
+    What cannot be read to its end is no sample of a single stream; of several, the steps that are
+    wanted may lie before the damage, as they do where nothing is kept.
+    """
     found = kept.get(index) if kept is not None else None
     if found is not None:
         return stream.from_content(*found)
     track = stack.enter_context(stream.open(record))
     if kept is not None and kept.has_room(stream.num_rows(track)):
-        times_s, rows = stream.content(track)
+        try:
+            times_s, rows = stream.content(track)
+        except SampleError:
+            if alone:
+                raise
+            return track
         kept.put(index, times_s, rows, track.duration_s)
         return stream.from_content(times_s, rows, track.duration_s)
     return track
@@ -181,4 +197,5 @@ def read_views(
         tuple(joined(view, streams) for view in read.views),
         len({number for numbers in read.chosen for number in numbers}),
         read.duration_s,
+        tuple(read.missing),
     )

@@ -7,11 +7,12 @@ features has learnt nothing over time that pays.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from cliptide.app.evaluation.clip_facts import BASELINES, CONDITIONS, ORDERS, ClipFacts
+from cliptide.app.evaluation.clip_facts import BASELINES, ORDERS, ClipFacts
 from cliptide.app.evaluation.figures.bootstrap import Unit, interval_of_mean
 from cliptide.app.evaluation.figures.paired import PairedTest, holm, mcnemar, wilcoxon
 from cliptide.app.evaluation.figures.quality import Floats, advantage, qualities
@@ -42,8 +43,9 @@ def compare_conditions(
 ) -> dict[str, Any]:
     """Compare the model with itself on frames in another order, and with simpler models.
 
-    Every figure is over the same videos: those with an answer under each condition that was
-    tried, so that all differences are paired.
+    The figures of `order` and `above` are over the same videos: those with an answer under each of
+    their conditions that was tried, so that all differences are paired. Those of a stream are over
+    the videos that have it and another.
 
     Args:
         scored: Predictions with a true label, of videos that could be read.
@@ -59,10 +61,11 @@ def compare_conditions(
           and the `verdict`, see below.
         - `baselines`: the mean quality of each simpler model tried.
         - `above`: {baseline: {by, ci95, p}}, positive where the model is better.
-        - `streams`: of a model of several, {stream: {together, without, alone, worth, beside,
-          verdict}}: the mean quality of all, without it, and with it alone; {by, ci95, p} of what
-          it is worth beside the others, and of what the others are worth beside it; the verdict
-          is `helps`, `nothing`, `harms` or `unclear`, see below.
+        - `streams`: of a model of several, {stream: {num_videos, together, without, alone, worth,
+          beside, verdict}}: over how many videos; the mean quality of all streams there, without
+          it, and with it alone; {by, ci95, p} of what it is worth beside the others, and of what
+          the others are worth beside it; the verdict is `helps`, `nothing`, `harms` or `unclear`,
+          see below. A stream that no video has beside another has no entry.
 
         Of samples of one step there is no order, so neither `order` nor such baselines.
 
@@ -83,76 +86,133 @@ def compare_conditions(
         streams, and is worth `nothing` under the second rule of `ignores`.
     """
     by_name = {clip.video: clip for clip in clips}
-    facts = {clip.video: clip.answers for clip in clips}
-    tried = [name for name in CONDITIONS if any(name in answers for answers in facts.values())]
-    paired = [
-        place
-        for place, row in enumerate(scored)
-        if all(name in facts.get(row.video, {}) for name in tried)
-    ]
-    if not (tried and paired):
-        return {"order": None, "baselines": {}, "above": {}, "streams": {}}
-    rows = [scored[place] for place in paired]
-    drawn = [units[place] for place in paired]
-    true = [str(row.true) for row in rows]
-    said = {name: [facts[row.video][name] for row in rows] for name in tried}
-    said["in_order"] = [str(row.predicted) for row in rows]
-    found = {name: qualities(true, answers, task) for name, answers in said.items()}
-    means = {name: float(quality.mean()) for name, quality in found.items()}
-    over = {
-        name: difference(advantage(found["in_order"], found[name], task), drawn, seed=seed)
-        | {"p": _paired_test(found["in_order"], found[name], task).p}
-        for name in tried
+    asked = [by_name[row.video].answers if row.video in by_name else {} for row in scored]
+
+    def over(tried: Sequence[str]) -> _Paired:
+        """All figures of some conditions, over the videos that have an answer under each."""
+        places = [n for n, answers in enumerate(asked) if all(name in answers for name in tried)]
+        return _paired(
+            [scored[place] for place in places],
+            {name: [asked[place][name] for place in places] for name in tried},
+            task=task,
+            units=[units[place] for place in places],
+            seed=seed,
+        )
+
+    def is_tried(name: str) -> bool:
+        return any(name in answers for answers in asked)
+
+    in_time = over([name for name in (*ORDERS, *BASELINES) if is_tried(name)])
+    # A video that lacks a stream says nothing of it, but all of the others.
+    of_streams = {
+        name: over([WITHOUT + name, ONLY + name])
+        for name in JOINABLE
+        if is_tried(WITHOUT + name) and is_tried(ONLY + name)
     }
-    order = None
     # One step has no order, and is its own mean.
-    several = any(row.frames_used > 1 for row in rows)
-    orders = [name for name in ORDERS if name in tried and several]
-    above = {name: over[name] for name in BASELINES if name in over and several}
-    if orders:
-        same: dict[str, float] = {
-            name: float(_same_answers(said["in_order"], said[name], true, task).mean())
-            for name in ("shuffled", "reversed")
-            if name in tried
-        }
-        worth = {name: over[name] for name in orders}
-        order = {
-            **{name: means[name] for name in ("in_order", *orders)},
-            "worth": worth,
-            "same_answers": same,
-            "verdict": "unclear"
-            if len(rows) < MIN_VIDEOS
-            else _verdict(
-                worth,
-                above,
-                change=_most_changed([by_name[row.video] for row in rows]),
-                num_units=len(set(drawn)),
-                range_=_range(true, task),
-            ),
-        }
-    names = [name for name in JOINABLE if WITHOUT + name in tried and ONLY + name in tried]
-    told = _stream_verdicts(
-        [over[WITHOUT + name] for name in names],
-        num_videos=len(rows),
-        num_units=len(set(drawn)),
-        range_=_range(true, task),
-    )
-    streams = {
-        name: {
-            "together": means["in_order"],
-            "without": means[WITHOUT + name],
-            "alone": means[ONLY + name],
-            "worth": over[WITHOUT + name],
-            "beside": over[ONLY + name],
-            "verdict": verdict,
-        }
-        for name, verdict in zip(names, told, strict=True)
-    }
+    several = any(row.frames_used > 1 for row in in_time.rows)
+    above = {name: in_time.over[name] for name in BASELINES if name in in_time.over and several}
     return {
-        "order": order,
-        "baselines": {name: means[name] for name in above},
+        "order": _order(in_time, above, by_name, task=task) if several else None,
+        "baselines": {name: in_time.means[name] for name in above},
         "above": above,
-        "streams": streams,
+        "streams": _streams(
+            {name: paired for name, paired in of_streams.items() if paired.rows}, task=task
+        ),
+    }
+
+
+@dataclass(frozen=True)
+class _Paired:
+    """The model beside conditions, over the same videos.
+
+    Attributes:
+        rows: The videos.
+        units: What the bootstrap draws of them.
+        said: Their answers under each condition; `in_order` are the model's own.
+        means: The mean quality of each.
+        over: {by, ci95, p} of what the model is better by; empty without a video.
+    """
+
+    rows: Sequence[VideoPrediction]
+    units: Sequence[Unit]
+    said: Mapping[str, Sequence[str]]
+    means: Mapping[str, float]
+    over: Mapping[str, dict[str, Any]]
+
+    @property
+    def true(self) -> list[str]:
+        return [str(row.true) for row in self.rows]
+
+
+def _paired(
+    rows: Sequence[VideoPrediction],
+    answers: Mapping[str, Sequence[str]],
+    *,
+    task: Task,
+    units: Sequence[Unit],
+    seed: int,
+) -> _Paired:
+    if not rows:
+        return _Paired(rows, units, answers, {}, {})
+    said = {**answers, "in_order": [str(row.predicted) for row in rows]}
+    true = [str(row.true) for row in rows]
+    found = {name: qualities(true, texts, task) for name, texts in said.items()}
+    return _Paired(
+        rows,
+        units,
+        said,
+        {name: float(quality.mean()) for name, quality in found.items()},
+        {
+            name: difference(advantage(found["in_order"], found[name], task), units, seed=seed)
+            | {"p": _paired_test(found["in_order"], found[name], task).p}
+            for name in answers
+        },
+    )
+
+
+def _order(
+    paired: _Paired, above: Mapping[str, Any], by_name: Mapping[str, ClipFacts], *, task: Task
+) -> dict[str, Any] | None:
+    orders = [name for name in ORDERS if name in paired.over]
+    if not orders:
+        return None
+    said, true = paired.said, paired.true
+    same: dict[str, float] = {
+        name: float(_same_answers(said["in_order"], said[name], true, task).mean())
+        for name in ("shuffled", "reversed")
+        if name in orders
+    }
+    worth = {name: paired.over[name] for name in orders}
+    return {
+        **{name: paired.means[name] for name in ("in_order", *orders)},
+        "worth": worth,
+        "same_answers": same,
+        "verdict": "unclear"
+        if len(paired.rows) < MIN_VIDEOS
+        else _verdict(
+            worth,
+            above,
+            change=_most_changed([by_name[row.video] for row in paired.rows]),
+            num_units=len(set(paired.units)),
+            range_=_range(true, task),
+        ),
+    }
+
+
+def _streams(of_streams: Mapping[str, _Paired], *, task: Task) -> dict[str, Any]:
+    ps = holm([paired.over[WITHOUT + name]["p"] for name, paired in of_streams.items()])
+    return {
+        name: {
+            "num_videos": len(paired.rows),
+            "together": paired.means["in_order"],
+            "without": paired.means[WITHOUT + name],
+            "alone": paired.means[ONLY + name],
+            "worth": paired.over[WITHOUT + name],
+            "beside": paired.over[ONLY + name],
+            "verdict": _stream_verdict(paired, paired.over[WITHOUT + name], p=p, task=task),
+        }
+        for (name, paired), p in zip(of_streams.items(), ps, strict=True)
     }
 
 
@@ -202,23 +262,17 @@ def _verdict(
     return "unclear"
 
 
-def _stream_verdicts(
-    worth: Sequence[Mapping[str, Any]], *, num_videos: int, num_units: int, range_: float
-) -> list[str]:
-    """What each stream does beside the others, of what all of them are worth."""
-    if num_videos < MIN_VIDEOS:
-        return ["unclear"] * len(worth)
-    bound = (NEGLIGIBLE - 3 / num_units) * range_
-    found = []
-    for entry, p in zip(worth, holm([entry["p"] for entry in worth]), strict=True):
-        low, high = entry["ci95"]
-        if low > 0 and p < LEVEL:
-            found.append("helps")
-        elif high < 0 and p < LEVEL:
-            found.append("harms")
-        else:
-            found.append("nothing" if -bound <= low and high <= bound else "unclear")
-    return found
+def _stream_verdict(paired: _Paired, worth: Mapping[str, Any], *, p: float, task: Task) -> str:
+    """What a stream does beside the others, of what it is worth and its p after Holm."""
+    if len(paired.rows) < MIN_VIDEOS:
+        return "unclear"
+    bound = (NEGLIGIBLE - 3 / len(set(paired.units))) * _range(paired.true, task)
+    low, high = worth["ci95"]
+    if low > 0 and p < LEVEL:
+        return "helps"
+    if high < 0 and p < LEVEL:
+        return "harms"
+    return "nothing" if -bound <= low and high <= bound else "unclear"
 
 
 def _range(true: Sequence[str], task: Task) -> float:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cliptide.app.evaluation.report.stream_words import STREAM_NAMES
+from cliptide.app.evaluation.report.stream_words import STREAM_NAMES, stream_groups
 from cliptide.app.evaluation.report.words import difference, quality
 from cliptide.app.inference.nouns import Nouns
 from cliptide.configs.tasks import Task
@@ -135,27 +135,37 @@ def order_bars(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
     return _placed(bars, task)
 
 
-def stream_bars(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
+def stream_bars(metrics: Mapping[str, Any]) -> list[list[dict[str, Any]]]:
     """The bars of "what is each stream worth": all streams, without each, and each alone.
 
     Returns:
-        As `order_bars`; empty of a model of one stream.
+        Bars as of `order_bars` for each group of `stream_groups`: what all streams together reach
+        differs with the videos. Empty of a model of one stream.
     """
-    streams = metrics.get("streams") or {}
-    if not streams:
-        return []
     task: Task = metrics["task"]
     sign = -1 if task == "regression" else 1
-    together = next(iter(streams.values()))["together"]
-    bars = [_own_bar("all streams", together, metrics)]
-    for key, kind, distance, name in (
-        ("without", "order", "worth", "without the {}"),
-        ("alone", "baseline", "beside", "the {} alone"),
-    ):
-        for stream, entry in streams.items():
-            told, value = name.format(STREAM_NAMES[stream]), entry[key]
-            bars.append(_compared(told, kind, value, entry[distance], together, sign, task))
-    return _placed(bars, task)
+    groups = stream_groups(metrics)
+    over_all = [group.num_videos for group in groups] == [metrics["num_scored"]]
+    found = []
+    for group in groups:
+        together = next(iter(group.streams.values()))["together"]
+        # The interval that is known is that of all videos.
+        own = _own_bar if over_all else _bare_bar
+        bars = [own("all streams", together, metrics)]
+        for key, kind, distance, name in (
+            ("without", "order", "worth", "without the {}"),
+            ("alone", "baseline", "beside", "the {} alone"),
+        ):
+            for stream, entry in group.streams.items():
+                told, value = name.format(STREAM_NAMES[stream]), entry[key]
+                bars.append(_compared(told, kind, value, entry[distance], together, sign, task))
+        found.append(_placed(bars, task))
+    return found
+
+
+def _bare_bar(name: str, value: float, metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """The model's own bar without an interval."""
+    return _bar(name, "model", value, None, "", metrics["task"])
 
 
 def _own_bar(name: str, value: float, metrics: Mapping[str, Any]) -> dict[str, Any]:

@@ -30,7 +30,11 @@ from cliptide.app.evaluation.report.remarks import (
     verdicts,
 )
 from cliptide.app.evaluation.report.stored import StoredReport
-from cliptide.app.evaluation.report.stream_words import missing_words, stream_verdicts
+from cliptide.app.evaluation.report.stream_words import (
+    compared_words,
+    missing_words,
+    stream_verdicts,
+)
 from cliptide.app.evaluation.report.strips import shown_mistakes, shown_pairs
 from cliptide.app.evaluation.report.tasks import OUTPUT_WORDS, target_figures
 from cliptide.app.evaluation.report.words import (
@@ -137,6 +141,7 @@ def _context(report: Report) -> dict[str, Any]:
         "order": order_verdict(metrics),
         "bars": order_bars(metrics),
         "stream_bars": stream_bars(metrics),
+        "stream_compared": compared_words(metrics),
         "stream_verdicts": stream_verdicts(metrics),
         "missing": missing_words(metrics),
         "swaps": swap_verdicts(metrics, names),

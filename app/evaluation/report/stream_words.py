@@ -1,6 +1,7 @@
 """What each of several streams is worth to a model, in sentences."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from cliptide.app.evaluation.report.words import Tone, Verdict, difference
@@ -13,6 +14,47 @@ STREAM_NAMES = {
     "audio": "sound",
     "arrays": "array",
 }
+
+
+@dataclass(frozen=True)
+class StreamGroup:
+    """Streams that are compared over the same number of samples, with the same figure for all.
+
+    Attributes:
+        num_videos: Over how many samples.
+        streams: What metrics.json holds of each.
+    """
+
+    num_videos: int
+    streams: Mapping[str, Mapping[str, Any]]
+
+
+def stream_groups(metrics: Mapping[str, Any]) -> list[StreamGroup]:
+    """The streams by the samples that they are compared over; empty of a model of one."""
+    groups: dict[tuple[int, float], dict[str, Mapping[str, Any]]] = {}
+    for name, entry in _streams(metrics).items():
+        # cliptide before it counted them compared all streams over all samples.
+        count = entry.get("num_videos", metrics["num_scored"])
+        groups.setdefault((count, entry["together"]), {})[name] = entry
+    return [StreamGroup(count, streams) for (count, _), streams in groups.items()]
+
+
+def compared_words(metrics: Mapping[str, Any]) -> list[str]:
+    """Over which samples each group of streams is compared, a sentence for each."""
+    nouns, scored = Nouns.of_metrics(metrics), metrics["num_scored"]
+    found = []
+    for group in stream_groups(metrics):
+        if group.num_videos == scored:
+            found.append(f"Over all {nouns.counted(scored)}.")
+            continue
+        names = " or ".join(f"the {STREAM_NAMES[name]}" for name in group.streams)
+        which = (
+            "have both streams"
+            if len(group.streams) == len(_streams(metrics)) == 2
+            else f"have {names} and another stream beside it"
+        )
+        found.append(f"Over {group.num_videos} of {nouns.counted(scored)}, those that {which}.")
+    return found
 
 
 def stream_verdicts(metrics: Mapping[str, Any]) -> list[Verdict]:
