@@ -212,6 +212,7 @@ def _success(serving: Serving) -> dict[str, Any]:
             "duration_s": number,
             "frames_used": {"type": "integer"},
             "segments": {"type": "array", "items": segment},
+            "missing": {"type": "array", "items": {"type": "string"}},
             "curve": {"type": "object", "required": ["times_s"]},
         },
     }

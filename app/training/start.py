@@ -16,7 +16,6 @@ from cliptide.configs.schema import ModelConfig, RunConfig
 from cliptide.configs.sizes import parse_size
 from cliptide.configs.streams import StepsConfig, Streams
 from cliptide.datasets.catalog import SAMPLE_KINDS, Catalog
-from cliptide.datasets.catalog.wording import counted
 from cliptide.datasets.folds import read_fold
 from cliptide.datasets.labels import numbers_in
 from cliptide.datasets.records import SampleRecord
@@ -229,12 +228,6 @@ def _standardise(
         assert found is not None, "the last thing that is given"
         encoder: Any = network.stream_encoders[stream.name]
         encoder.standardise_by(torch.from_numpy(found.centre), torch.from_numpy(found.spread))
-        count, why = found.missing
-        if count and len(network.streams.names) > 1:
-            log(
-                f"Note: {count} of {counted(found.looked_at, 'training sample')} have no "
-                f"{stream.name}, which is masked there. The first: {why}"
-            )
 
 
 def _streams_of_init(init: Path, config: RunConfig, catalog: Catalog) -> Streams:

@@ -119,14 +119,10 @@ class Statistics:
     Attributes:
         centre: (F,) float32 mean.
         spread: (F,) float32 standard deviation, 1 where there is none.
-        missing: Samples looked at that do not have the stream, and why the first does not.
-        looked_at: Samples looked at.
     """
 
     centre: NDArray[np.float32]
     spread: NDArray[np.float32]
-    missing: tuple[int, str]
-    looked_at: int
 
 
 def statistics_of(
@@ -166,6 +162,4 @@ def statistics_of(
     mean = total / np.maximum(count, 1)
     spread = np.sqrt(np.maximum(squares / np.maximum(count, 1) - mean**2, 0.0))
     spread = np.where(spread > 0, spread, 1.0)
-    yield Statistics(
-        mean.astype(np.float32), spread.astype(np.float32), (num_missing, why), len(drawn)
-    )
+    yield Statistics(mean.astype(np.float32), spread.astype(np.float32))
