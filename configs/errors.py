@@ -47,3 +47,17 @@ class SampleError(CliptideError):
 
 class VideoError(SampleError):
     """One video cannot be read; the message names the file and the cause."""
+
+
+class TooLongError(CliptideError):
+    """A sample is longer than it may be, which is no damage: it is not read at all.
+
+    Args:
+        path: The file.
+        length_s: Its length as far as that is known, seconds; it may be more.
+        most_s: How long it may be, seconds.
+    """
+
+    def __init__(self, path: object, length_s: float, most_s: float) -> None:
+        super().__init__(f"{path}: lasts {length_s:.1f} s or more. Cut it to {most_s:g} s.")
+        self.length_s = length_s

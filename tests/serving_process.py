@@ -125,7 +125,10 @@ def write_model(path, *, task="single", **changes):
     torch.manual_seed(0)
     config = ModelConfig(width=0.25, hidden=8)
     names = ("fall", "rise", "größer")
-    network = build_recognizer(config, num_classes=len(names), task=task).eval()
+    streams = changes.get("streams")
+    network = build_recognizer(
+        config, num_classes=len(names), task=task, size=(32, 32), streams=streams
+    ).eval()
     with torch.no_grad():
         for weights in network.head.parameters():
             weights *= 8

@@ -77,7 +77,7 @@ def test_a_video_without_sound_says_so(tmp_path):
     silent = tmp_path / "silent.gif"
     silent.write_bytes(b"GIF89a\1\0\1\0\x80\0\0\0\0\0\xff\xff\xff,\0\0\0\0\1\0\1\0\0\2\2D\1\0;")
     with (
-        pytest.raises(SampleError, match=r"silent.gif: has no sound track, only video. Name a"),
+        pytest.raises(SampleError, match=r"silent.gif: has no sound track, only video. Choose a"),
         made().open(record(silent)),
     ):
         pass

@@ -14,9 +14,10 @@ import zlib
 
 import pytest
 from serving_process import BOUNDARY, answer_on, form, is_gone, serving, wait_for, write_model
-from video_files import numbered_frames, write_video
+from video_files import numbered_frames, write_video, write_wav
 
 from cliptide.app.serving.fetching import _allowed, _is_public, _parsed
+from cliptide.configs.streams import Streams
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 
@@ -73,6 +74,7 @@ def site(clip):
 def server(tmp_path_factory, site):
     folder = tmp_path_factory.mktemp("strict")
     model = write_model(folder / "model.safetensors")
+    of_sound = write_model(folder / "sound", streams=Streams(names=("audio",), samples="audio"))
     words = {
         "max_upload_mb": 1,
         "max_duration_s": 5,
@@ -85,7 +87,9 @@ def server(tmp_path_factory, site):
         "allow_url": f"http://127.0.0.1:{site}/clips/",
     }
     flags = [f"--{name}={value}" for name, value in words.items()]
-    with serving(folder, f"tiny={model}", *flags, env={"CLIPTIDE_API_KEY": KEY}) as running:
+    with serving(
+        folder, f"tiny={model}", f"sound={of_sound}", *flags, env={"CLIPTIDE_API_KEY": KEY}
+    ) as running:
         plain = running.request
 
         def with_key(method, path, body=None, headers=None):
@@ -143,6 +147,17 @@ def test_what_is_no_video_is_told(server, clip, tmp_path):
             message = answer.body["error"]["message"]
             assert message.startswith(f"{name}.mp4: ")
             assert "/proc" not in message
+
+
+def test_a_sound_that_is_too_long_is_told(server, tmp_path):
+    right, long = (write_wav(tmp_path / f"{seconds}.wav", seconds) for seconds in (5, 60))
+    for timeline in ("false", "true"):
+        assert server.predict(right, model="sound", timeline=timeline).status == 200
+        answer = server.predict(long, model="sound", timeline=timeline)
+        assert (answer.status, answer.body["error"]["code"]) == (422, "too_long")
+        message = answer.body["error"]["message"]
+        assert message.startswith("60.wav: its sound lasts 60.0 s or more, and this server takes 5")
+        assert message.endswith("Send a part: ffmpeg -ss 0 -t 5 -i IN -vn -c copy OUT.mka")
 
 
 def test_what_is_no_form_is_told(server, clip):

@@ -5,10 +5,11 @@ import json
 from pathlib import Path
 
 import h11
+import numpy as np
 import pytest
 import uvicorn
 from uvicorn.server import ServerState
-from video_files import numbered_frames, write_video
+from video_files import numbered_frames, read_numbers, write_video
 
 from cliptide.app.serving import server, uploads
 from cliptide.app.serving.decoding import ClipsJob, FramesJob
@@ -17,6 +18,9 @@ from cliptide.app.serving.pool import DecoderPool
 from cliptide.configs.streams import Streams
 from cliptide.datasets.reading import Views
 from cliptide.datasets.sampling import SamplingRule
+from cliptide.datasets.streams.pictures import PictureStream
+from cliptide.datasets.streams.playing import playing
+from cliptide.datasets.video import open_video
 
 
 def test_a_worker_whose_answers_were_not_all_taken_is_lent_to_nobody(tmp_path):
@@ -42,6 +46,17 @@ def test_a_worker_whose_answers_were_not_all_taken_is_lent_to_nobody(tmp_path):
 
     (views,) = asyncio.run(run())
     assert isinstance(views, Views)
+
+
+def test_a_video_that_is_open_is_gone_through_and_stays_open(tmp_path):
+    path = write_video(tmp_path / "clip.mp4", numbered_frames(12))
+    streams = [PictureStream(size=(48, 64))]
+    with open_video(path) as video:
+        for _ in range(2):
+            with playing(path, streams, rate_fps=25, video=video) as sample:
+                pictures = np.stack([step.picture for step in sample.steps])
+                assert sample.duration_s == video.duration_s
+            assert read_numbers(pictures) == list(range(12))
 
 
 def talk(*parts, monkeypatch):

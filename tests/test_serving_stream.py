@@ -15,6 +15,7 @@ from websockets.exceptions import ConnectionClosed
 from cliptide.app import load
 from cliptide.app.inference.stream import StreamScorer
 from cliptide.app.serving.pictures import fitted_jpeg, jpeg_size
+from cliptide.configs.streams import Streams
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 
@@ -33,6 +34,8 @@ def server(tmp_path_factory, tiny_model):
     models = [f"tiny={tiny_model}"]
     for task in ("multi", "regression"):
         models.append(f"{task}={write_model(folder / task, task=task)}")
+    of_sound = Streams(names=("audio",), samples="audio")
+    models.append(f"sound={write_model(folder / 'sound', streams=of_sound)}")
     with serving(folder, *models, *flags) as running:
         yield running
         assert KEY not in running.log.read_text()
@@ -186,6 +189,15 @@ def test_a_damaged_jpeg_and_a_time_that_goes_back_are_told(server, jpegs):
         return (await told(socket))["error"]["code"]
 
     assert stream(server, client) == "time_goes_back"
+
+
+def test_a_model_of_sound_does_not_follow_pictures(server):
+    error = stream(server, told, query=f"?key={KEY}&model=sound")["error"]
+    assert error["code"] == "no_stream"
+    assert error["message"] == (
+        "sound does not follow a stream of pictures. Choose a model with can_stream, or send files "
+        "to /v1/predict."
+    )
 
 
 @pytest.mark.parametrize(

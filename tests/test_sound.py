@@ -277,7 +277,7 @@ class TestBadFiles:
                     packet.stream = picture
                     target.mux(packet)
         assert self.refused(tmp_path / "silent.mp4").startswith(
-            "has no sound track, only video. Name a file with sound, or leave audio out"
+            "has no sound track, only video. Choose a file with sound"
         )
 
     def test_a_track_without_a_sample(self, tmp_path):

@@ -8,6 +8,7 @@ The number stands in binary in the upper half, one black or white column for eac
 the picture also tells up from down and left from right; a coloured block moves below it.
 """
 
+import wave
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from itertools import pairwise
@@ -171,6 +172,14 @@ def write_mjpeg(
                 packet.time_base = Fraction(1, 1000)
                 packet.pts = packet.dts = stamp
                 out.mux(packet)
+    return path
+
+
+def write_wav(path: Path, seconds: int, *, rate: int = 8000) -> Path:
+    """Write sound of one level, a byte a sample, and return its path."""
+    with wave.open(str(path), "wb") as out:
+        out.setparams((1, 1, rate, 0, "NONE", ""))
+        out.writeframes(b"\x90" * (seconds * rate))
     return path
 
 

@@ -12,7 +12,7 @@ class Limits:
 
     Attributes:
         upload_mb: Size of an upload, MiB.
-        duration_s: Length of a video, seconds.
+        duration_s: Length of a video or of a sound, seconds.
         pixels: Width times height of a video or a JPEG.
         time_s: Seconds for reading and scoring one video, and as much for sending it.
         memory_mb: Memory of a process that decodes, MiB; enforced by Linux alone.

@@ -82,8 +82,7 @@ class Worker:
                     on_death("time")
                     raise _refusal(
                         "too_slow",
-                        f"{job.name}: reading it took longer than {time_s:g} s. Send a shorter or "
-                        "smaller video.",
+                        f"{job.name}: reading it took longer than {time_s:g} s. Send {job.less}.",
                     )
                 answer: Answer = self._connection.recv()
                 if isinstance(answer, Refused):
@@ -100,8 +99,7 @@ class Worker:
             raise _refusal(
                 "not_a_video",
                 f"{job.name}: the decoder's process died on it "
-                f"({how_it_ended(self._process.exitcode)}). Re-encode it: "
-                "ffmpeg -i IN -c:v libx264 OUT.mp4",
+                f"({how_it_ended(self._process.exitcode)}). Re-encode it: {job.reencoding}",
             ) from error
         finally:
             # One that was left in the middle of a job still has answers to it.

@@ -100,8 +100,8 @@ class StreamHub:
             raise ApiError(
                 422,
                 "no_stream",
-                f"{model.name} wants more than pictures. Choose a model with can_stream, or send "
-                "files to /v1/predict.",
+                f"{model.name} does not follow a stream of pictures. Choose a model with "
+                "can_stream, or send files to /v1/predict.",
             )
         return model
 

@@ -33,10 +33,14 @@ class AudioStream(WindowedStream):
         sample_rate: Samples a second that sound is resampled to.
         mels: Bands.
         masks_time: Whether `augmented` masks a stretch of time too.
+
+    Attributes:
+        most_s: What is longer is refused, seconds; None refuses nothing.
     """
 
     name = "audio"
     blank = LOG_FLOOR
+    most_s: float | None = None
 
     def __init__(
         self, *, window: int, hop: int, sample_rate: int, mels: int, masks_time: bool = True
@@ -48,12 +52,18 @@ class AudioStream(WindowedStream):
         self.row_type = np.float32
 
     def read(self, record: SampleRecord) -> Rows:
-        """Read the columns of a sample's part; what is outside the part is heard in none."""
+        """Read the columns of a sample's part; what is outside the part is heard in none.
+
+        Raises:
+            SampleError: It cannot be read, or has none.
+            TooLongError: It is longer than `most_s`.
+        """
         samples, first_s = read_sound(
             record.source,
             sample_rate=self.sample_rate,
             start_s=record.start_s,
             end_s=record.end_s,
+            most_s=self.most_s,
         )
         rows = log_mel(samples, sample_rate=self.sample_rate, mels=self.mels)
         times_s = first_s + np.arange(len(rows), dtype=np.float64) * COLUMN_S

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from cliptide.datasets.records import SampleRecord
 from cliptide.datasets.streams.pictures import PatchStream, PictureStream
 from cliptide.datasets.streams.samples import joined
 from cliptide.datasets.streams.stream import Steps, Stream, Track
-from cliptide.datasets.video import TimedFrame, open_video
+from cliptide.datasets.video import TimedFrame, Video, open_video
 
 # Steps of joined streams that are read together.
 AT_ONCE = 32
@@ -37,7 +37,12 @@ class Playing:
 
 @contextmanager
 def playing(
-    source: str | os.PathLike[str], streams: Sequence[Stream], *, rate_fps: float, threads: int = 0
+    source: str | os.PathLike[str],
+    streams: Sequence[Stream],
+    *,
+    rate_fps: float,
+    threads: int = 0,
+    video: Video | None = None,
 ) -> Iterator[Playing]:
     """Open a sample and go through it; of pictures alone in constant memory.
 
@@ -46,6 +51,7 @@ def playing(
         streams: What to read of it.
         rate_fps: Steps a second.
         threads: FFmpeg's threads for a video alone; 0 lets it choose.
+        video: The source where it is open as a video already; it stays open.
 
     Raises:
         SampleError: No stream of it can be read.
@@ -56,9 +62,13 @@ def playing(
         and isinstance(first, PictureStream)
         and not isinstance(first, PatchStream)
     ):
-        with open_video(source, threads=threads, image_rate=first.image_rate) as video:
-            frames = frames_at_rate(video, rate_fps=rate_fps, size=first.size, fit=first.fit)
-            yield Playing(os.fspath(source), video.duration_s, frames)
+        with (
+            open_video(source, threads=threads, image_rate=first.image_rate)
+            if video is None
+            else nullcontext(video)
+        ) as shown:
+            frames = frames_at_rate(shown, rate_fps=rate_fps, size=first.size, fit=first.fit)
+            yield Playing(os.fspath(source), shown.duration_s, frames)
         return
     record = SampleRecord(Path(source), os.fspath(source), label="", group="")
     with ExitStack() as stack:

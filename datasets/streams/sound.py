@@ -26,19 +26,12 @@ from av.container import InputContainer
 from av.stream import Disposition
 from numpy.typing import NDArray
 
-from cliptide.configs.errors import SampleError, VideoError
+from cliptide.configs.errors import SampleError, TooLongError, VideoError
 from cliptide.datasets.streams.resampling import MARGIN_S, Samples, resampled
-from cliptide.datasets.video.opening import (
-    CONTAINERS,
-    OPEN_OPTIONS,
-    cause_of,
-    check_is_file,
-    is_encrypted,
-)
+from cliptide.datasets.streams.sound_file import REENCODE, opened_sound, sound_of, told_length_s
+from cliptide.datasets.video.opening import cause_of, check_is_file, is_encrypted
 from cliptide.datasets.video.reader import InOrderReader
 from cliptide.datasets.video.timeline import MAX_FALL_S, TOLERANCE_S
-
-REENCODE = "Replace it, or save what is whole: ffmpeg -i IN -vn OUT.wav"
 
 # Stamps that are rounded, or of a clock that drifts a little, are no gaps.
 MIN_GAP_S = 0.05
@@ -105,6 +98,7 @@ def read_sound(
     sample_rate: int,
     start_s: float = 0.0,
     end_s: float | None = None,
+    most_s: float | None = None,
 ) -> tuple[Samples, float]:
     """Read the first sound track of a file, mixed to mono: the mean over its channels.
 
@@ -117,6 +111,8 @@ def read_sound(
         start_s: Where to begin, seconds from the source's beginning (see the module); at 0 or
             below with the first sample, wherever that is.
         end_s: Where to end, seconds; None or beyond the end means the sound's end.
+        most_s: Refuse what is longer, seconds, by what the file says of its length, or else once
+            a second more than this is read.
 
     Returns:
         Samples (n,) float32, about -1 to 1, n of 1 or more; and when the first of them is,
@@ -125,20 +121,29 @@ def read_sound(
     Raises:
         SampleError: The file is not there, is no sound file, has no sound track, is damaged, or
             has no sound from `start_s` to `end_s`.
+        TooLongError: It is longer than `most_s`.
     """
     file = check_is_file(path, kind="sound file")
     try:
-        return _read(file, sample_rate, start_s, end_s, may_seek=True)
+        return _read(file, sample_rate, start_s, end_s, most_s, may_seek=True)
     except _SeekFailed:
-        return _read(file, sample_rate, start_s, end_s, may_seek=False)
+        return _read(file, sample_rate, start_s, end_s, most_s, may_seek=False)
 
 
 def _read(
-    path: Path, sample_rate: int, start_s: float, end_s: float | None, *, may_seek: bool
+    path: Path,
+    sample_rate: int,
+    start_s: float,
+    end_s: float | None,
+    most_s: float | None,
+    *,
+    may_seek: bool,
 ) -> tuple[Samples, float]:
-    container = _opened(path)
+    container = opened_sound(path)
     with closing(container):
-        stream = _sound_of(path, container)
+        stream = sound_of(path, container)
+        if most_s is not None and (told_s := told_length_s(container, stream) or 0.0) > most_s:
+            raise TooLongError(path, told_s, most_s)
         frames = _decoded(path, container, stream)
         clock, held = _clock_of(path, container, stream, frames)
         # Places in what comes out: sample k is at first_s + k / sample_rate.
@@ -147,6 +152,10 @@ def _read(
             first = max(0, _places(start_s - clock.first_s, sample_rate))
         if end_s is not None:
             end = max(first, _places(end_s - clock.first_s, sample_rate))
+        if most_s is not None:
+            # Stamps and lengths may lie, so that it is counted too.
+            cut = first + math.ceil((most_s + 1) * sample_rate)
+            end = cut if end is None else min(cut, end)
         # Both rates meet every so many samples: from there on a part is resampled as the whole is.
         cell = clock.rate // math.gcd(clock.rate, sample_rate)
         entry = max(0, int((first / sample_rate - MARGIN_S) * clock.rate)) // cell * cell
@@ -159,6 +168,8 @@ def _read(
         wanted = None if end is None else end - skipped
         read = resampled(placed, rate=clock.rate, sample_rate=sample_rate, wanted=wanted)
         samples = read[first - skipped :]
+    if most_s is not None and len(samples) / sample_rate > most_s:
+        raise TooLongError(path, len(samples) / sample_rate, most_s)
     if not len(samples):
         last_s = clock.first_s + (skipped + len(read)) / sample_rate
         until = "its end" if end_s is None else f"{end_s:g} s"
@@ -173,48 +184,6 @@ def _read(
 def _places(seconds: float, rate: int) -> int:
     """The first sample at or behind a moment."""
     return math.ceil((seconds - TOLERANCE_S) * rate)
-
-
-def _opened(path: Path) -> InputContainer:
-    try:
-        # See `datasets.video.opening` for the absolute path, the list and the skipped pictures.
-        container: InputContainer = av.open(
-            str(path.absolute()),
-            "r",
-            options={"skip_frame": "all"},
-            container_options={"format_whitelist": CONTAINERS},
-            **OPEN_OPTIONS,
-        )
-        return container
-    except PermissionError as error:
-        raise SampleError(
-            f"{path}: no permission to read it. Change the file's permissions or owner."
-        ) from error
-    except (av.FFmpegError, OSError) as error:
-        raise SampleError(
-            f"{path}: is no sound file or video that FFmpeg can open, or it is damaged or cut "
-            f"short ({cause_of(error)}). {REENCODE}"
-        ) from error
-
-
-def _sound_of(path: Path, container: InputContainer) -> AvStream:
-    if not container.streams.audio:
-        kinds = sorted({stream.type for stream in container.streams})
-        raise SampleError(
-            f"{path}: has no sound track, only {' and '.join(kinds) or 'an empty shell'}. Name a "
-            "file with sound, or leave audio out of data.streams."
-        )
-    stream = container.streams.audio[0]
-    if stream.codec_context is None:
-        raise SampleError(
-            f"{path}: no decoder for its sound. Re-encode it where it plays: {_MEND_CODEC}"
-        )
-    stream.codec_context.skip_frame = "DEFAULT"
-    stream.codec_context.thread_count = 1  # threads in loader workers have deadlocked others
-    return stream
-
-
-_MEND_CODEC = "ffmpeg -i IN -c:v copy -c:a aac OUT.mp4"
 
 
 def _decoded(
@@ -250,6 +219,8 @@ def _decoded(
             # Mixing takes the stamps off some frames.
             stamps = [_seconds(frame.pts, frame.time_base) for frame in frames]
             mixed = [_mono(frame) for frame in frames]
+        except MemoryError:  # FFmpeg's own is an FFmpegError, too
+            raise
         except (av.FFmpegError, OSError) as error:
             raise _damage(path, at_s, cause_of(error)) from error
         for frame, pts_s, samples in zip(frames, stamps, mixed, strict=True):
@@ -335,6 +306,8 @@ def _picture_s(path: Path, container: InputContainer) -> Fraction | None:
             frame = next(reader, None)
         if frame is not None and frame.pts is not None:
             stamp = frame.pts
+    except MemoryError:
+        raise
     except (VideoError, av.FFmpegError):
         pass  # pictures that cannot be decoded leave the sound whole, and the header's stamp
     return _seconds(stamp or 0, videos[0].time_base)
@@ -354,6 +327,8 @@ def _from_middle(
         zero_s = clock.sound_s - Fraction(clock.first_s)
         frames = _decoded(path, container, stream, zero_s)
         first = next(frames)
+    except MemoryError:
+        raise
     except (av.FFmpegError, OSError, SampleError, StopIteration) as error:
         raise _SeekFailed from error
     if first.pts_s is None or clock.number_of(first.pts_s) > entry:
@@ -366,7 +341,7 @@ def _placed(path: Path, frames: Iterator[_Decoded], clock: _Clock, entry: int) -
     number: int | None = None  # of the next sample
     leap = 0  # by which stamps were set back, in samples
     for pts_s, decoded in frames:
-        samples = decoded
+        samples, silent = decoded, 0
         if number is None:
             number = 0 if pts_s is None else clock.number_of(pts_s)
         elif pts_s is not None:
@@ -383,7 +358,14 @@ def _placed(path: Path, frames: Iterator[_Decoded], clock: _Clock, entry: int) -
                     f"{at_s:.2f} s. Write it anew: ffmpeg -i IN -vn OUT.wav"
                 )
             elif gap > MIN_GAP_S * clock.rate:
-                samples = np.concatenate([np.zeros(gap, np.float32), samples])
-        begin, number = number, number + len(samples)
-        if number > entry:
-            yield samples[max(0, entry - begin) :]
+                silent = gap
+        for piece in chain(_silence(silent, clock.rate), [samples]):
+            begin, number = number, number + len(piece)
+            if number > entry:
+                yield piece[max(0, entry - begin) :]
+
+
+def _silence(count: int, at_once: int) -> Iterator[Samples]:
+    """In pieces: whoever needs a part of it takes no more."""
+    for begin in range(0, count, at_once):
+        yield np.zeros(min(at_once, count - begin), np.float32)
