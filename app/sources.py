@@ -60,7 +60,11 @@ def _samples_of(path: Path, kind: Samples) -> list[str]:
     """The samples that a file or folder is or, if it is a folder of them, holds."""
     if kind.is_sample(path):
         return [str(path)]
-    return [str(sample) for sample in kind.of_dataset(path)] if path.is_dir() else []
+    if not path.is_dir():
+        return []
+    # A table beside arrays is a list of them; of texts it is the texts.
+    found = kind.find(path) if kind.kind == "text" else kind.of_dataset(path)
+    return [str(sample) for sample in found]
 
 
 def _matching(pattern: str, kind: Samples) -> list[str]:

@@ -361,7 +361,7 @@ def check_fits_streams(config: ModelConfig, names: Sequence[str]) -> None:
                     f"{what}. Set model.{key} {str(off).lower()}."
                 )
         plain = ModelConfig()
-        for key in ("encoder", "width", "pretrained", "encoder_weights", "pool", "norm"):
+        for key in ("encoder", "pretrained", "encoder_weights"):
             value = getattr(config, key)
             if not pictures and value != getattr(plain, key):
                 raise ConfigError(

@@ -38,7 +38,7 @@ class Kind:
 
 KINDS = {
     "frames": Kind("frames"),
-    "whole": Kind("images", ending=".png"),
+    "whole": Kind("images", ending=".png", has_timeline=False),
     "rows": Kind("images", "--steps.image rows", has_timeline=False, ending=".png"),
     "patches": Kind(
         "images", "--steps.image patches --steps.patch 8", has_timeline=False, ending=".png"

@@ -70,7 +70,6 @@ def test_sound_of_images_is_refused() -> None:
     ("keys", "names", "says"),
     [
         ({"encoder": "resnet18"}, ("audio",), r"model\.encoder is resnet18.*step_dim"),
-        ({"width": 2.0}, ("audio",), r"model\.width is 2\.0.*Leave model\.width out"),
         ({"freeze": True}, ("rgb", "audio"), r"model\.freeze is true.*Set model\.freeze false"),
         (
             {"fusion": "late", "head_norm": "batch"},

@@ -407,7 +407,8 @@ def test_a_run_of_a_release_without_lengths_is_resumed_and_sees_them_again(tmp_p
     )
     watch.load_state_dict({"rates": {0: 5.0, 1: 5.0}, "quarantine": {}})
     samples = [
-        SimpleNamespace(error="", index=index, used_fps=(5.0,), frames_used=8) for index in (0, 1)
+        SimpleNamespace(error="", index=index, used_fps=(5.0,), frames_used=8, missing={})
+        for index in (0, 1)
     ]
     watch.on_train_batch_start(None, None, SimpleNamespace(samples=samples), 0)
     assert watch.num_frames(0.5) == 8

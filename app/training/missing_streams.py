@@ -46,6 +46,7 @@ class MissingStreams:
         new = {
             (record.name, stream): (str(record.split), why)
             for sample in samples
+            if sample.missing
             for record in [records[sample.index]]
             for stream, why in sample.missing.items()
             if (record.name, stream) not in self.reasons
