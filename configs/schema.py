@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 from cliptide.configs.checks import check_types, require
 from cliptide.configs.errors import ConfigError
 from cliptide.configs.sizes import parse_size
-from cliptide.configs.streams import JOINABLE, StepsConfig, StreamName
+from cliptide.configs.streams import JOINABLE, DataKind, StepsConfig, StreamName
 from cliptide.configs.training import TrainConfig
 
 
@@ -58,20 +58,7 @@ class DataConfig:
     flip: bool = True
     fold: int = 1
     group_regex: str | None = None
-    kind: Literal[
-        "auto",
-        "folder",
-        "split-folders",
-        "ucf101",
-        "hmdb51",
-        "kinetics",
-        "manifest",
-        "frames",
-        "images",
-        "audio",
-        "arrays",
-        "text",
-    ] = "auto"
+    kind: DataKind = "auto"
     streams: str = "auto"
     val_share: float = 0.15
     test_share: float = 0.2

@@ -12,7 +12,7 @@ stands in the model file.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from cliptide.configs.checks import check_types
@@ -21,6 +21,21 @@ from cliptide.configs.sizes import parse_size
 
 # What a sample is on disk; see `datasets.catalog.samples`.
 SampleKind = Literal["video", "frames", "images", "audio", "arrays", "text"]
+# Layouts of videos, or what a sample is, whose layout is then told by itself.
+DataKind = Literal[
+    "auto",
+    "folder",
+    "split-folders",
+    "ucf101",
+    "hmdb51",
+    "kinetics",
+    "manifest",
+    "frames",
+    "images",
+    "audio",
+    "arrays",
+    "text",
+]
 StreamName = Literal["rgb", "flow", "audio", "arrays", "rows", "text"]
 PICTURES: tuple[StreamName, ...] = ("rgb", "flow")
 # What can be joined: all of them can be read beside a video.
@@ -199,13 +214,9 @@ class Streams:
         num_values = 3 * size[1] if name == "rows" else self.num_values
         return StreamSpec(name, (window, num_values), joints=self.joints)
 
-    def to_dict(self) -> dict[str, Any]:
-        """As the model file holds it."""
-        return asdict(self)
-
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Streams":
-        """Read what `to_dict` gave; a file without it means pictures alone.
+        """Read what `dataclasses.asdict` gave; a file without it means pictures alone.
 
         Raises:
             KeyError, TypeError, ValueError, ConfigError: It is damaged.

@@ -1,5 +1,7 @@
 """Windows over rows as steps, and the description of streams that a model file holds."""
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -71,7 +73,7 @@ def test_a_description_of_streams_is_read_back_as_it_was() -> None:
         num_values=4,
         joints=JointMap(("hip", "knee"), 2, ((0, 1),), ((0, 1),)),
     )
-    assert Streams.from_dict(streams.to_dict()) == streams
+    assert Streams.from_dict(asdict(streams)) == streams
     assert Streams.from_dict({}) == Streams(), "a file from before there were others"
 
 

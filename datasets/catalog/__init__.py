@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from cliptide.configs.errors import ConfigError, DataError
-from cliptide.configs.streams import SampleKind
+from cliptide.configs.streams import DataKind, SampleKind
 from cliptide.configs.tasks import TASKS, Task
 from cliptide.datasets.catalog.catalog import Catalog, Kind
 from cliptide.datasets.catalog.folder import class_depth, read_folder
@@ -68,20 +68,7 @@ _MANIFEST_SUFFIXES = frozenset({".csv", ".tsv"})
 def read_catalog(
     data: str | PathLike[str],
     *,
-    kind: Literal[
-        "auto",
-        "folder",
-        "split-folders",
-        "ucf101",
-        "hmdb51",
-        "kinetics",
-        "manifest",
-        "frames",
-        "images",
-        "audio",
-        "arrays",
-        "text",
-    ] = "auto",
+    kind: DataKind = "auto",
     fold: int = 1,
     group_regex: str | None = None,
     task: Literal["auto", "single", "multi", "regression"] = "auto",
