@@ -2,7 +2,7 @@
 
     features  [x_1; x_2; ...; here]  (B, T, D_1 + D_2 + ... + S), from `encoders.joined`
       -> temporal parts side by side -> summaries side by side -> heads side by side
-      -> scores p = sum_s w_s p_s, the weights w over what is here summing to 1
+      -> log p = sum_s w_s log p_s, the weights w over what is here summing to 1
 
 In training the heads' outputs come apart, (B, S, K), so that each stream learns by itself and
 none hides behind a better one; the weights are then fitted on validation.
@@ -22,7 +22,7 @@ from cliptide.models.temporal.base import Temporal, without_padding
 GRID = 20
 # Of a stream that a clip lacks; not NaN, which means that a training diverged.
 MISSING = float("inf")
-_LEAST = 1e-7  # a probability below is one: its logarithm must be a number
+_LEAST = 1e-7  # weights that sum to less are none
 
 
 class SideBySide(Temporal):
@@ -138,7 +138,10 @@ class LateHead(nn.Module):
 
 
 def weighted(outputs: Tensor, here: Tensor, weights: Tensor, *, task: Task) -> Tensor:
-    """Raw outputs whose scores are the weighted mean of the streams' scores.
+    """Weigh the streams' scores: log p = sum_s w_s log p_s, made to sum to 1 later.
+
+    A logarithmic opinion pool (Genest and Zidek 1986, section 3.3): where one stream knows a half
+    of the answer and another the other half, it knows both; a mean of probabilities does not.
 
     Args:
         outputs: (B, S, K) raw outputs of each stream.
@@ -148,19 +151,14 @@ def weighted(outputs: Tensor, here: Tensor, weights: Tensor, *, task: Task) -> T
         task: What the outputs mean.
 
     Returns:
-        (B, K): logits of the mean of probabilities, or the mean of numbers.
+        (B, K): logits, or the mean of numbers.
     """
     given = torch.where(here, weights.to(outputs), outputs.new_zeros(()))
     nothing = given.sum(dim=1, keepdim=True) < _LEAST
     given = torch.where(nothing, here.to(outputs), given)
     share = (given / given.sum(dim=1, keepdim=True))[..., None]
-    if task == "regression":
-        return (outputs * share).sum(dim=1)
-    if task == "single":
-        mean = (torch.softmax(outputs, dim=2) * share).sum(dim=1)
-        return torch.log(mean.clamp(min=_LEAST))
-    mean = (torch.sigmoid(outputs) * share).sum(dim=1).clamp(_LEAST, 1 - _LEAST)
-    return torch.log(mean) - torch.log1p(-mean)
+    scores = torch.log_softmax(outputs, dim=2) if task == "single" else outputs
+    return (scores * share).sum(dim=1)
 
 
 def mean_of_streams(outputs: Tensor) -> Tensor:

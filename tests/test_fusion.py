@@ -121,15 +121,28 @@ def test_late_fusion_keeps_streams_apart_in_training_and_weighs_them_after() -> 
 
 
 @pytest.mark.parametrize("task", ["single", "multi", "regression"])
-def test_weighted_scores_are_the_mean_of_the_streams_scores(task: str) -> None:
+def test_weighted_outputs_are_the_mean_of_the_streams_logarithms(task: str) -> None:
     outputs = torch.randn(2, 2, 3)
     here = torch.tensor([[True, True], [False, True]])
     fused = weighted(outputs, here, torch.tensor([0.25, 0.75]), task=task)
-    of = {"single": lambda x: x.softmax(-1), "multi": torch.sigmoid, "regression": lambda x: x}
-    score = of[task]
-    wanted = 0.25 * score(outputs[0, 0]) + 0.75 * score(outputs[0, 1])
-    torch.testing.assert_close(score(fused[0]), wanted)
-    torch.testing.assert_close(score(fused[1]), score(outputs[1, 1]))
+    scores = outputs.log_softmax(-1) if task == "single" else outputs
+    torch.testing.assert_close(fused[0], 0.25 * scores[0, 0] + 0.75 * scores[0, 1])
+    torch.testing.assert_close(fused[1], scores[1, 1])
+
+
+def test_streams_that_each_know_a_half_know_the_whole_together() -> None:
+    """One tells {a, b} from {c, d}, the other {a, c} from {b, d}: even weights are the best."""
+    labels = torch.arange(40) % 4
+    first, second = labels // 2, labels % 2
+    big = 4.0
+    rows = torch.arange(4)
+    one = big * (rows[None] // 2 == first[:, None]).float()
+    other = big * (rows[None] % 2 == second[:, None]).float()
+    outputs = torch.stack([one, other], dim=1)
+    weights = fit_weights(outputs, labels, task="single")
+    assert weights == (0.5, 0.5)
+    fused = weighted(outputs, torch.ones(40, 2).bool(), torch.tensor(weights), task="single")
+    assert (fused.argmax(dim=1) == labels).all()
 
 
 def test_streams_that_weigh_nothing_still_answer_where_they_are_all_there_is() -> None:

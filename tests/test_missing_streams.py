@@ -207,7 +207,8 @@ def test_evaluation_weighs_by_them_and_a_silent_video_is_answered_by_its_picture
         picture, sound = torch.softmax(apart.double(), dim=1).numpy()
         of_picture, of_sound = head.weights.tolist()
         silent = number in SILENT["test"]
-        mean = picture if silent else of_picture * picture + of_sound * sound
+        pooled = picture if silent else picture**of_picture * sound**of_sound
+        mean = pooled / pooled.sum()
         assert views.missing == (("audio",) if silent else ())
         temperature = recognizer.info.temperature
         assert temperature is not None, "there are enough validation videos"
