@@ -17,8 +17,12 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz"
 DOCUMENT, COUNT = train_tokenizer([LETTERS + "ΩЖ你ش "], tokens="characters", vocabulary=99)
 
 
-def stream_of(*, window: int = 4, hop: int = 2, most: int = 100) -> TextStream:
-    return TextStream(window=window, hop=hop, tokenizer=DOCUMENT, most=most)
+def stream_of(
+    *, window: int = 4, hop: int = 2, most: int = 100, hidden_share: float = 0.3
+) -> TextStream:
+    return TextStream(
+        window=window, hop=hop, tokenizer=DOCUMENT, most=most, hidden_share=hidden_share
+    )
 
 
 def record_of(text: str | None, source: Path = Path("x.csv"), **more: float) -> SampleRecord:
@@ -107,16 +111,17 @@ def test_a_file_that_cannot_be_read_names_the_cause_and_the_mend(tmp_path: Path)
 
 
 class TestAugmented:
-    def test_hides_a_twentieth_of_the_tokens_and_nothing_else(self) -> None:
-        steps = np.tile(np.arange(2, 22), (500, 1))
-        changed = stream_of().augmented(steps, seed=1)
+    def test_hides_a_share_of_the_different_tokens_wherever_they_stand(self) -> None:
+        steps = np.tile(np.arange(2, 2002), (5, 1))
+        changed = stream_of(hidden_share=0.3).augmented(steps, seed=1)
         hidden = changed != steps
         assert (changed[hidden] == UNKNOWN).all()
-        assert hidden.mean() == pytest.approx(0.05, abs=0.01)
-        assert (steps == np.tile(np.arange(2, 22), (500, 1))).all()
+        assert hidden.mean() == pytest.approx(0.3, abs=0.03)
+        assert (hidden == hidden[0]).all()
+        assert (steps == np.tile(np.arange(2, 2002), (5, 1))).all()
 
     def test_the_same_seed_hides_the_same(self) -> None:
-        stream, steps = stream_of(), np.full((50, 7), 5)
+        stream, steps = stream_of(), np.arange(2, 352).reshape(50, 7)
         assert (stream.augmented(steps, 3) == stream.augmented(steps, 3)).all()
         assert (stream.augmented(steps, 3) != stream.augmented(steps, 4)).any()
 

@@ -13,7 +13,7 @@ from cliptide.datasets.streams.flow_cache import default_folder
 from cliptide.datasets.streams.image_rows import RowStream
 from cliptide.datasets.streams.pictures import PatchStream, PictureStream
 from cliptide.datasets.streams.stream import Stream
-from cliptide.datasets.streams.text import TextStream
+from cliptide.datasets.streams.text import HIDDEN_SHARES, TextStream
 
 
 def flow_folder(steps: StepsConfig) -> Path | None:
@@ -83,6 +83,7 @@ def build_streams(
             hop=hop,
             tokenizer=described.tokenizer,
             most=steps.count * hop + window,
+            hidden_share=HIDDEN_SHARES.get(augment or "none", 0.0),
         )
 
     streams = tuple(build(name) for name in described.names)

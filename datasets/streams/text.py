@@ -16,10 +16,11 @@ from cliptide.datasets.video.timeline import TOLERANCE_S
 
 TEXT_SUFFIXES = frozenset({".txt"})
 
-# Share of the tokens that training hides, so that no single one is relied on and the number of
-# the unknown is learnt as well (word dropout: Iyyer et al., "Deep Unordered Composition Rivals
-# Syntactic Methods for Text Classification", 2015, which hides more).
-HIDDEN_SHARE = 0.05
+# Share of its different tokens that training hides in a text, so that no single one is relied on
+# and the number of the unknown is learnt as well. All places of a token go together: windows
+# overlap, and one would show what the other hides (Gal & Ghahramani, "A Theoretically Grounded
+# Application of Dropout in Recurrent Neural Networks", 2016, section 4.2).
+HIDDEN_SHARES = {"light": 0.05, "strong": 0.4}
 
 _GROUND = (16, 18, 22)
 _INK = (245, 245, 245)
@@ -35,16 +36,20 @@ class TextStream(WindowedStream):
         hop: Tokens from one step to the next.
         tokenizer: The JSON that `tokens.train_tokenizer` gave.
         most: Tokens of a sample at most: of a longer one the beginning is read.
+        hidden_share: Of a text's different tokens, what `augmented` hides.
     """
 
     name = "text"
     row_type = np.int64
     blank = NOTHING
 
-    def __init__(self, *, window: int, hop: int, tokenizer: str, most: int) -> None:
+    def __init__(
+        self, *, window: int, hop: int, tokenizer: str, most: int, hidden_share: float = 0.0
+    ) -> None:
         super().__init__(window=window, hop=hop)
         self.row_shape = ()
         self.tokenizer, self.most = Tokenizer(tokenizer), most
+        self.hidden_share = hidden_share
 
     def read(self, record: SampleRecord) -> Rows:
         """Read the tokens of a sample's part.
@@ -73,11 +78,9 @@ class TextStream(WindowedStream):
         return Rows(times_s, tokens[first:], float(len(times_s)))
 
     def augmented(self, steps: Steps, seed: int) -> Steps:
-        """Hide a few tokens of steps (n, window) int64; the same ones for the same seed.
-
-        Where windows overlap, one may hide a token that the next one shows.
-        """
-        hidden = np.random.default_rng(seed).random(steps.shape) < HIDDEN_SHARE
+        """Hide some tokens of steps (n, window) int64 wherever they stand in the clip."""
+        draws = np.random.default_rng(seed).random(int(steps.max()) + 1)
+        hidden = (draws < self.hidden_share)[steps]
         return np.where(hidden & (steps != NOTHING), UNKNOWN, steps)
 
     def drawn(self, steps: Steps, *, height: int) -> NDArray[np.uint8]:

@@ -5,6 +5,8 @@ from torch import Tensor, nn
 
 from cliptide.models.encoders.base import EncodedFrames, WindowEncoder
 
+EMBEDDING_SPREAD = 0.1
+
 
 class TokenEncoder(WindowEncoder):
     """Numbers of tokens to vectors, one convolution over the window, the most of each feature.
@@ -27,6 +29,11 @@ class TokenEncoder(WindowEncoder):
         super().__init__(shape)
         self.dim = self.channels = dim
         self.embedding = nn.Embedding(vocabulary, dim, padding_idx=0)
+        # As pretrained embeddings are spread: at torch's 1.0, the few texts that hold a rare token
+        # are learnt by heart before what is common to many (docstrings: 58 % in place of 63 %).
+        nn.init.normal_(self.embedding.weight, std=EMBEDDING_SPREAD)
+        with torch.no_grad():
+            self.embedding.weight[0] = 0.0
         # Padded, so that a window of one or two tokens can be taken too.
         self.convolution = nn.Conv1d(dim, dim, 3, padding=1)
         self.project = nn.Linear(dim, dim)
