@@ -222,7 +222,7 @@ def test_a_stream_that_breaks_on_the_way_is_masked_from_there_and_says_why() -> 
     streams = [Breaks([i / 10 for i in range(80)]), Ticks(np.arange(0, 8, 0.01))]
     steps, sample = gone_through(streams, rate_fps=10)
     assert [int(step.picture[0]) for step in steps] == [1] * AT_ONCE + [0] * (80 - AT_ONCE)
-    assert sample.missing == {"rgb": "From 3.20 s on: none: frame 41 cannot be decoded."}
+    assert sample.missing == {"rgb": "from 3.20 s on: none: frame 41 cannot be decoded."}
 
 
 def test_where_one_stream_is_broken_and_the_others_have_ended_a_sample_cannot_be_read() -> None:

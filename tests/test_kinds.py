@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from serving_process import serving
+from video_files import numbered_frames, write_video
 
 from cliptide.app.cli import main
 from cliptide.configs.errors import InputError
@@ -261,6 +262,8 @@ def test_a_server_takes_sounds_and_videos_with_sound(trained: Trained, tmp_path:
         assert server.predict(video, model="late").status == 200
         # What a model of several streams lacks is masked, as it is on the command line.
         assert server.predict(sound, model="late").status == 200
+        along = server.predict(sound, model="late", timeline="true")
+        assert along.body["missing"] == ["rgb"]
         refused = server.predict(b"no media file" * 9, model="late")
         assert refused.status == 422
 
@@ -293,6 +296,36 @@ def test_a_sound_data_set_of_any_kind_is_checked(
     assert words in checked.out
     assert "Every clip can be read, and none leaks" in checked.out
     assert ("codec" in checked.out, "frame rate" in checked.out) == (False, False)
+
+
+def test_a_stream_that_a_file_lacks_is_named_along_it_too(
+    trained: Trained, cliptide: Any, tmp_path: Path
+) -> None:
+    model, data, device = trained.model("late"), tmp_path / "long", ["--device", "cpu"]
+    data.mkdir()
+    write_video(data / "silent.mp4", numbered_frames(12))
+    shutil.copy(trained.sample("late"), data / "whole.mp4")
+    along = cliptide("predict", model, data, "--timeline", "--json", "-", *device)
+    assert along.code == 0, along.err
+    silent, whole = json.loads(along.out)
+    assert silent["missing"] == ["audio"] and "missing" not in whole
+    said = " ".join(along.err.split())
+    assert "Note: 1 of 2 videos lacks audio, which was masked there; the first: " in said
+    assert "has no sound track" in said
+
+    watched = cliptide("watch", model, data / "silent.mp4", *device)
+    assert watched.code == 0, watched.err
+    assert watched.err.count("audio is taken for missing: ") == 1
+
+    label = trained.sample("late").parent.name
+    for name in ("silent", "whole"):
+        (data / f"{name}.csv").write_text(f"start_s,end_s,label\n0,0.4,{label}\n")
+    words = ["--timeline", "--out", tmp_path / "out", *device]
+    judged = cliptide("evaluate", model, data, *words)
+    assert judged.code == 0, judged.err
+    assert "1 of 2 videos lacks audio" in " ".join(judged.err.split())
+    figures = json.loads((tmp_path / "out" / "timeline.json").read_text())
+    assert figures["missing_streams"] == {"audio": 1}
 
 
 def test_annotations_of_sounds_are_compared_with_their_timelines(

@@ -134,7 +134,9 @@ class Beginning:
 
 @dataclass(frozen=True)
 class End:
-    """What comes behind the last frame."""
+    """What comes behind the last frame: why, of each stream that was masked."""
+
+    missing: dict[str, str]
 
 
 Answer = Views | Refused | Beginning | list[TimedFrame] | End
@@ -215,9 +217,8 @@ def _answers(job: Job, path: Path) -> Iterator[Answer]:
             yield Beginning(sample.duration_s)
             while together := list(islice(sample.steps, FRAMES_AT_ONCE)):
                 yield together
-    # Behind this the file may vanish, and Windows keeps what is still open.
-    if isinstance(job, FramesJob):
-        yield End()
+        # Behind this the file may vanish, and Windows keeps what is still open.
+        yield End(sample.missing)
     if isinstance(job, ClipsJob):
         _check_pictures(job, path)
         record = SampleRecord(path, job.name, label="", group="")

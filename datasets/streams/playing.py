@@ -122,7 +122,7 @@ def _steps(
                 broke = error
                 never_there.pop(place, None)
                 del held[place]
-                missing[streams[place].name] = f"From {times_s[0]:.2f} s on: {error}"
+                missing[streams[place].name] = f"from {times_s[0]:.2f} s on: {error}"
         if all(view is None for view in views):
             assert broke is not None, "a clock that is whole has something at its own times"
             raise broke
