@@ -64,8 +64,8 @@ def _wanted(fields: dict[str, str], serving: Serving) -> tuple[ServedModel, bool
         raise ApiError(
             422,
             "no_timeline",
-            f"The model {model.name} cuts images into patches, which have no seconds. Leave "
-            "timeline out.",
+            f"{model.name} reads {model.samples}, which have no seconds, so there is no timeline. "
+            "Leave timeline out.",
         )
     return model, timeline == "true"
 
