@@ -12,7 +12,7 @@ stands in the model file.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 from cliptide.configs.checks import check_types
@@ -213,6 +213,10 @@ class Streams:
             return StreamSpec(name, (window, self.steps.mels))
         num_values = 3 * size[1] if name == "rows" else self.num_values
         return StreamSpec(name, (window, num_values), joints=self.joints)
+
+    def for_file(self) -> "Streams":
+        """Without what holds on this machine alone: where flow and the joint map's file lie."""
+        return replace(self, steps=replace(self.steps, flow_cache=None, joints=None))
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Streams":

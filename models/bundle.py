@@ -5,7 +5,7 @@ The JSON in the file's metadata rebuilds the network; loading runs no code and n
 
 import json
 import textwrap
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -24,7 +24,11 @@ from cliptide.models.recognizer import Recognizer
 def save_model(
     path: Path, network: nn.Module, info: ModelInfo, *, baselines: FrameBaselines | None = None
 ) -> None:
-    """Write the model file; a crash meanwhile leaves the old file as it was."""
+    """Write the model file; a crash meanwhile leaves the old file as it was.
+
+    Of a joint map it holds what was read and not where that lay, nor where flow was kept.
+    """
+    info = replace(info, streams=info.streams.for_file())
     # Buffers can share memory or be strided; safetensors stores neither.
     state = network.state_dict() | (baselines.tensors() if baselines else {})
     tensors = {key: value.detach().cpu().contiguous().clone() for key, value in state.items()}

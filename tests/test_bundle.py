@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from cliptide.configs.errors import ModelFileError
 from cliptide.configs.schema import ModelConfig
+from cliptide.configs.streams import StepsConfig
 from cliptide.models.build import build_recognizer
 from cliptide.models.bundle import load_model, read_info, save_model, start_from
 from cliptide.models.info import FORMAT_VERSION, METADATA_KEY, PLAIN_VERSION, ModelInfo
@@ -126,6 +127,14 @@ print("saving", flush=True)
 while True:
     save_model(path, network, replace(info, split_fingerprint="new"))
 """
+
+
+def test_a_model_file_does_not_say_where_flow_and_a_joint_map_lay(model: Path) -> None:
+    network, info = load_model(model)
+    steps = StepsConfig(joints="/home/me/map.yaml", flow_cache="/home/me/flow", window=5)
+    save_model(model, network, replace(info, streams=replace(info.streams, steps=steps)))
+    assert b"/home/me" not in model.read_bytes()
+    assert read_info(model).streams.steps.window == 5
 
 
 def test_killed_while_saving_leaves_the_old_model_readable(tmp_path: Path) -> None:

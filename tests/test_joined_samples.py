@@ -14,16 +14,17 @@ from cliptide.datasets.processes import worker_context
 from cliptide.datasets.records import SampleRecord
 from cliptide.datasets.sampling import SamplingRule
 from cliptide.datasets.streams.pictures import KeptTrack
-from cliptide.datasets.streams.playing import playing
+from cliptide.datasets.streams.playing import AT_ONCE, Playing, playing
 from cliptide.datasets.streams.samples import joined, read_sample, read_views
 from cliptide.datasets.streams.stream import Stream, Track
 from cliptide.datasets.streams.windows import Rows, WindowedStream
+from cliptide.datasets.video import TimedFrame
 
 RECORD = SampleRecord(Path("none"), "none", label="a", group="g")
 
 
 class Frames(Stream):
-    """Pictures of 2 x 2 pixels whose grey level is the number of the frame."""
+    """Pictures of 2 x 2 pixels whose grey level is the number of the frame, modulo 256."""
 
     name = "rgb"
     row_type = np.uint8
@@ -36,7 +37,7 @@ class Frames(Stream):
     def open(self, record: SampleRecord) -> Iterator[Track]:
         if self.fails:
             raise SampleError(self.fails)
-        frames = np.arange(len(self.times_s), dtype=np.uint8)
+        frames = np.arange(len(self.times_s)).astype(np.uint8)
         pictures = np.broadcast_to(frames[:, None, None, None], (len(frames), 2, 2, 3))
         yield KeptTrack(self.times_s, pictures, float(self.times_s[-1] + 0.1))
 
@@ -170,3 +171,68 @@ def test_a_joined_sample_is_gone_through_at_the_models_rate() -> None:
         steps = list(sample.steps)
     assert [round(step.time_s, 3) for step in steps] == [round(i / 5, 3) for i in range(10)]
     assert [int(step.picture[2]) for step in steps] == [2 * i for i in range(10)]
+
+
+def gone_through(streams: list[Stream], *, rate_fps: float) -> tuple[list[TimedFrame], Playing]:
+    with playing("none", streams, rate_fps=rate_fps) as sample:
+        return list(sample.steps), sample
+
+
+def test_a_stream_that_begins_late_is_masked_only_until_then() -> None:
+    streams = [Frames([i / 10 for i in range(120)]), Ticks(np.arange(8, 12, 0.01))]
+    steps, sample = gone_through(streams, rate_fps=10)
+    heard = [round(step.time_s, 3) for step in steps if step.picture[1] and step.picture[-2] >= 8]
+    assert heard == [i / 10 for i in range(80, 120)]
+    assert [int(step.picture[1]) for step in steps[:AT_ONCE]] == [0] * AT_ONCE
+    assert sample.missing == {}
+
+
+def test_a_stream_that_is_there_at_no_step_is_missing_and_says_where_it_is() -> None:
+    streams = [Frames([0.0, 0.1, 0.2]), Ticks(np.arange(80, 82, 0.01))]
+    steps, sample = gone_through(streams, rate_fps=10)
+    assert [step.picture[:2].tolist() for step in steps] == [[1, 0]] * 3
+    assert "Its times are from 80.00 s to 81.99 s" in sample.missing["audio"]
+
+
+def test_a_stream_that_cannot_be_opened_is_missing_from_the_beginning() -> None:
+    streams = [Frames([0.0, 0.1]), Ticks([0.0], fails="none: it has no sound.")]
+    with playing("none", streams, rate_fps=10) as sample:
+        assert sample.missing == {"audio": "none: it has no sound."}
+
+
+class BreaksTrack(KeptTrack):
+    def steps(self, indices: Any) -> Any:
+        if max(indices) > 40:
+            raise SampleError("none: frame 41 cannot be decoded.")
+        return super().steps(indices)
+
+
+class Breaks(Frames):
+    """Frames that cannot be read any more from number 41 on."""
+
+    @contextmanager
+    def open(self, record: SampleRecord) -> Iterator[Track]:
+        with super().open(record) as track:
+            pictures = track.steps(range(40))
+            shown = np.resize(pictures, (len(self.times_s), 2, 2, 3))
+            yield BreaksTrack(self.times_s, shown, track.duration_s)
+
+
+def test_a_stream_that_breaks_on_the_way_is_masked_from_there_and_says_why() -> None:
+    streams = [Breaks([i / 10 for i in range(80)]), Ticks(np.arange(0, 8, 0.01))]
+    steps, sample = gone_through(streams, rate_fps=10)
+    assert [int(step.picture[0]) for step in steps] == [1] * AT_ONCE + [0] * (80 - AT_ONCE)
+    assert sample.missing == {"rgb": "from 3.20 s on: none: frame 41 cannot be decoded."}
+
+
+def test_where_one_stream_is_broken_and_the_others_have_ended_a_sample_cannot_be_read() -> None:
+    streams = [Breaks([i / 10 for i in range(80)]), Ticks(np.arange(0, 2, 0.01))]
+    with pytest.raises(SampleError, match="frame 41 cannot be decoded"):
+        gone_through(streams, rate_fps=10)
+
+
+def test_a_stream_whose_times_leap_is_gone_through_in_small_memory() -> None:
+    streams = [Frames([0.0, 1.0, 1.7e9]), Ticks([0.0, 1.0, 2.0])]
+    with playing("none", streams, rate_fps=30) as sample:
+        first = next(sample.steps)
+    assert (first.index, first.time_s) == (0, 0.0)

@@ -18,7 +18,7 @@ from cliptide.app.evaluation.report.words import percent
 from cliptide.app.evaluation.scored import score_all
 from cliptide.app.evaluation.writing import library_versions, write_evaluation
 from cliptide.app.inference.device import describe_device
-from cliptide.app.inference.network import load_network
+from cliptide.app.inference.network import NetworkRecognizer, load_network
 from cliptide.app.inference.nouns import Nouns
 from cliptide.app.inference.probing import Probe
 from cliptide.app.inference.terminal import format_seconds, log
@@ -203,7 +203,12 @@ class Run:
 
     def _evaluate(self, fitted_s: float, *, parameters: int) -> TrainingResult:
         began = time.perf_counter()
-        recognizer = load_network(self.out / "model.safetensors", device=str(self.device))
+        best = load_network(self.out / "model.safetensors", device=str(self.device))
+        # The file does not say where this run keeps its flow.
+        streams = replace(best.info.streams, steps=self.network.streams.steps)
+        recognizer = NetworkRecognizer(
+            best.network, replace(best.info, streams=streams), device=best.device
+        )
         config, class_names = self.config, self.catalog.class_names
         clips, workers = config.eval.clips, config.data.workers
         recognizer = fit_fusion(recognizer, self.data.plain_loaders()[1])
@@ -336,10 +341,7 @@ class Run:
             format_version=PLAIN_VERSION
             if self.network.streams.names == ("rgb",) and self.network.streams.samples == "video"
             else FORMAT_VERSION,
-            # Where flow is kept is this machine's own affair.
-            streams=replace(
-                self.network.streams, steps=replace(self.network.streams.steps, flow_cache=None)
-            ),
+            streams=self.network.streams,
         )
         save_model(self.out / "model.safetensors", network, info)
 

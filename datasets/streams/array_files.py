@@ -24,6 +24,8 @@ from cliptide.configs.errors import InputError, SampleError
 
 ARRAY_SUFFIXES = (".npy", ".npz", ".csv", ".parquet")
 TIME = "time_s"
+# Eleven days. Beyond it, times are milliseconds, or those of a clock that was set on the way.
+LONGEST_S = 1e6
 
 # What numpy and zipfile raise for files that are cut, altered, or claim more than they hold.
 _DAMAGED = (
@@ -150,6 +152,13 @@ def _rising(times: NDArray[Any], values: NDArray[Any], path: Path) -> NDArray[np
         raise SampleError(
             f"{path}: {TIME} does not rise at row {row} (counted from 0): {times_s[row]:g} follows "
             f"{times_s[row - 1]:g}. Sort the rows by time, and keep one of those that share a time."
+        )
+    span_s = float(times_s[-1] - times_s[0])
+    if span_s > LONGEST_S:
+        raise SampleError(
+            f"{path}: {TIME} goes from {times_s[0]:g} to {times_s[-1]:g}, over {span_s:g} s, more "
+            f"than the {LONGEST_S:g} s that are read. {TIME} is in seconds: turn milliseconds into "
+            "seconds, and take out rows whose clock had not been set."
         )
     return times_s
 

@@ -23,6 +23,10 @@ from cliptide.datasets.records import SampleRecord
 from cliptide.datasets.streams.stream import Steps, Stream, Track
 
 
+class NothingThereError(SampleError):
+    """A sample has a stream, but nothing of it at the moments asked for."""
+
+
 @dataclass(frozen=True)
 class Rows:
     """All rows of a sample.
@@ -73,7 +77,7 @@ class WindowedTrack(Track):
         """Windows with the row nearest to each moment in their middle.
 
         Raises:
-            SampleError: No row lies in any of them.
+            NothingThereError: No row lies in any of them.
         """
         known = self.rows.times_s
         behind = np.clip(np.searchsorted(known, times_s), 1, max(1, len(known) - 1))
@@ -91,7 +95,7 @@ class WindowedTrack(Track):
             beyond = np.where(times_s < known[0], (times_s - known[0]) / step_s, beyond)
         starts = nearest + np.rint(beyond).astype(np.int64) - (self.window - 1) // 2
         if not ((starts < len(known)) & (starts + self.window > 0)).any():
-            raise SampleError(
+            raise NothingThereError(
                 f"Its times are from {known[0]:.2f} s to {known[-1]:.2f} s, and those of the other "
                 f"streams from {times_s[0]:.2f} s to {times_s[-1]:.2f} s. Count all from the "
                 "beginning of the video."
