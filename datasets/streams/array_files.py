@@ -24,8 +24,8 @@ from cliptide.configs.errors import InputError, SampleError
 
 ARRAY_SUFFIXES = (".npy", ".npz", ".csv", ".parquet")
 TIME = "time_s"
-# Eleven days. Beyond it, times are milliseconds, or those of a clock that was set on the way.
-LONGEST_S = 1e6
+# Thirty years. Beyond it, times are nanoseconds, or those of a clock that was set on the way.
+LONGEST_S = 1e9
 
 # What numpy and zipfile raise for files that are cut, altered, or claim more than they hold.
 _DAMAGED = (
@@ -157,7 +157,7 @@ def _rising(times: NDArray[Any], values: NDArray[Any], path: Path) -> NDArray[np
     if span_s > LONGEST_S:
         raise SampleError(
             f"{path}: {TIME} goes from {times_s[0]:g} to {times_s[-1]:g}, over {span_s:g} s, more "
-            f"than the {LONGEST_S:g} s that are read. {TIME} is in seconds: turn milliseconds into "
+            f"than the {LONGEST_S:g} s that are read. {TIME} is in seconds: turn nanoseconds into "
             "seconds, and take out rows whose clock had not been set."
         )
     return times_s
