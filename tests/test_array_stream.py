@@ -12,10 +12,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from cliptide.configs.errors import ConfigError, DataError, SampleError
-from cliptide.configs.streams import JointMap
+from cliptide.configs.streams import JointMap, Streams
 from cliptide.datasets.records import SampleRecord
 from cliptide.datasets.streams.array_files import read_array
 from cliptide.datasets.streams.arrays import ArrayStream, array_path, mirrored, num_values_of
+from cliptide.datasets.streams.build import build_streams
 from cliptide.datasets.streams.joint_map import coco17
 from cliptide.datasets.synthetic_arrays import (
     ORDERS,
@@ -185,6 +186,36 @@ class TestAugmentation:
         assert 60 < sum(is_mirrored(with_flip, seed) for seed in range(200)) < 140
         without = stream_of(6, joints=FIGURE, flip=False)
         assert not any(is_mirrored(without, seed) for seed in range(50))
+
+    @pytest.mark.parametrize("augment", ["none", "light", "strong"])
+    def test_beside_pictures_skeletons_are_mirrored_where_the_pictures_are(
+        self, augment: str
+    ) -> None:
+        described = Streams(names=("rgb", "arrays"), num_values=6, joints=FIGURE)
+        rgb, arrays = build_streams(described, size=(32, 32), augment=augment, flip=True)
+        assert rgb.augments and arrays.augments
+        ramp = np.linspace(64, 192, 48).astype(np.uint8)  # rises to the right
+        pictures = np.ascontiguousarray(np.broadcast_to(ramp[:, None], (1, 48, 48, 3)))
+        steps = skeletons(missing=0)
+        once = mirrored(steps, FIGURE)
+        sides = []
+        for seed in range(80):
+            columns = rgb.augmented(pictures, seed)[0].mean(axis=(0, 2))
+            changed = arrays.augmented(steps, seed)
+            # Scaled by a tenth at most: it is nearer to what it was made of.
+            nearer = np.abs(changed - once).sum() < np.abs(changed - steps).sum()
+            sides.append((columns[0] > columns[-1], nearer))
+            if augment == "none":
+                np.testing.assert_array_equal(changed, once if nearer else steps)
+        assert all(picture == skeleton for picture, skeleton in sides)
+        assert 20 < sum(skeleton for _, skeleton in sides) < 60
+
+    def test_without_augmentation_other_rows_stay_as_they_are(self) -> None:
+        steps = skeletons()
+        (arrays,) = build_streams(
+            Streams(names=("arrays",), num_values=6), size=(8, 8), augment="none", flip=True
+        )
+        np.testing.assert_array_equal(arrays.augmented(steps, 1), steps)
 
     @pytest.mark.parametrize("joints", [FIGURE, None])
     def test_the_same_seed_gives_the_same_and_another_another(

@@ -96,6 +96,7 @@ class ArrayStream(WindowedStream):
         joints: Of skeletons.
         flip: Whether `augmented` mirrors half of the skeletons.
         mirrors: Whether it does with a seed, where they lie beside pictures that are mirrored.
+        jitters: Whether it also scales skeletons, and adds noise to other rows.
 
     Raises:
         ConfigError: A row has another number of values than the joint map.
@@ -115,6 +116,7 @@ class ArrayStream(WindowedStream):
         joints: JointMap | None,
         flip: bool,
         mirrors: Callable[[int], bool] | None = None,
+        jitters: bool = True,
     ) -> None:
         super().__init__(window=window, hop=hop)
         if joints is not None and len(joints.names) * joints.axes != num_values:
@@ -125,7 +127,7 @@ class ArrayStream(WindowedStream):
             )
         self.num_values, self.row_rate, self.joints, self.flip = num_values, row_rate, joints, flip
         self.row_shape = (num_values,)
-        self.mirrors = mirrors
+        self.mirrors, self.jitters = mirrors, jitters
 
     def read(self, record: SampleRecord) -> Rows:
         """See `WindowedStream.read`."""
@@ -160,6 +162,8 @@ class ArrayStream(WindowedStream):
         """Mirror half of the skeletons and scale each a little; add slight noise to other rows."""
         rng = np.random.default_rng(seed)
         if self.joints is None:
+            if not self.jitters:
+                return steps
             noise = rng.normal(0, NOISE, steps.shape).astype(np.float32)
             noisy: Steps = steps + noise * _spread(steps)
             return noisy
@@ -169,6 +173,8 @@ class ArrayStream(WindowedStream):
             is_mirrored = self.flip and bool(rng.random() < 0.5)
         if is_mirrored:
             steps = mirrored(steps, self.joints)
+        if not self.jitters:
+            return steps
         return scaled(steps, self.joints, 1 + rng.uniform(-SCALE_JITTER, SCALE_JITTER))
 
     def drawn(self, steps: Steps, *, height: int) -> NDArray[np.uint8]:

@@ -75,6 +75,7 @@ def build_streams(
                 joints=described.joints,
                 flip=flip,
                 mirrors=mirrors,
+                jitters=augment != "none",
             )
         if name == "rows":
             return RowStream(window=window, hop=hop, size=size, fit=fit)
@@ -88,6 +89,6 @@ def build_streams(
 
     streams = tuple(build(name) for name in described.names)
     for stream in streams:
-        # Of pictures without augmentation, mirroring is a key of its own.
-        stream.augments = augment != "none" or stream.name in PICTURES
+        # Without augmentation, mirroring is a key of its own.
+        stream.augments = augment != "none" or stream.name in (*PICTURES, "arrays")
     return streams
