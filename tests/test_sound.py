@@ -111,6 +111,12 @@ class TestClock:
         with pytest.raises(SampleError, match=r"leap by 8998 s behind 2.00 s. Write it anew"):
             read_sound(tmp_path / "a.mka", sample_rate=RATE)
 
+    def test_pauses_of_more_than_an_hour_together_are_none(self, tmp_path):
+        write_blocks(tmp_path / "a.mka", starts_s=[0.0, 3000.0, 6000.0])
+        with pytest.raises(SampleError, match=r"leap by 2999 s behind 3001.00 s and before that b"):
+            read_sound(tmp_path / "a.mka", sample_rate=RATE)
+        assert len(read_sound(tmp_path / "a.mka", sample_rate=RATE, end_s=2.0)[0]) == 2 * RATE
+
 
 def write_blocks(path, *, starts_s: list[float]) -> None:
     """Sound of a second from each of the moments on, never 0."""
