@@ -150,6 +150,8 @@ def _read_file(path: Path, *, most: int) -> str:
             f"{path} is not UTF-8 (it holds the byte 0x{error.object[error.start]:02x}). Save it "
             "as UTF-8."
         ) from error
+    except FileNotFoundError:
+        raise SampleError(f"{path} is not there. Correct the path.") from None
     except OSError as error:
         raise SampleError(
             f"{path} cannot be read: {error.strerror}. Mend its permissions or the path."
