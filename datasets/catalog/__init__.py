@@ -23,8 +23,8 @@ from cliptide.datasets.catalog.texts import (
     has_text_header,
     names_files,
     read_texts,
-    with_same_texts_together,
 )
+from cliptide.datasets.catalog.twins import with_same_names_together, with_same_texts_together
 from cliptide.datasets.catalog.ucf101 import find_lists, read_ucf101
 from cliptide.datasets.catalog.videos import VIDEO_SUFFIXES, find_videos
 from cliptide.datasets.catalog.wording import did_you_mean
@@ -113,12 +113,18 @@ def read_catalog(
         return replace(texts, samples="text")
     if layout == "manifest":
         listed = read_manifest(path, fold=fold, group_regex=group_regex, task=task, samples=samples)
-        return with_same_texts_together(listed) if kind == "text" else listed
+        return _with_twins_together(listed)
     samples = samples or _told(path, layout)
-    catalog = _READERS[layout](path, fold=fold, group_regex=group_regex, samples=samples)
-    if kind == "text":
-        catalog = with_same_texts_together(catalog)
+    catalog = _with_twins_together(
+        _READERS[layout](path, fold=fold, group_regex=group_regex, samples=samples)
+    )
     return catalog if task == "auto" or task == "single" else _as_task(catalog, task)
+
+
+def _with_twins_together(catalog: Catalog) -> Catalog:
+    if catalog.samples == "text":
+        return with_same_texts_together(catalog)
+    return with_same_names_together(catalog)
 
 
 def _as_task(catalog: Catalog, task: Task) -> Catalog:

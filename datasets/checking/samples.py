@@ -8,7 +8,7 @@ import numpy as np
 
 from cliptide.configs.errors import SampleError
 from cliptide.configs.streams import SampleKind, StepsConfig
-from cliptide.datasets.catalog.texts import text_key
+from cliptide.datasets.catalog.texts import text_digest
 from cliptide.datasets.records import SampleRecord
 from cliptide.datasets.streams.array_files import read_array
 from cliptide.datasets.streams.sound import read_sound
@@ -118,7 +118,7 @@ def _of_text(text: str) -> Examination:
         num_frames=len(text),
         last_frame_s=float("inf"),
         num_bytes=len(text.encode("utf-8", errors="surrogatepass")),
-        frames_hash=_digest(text_key(text).encode("utf-8", errors="surrogatepass")),
+        frames_hash=text_digest(text),
     )
 
 
