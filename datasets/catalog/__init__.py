@@ -35,6 +35,7 @@ from cliptide.datasets.labels import (
     numbers_in,
     target_names,
 )
+from cliptide.datasets.suffixes import TABLE_SUFFIXES
 
 __all__ = [
     "KINDS",
@@ -61,8 +62,6 @@ _READERS: dict[Kind, Callable[..., Catalog]] = {
 SAMPLE_KINDS: tuple[SampleKind, ...] = ("frames", "images", "audio", "arrays", "text")
 
 KINDS: tuple[str, ...] = ("auto", *_READERS, *SAMPLE_KINDS)
-
-_MANIFEST_SUFFIXES = frozenset({".csv", ".tsv"})
 
 
 def read_catalog(
@@ -164,7 +163,7 @@ def _detect(path: Path) -> Kind:
             return "hmdb51"
         return "split-folders" if are_split_folders(path) else "folder"
     suffix = path.suffix.lower()
-    if suffix not in _MANIFEST_SUFFIXES and suffix not in VIDEO_SUFFIXES:
+    if suffix not in TABLE_SUFFIXES and suffix not in VIDEO_SUFFIXES:
         raise DataError(
             f"{path} is neither a folder nor a CSV. Give a folder with one folder for each class, "
             "or a CSV with path,label."

@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cliptide.configs.errors import InputError, SampleError
+from cliptide.datasets.suffixes import ARRAY_SUFFIXES
 
-ARRAY_SUFFIXES = (".npy", ".npz", ".csv", ".parquet")
 TIME = "time_s"
 
 # What numpy and zipfile raise for files that are cut, altered, or claim more than they hold.

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from cliptide.configs.errors import ConfigError, DataError, SampleError
 from cliptide.configs.streams import JointMap
 from cliptide.datasets.records import SampleRecord
-from cliptide.datasets.streams.array_files import ARRAY_SUFFIXES, read_array
+from cliptide.datasets.streams.array_files import read_array
 from cliptide.datasets.streams.stream import Steps
 from cliptide.datasets.streams.windows import Rows, WindowedStream
+from cliptide.datasets.suffixes import ARRAY_SUFFIXES
 from cliptide.datasets.video.timeline import TOLERANCE_S
 
 # A tenth is what a step towards the camera does: clips of one class differ by more than that, and

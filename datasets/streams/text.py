@@ -12,9 +12,8 @@ from cliptide.datasets.records import SampleRecord
 from cliptide.datasets.streams.stream import Steps
 from cliptide.datasets.streams.tokens import CHARACTERS_PER_TOKEN, NOTHING, UNKNOWN, Tokenizer
 from cliptide.datasets.streams.windows import Rows, WindowedStream
+from cliptide.datasets.suffixes import TEXT_SUFFIXES
 from cliptide.datasets.video.timeline import TOLERANCE_S
-
-TEXT_SUFFIXES = frozenset({".txt"})
 
 # Share of its different tokens that training hides in a text, so that no single one is relied on
 # and the number of the unknown is learnt as well. All places of a token go together: windows
