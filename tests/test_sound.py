@@ -6,11 +6,12 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
+from clapper import write_clapper
 
 from cliptide.configs.errors import SampleError
 from cliptide.datasets.streams import sound as sound_module
 from cliptide.datasets.streams.sound import read_sound
-from cliptide.datasets.synthetic_sound import write_clapper, write_sound
+from cliptide.datasets.synthetic_sound import write_sound
 from cliptide.datasets.video import open_video
 
 RATE = 16000
