@@ -103,7 +103,7 @@ def _rows(path: Path) -> Examination:
         last_frame_s=float(times_s[-1]),
         num_bytes=path.stat().st_size,
         frames_hash=_digest(shape + file.values.tobytes() + times),
-        num_values=len(file.columns),
+        num_values=file.values.shape[1],
     )
 
 

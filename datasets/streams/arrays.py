@@ -73,7 +73,7 @@ def num_values_of(records: Iterable[SampleRecord]) -> int:
     first: SampleError | None = None
     for record in records:
         try:
-            found.append(len(read_array(array_path(record.source)).columns))
+            found.append(read_array(array_path(record.source)).values.shape[1])
         except SampleError as error:
             first = first or error
         if len(found) == _READ_AT_MOST:
