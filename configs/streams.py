@@ -165,6 +165,7 @@ class Streams:
         samples: What a sample is on disk.
         steps: What a step is.
         num_values: F, the numbers in a row of arrays.
+        columns: What these are called; empty where no file says.
         tokenizer: Of text, as the JSON of the library `tokenizers`.
         num_tokens: Different tokens.
         joints: Of arrays that are skeletons.
@@ -174,6 +175,7 @@ class Streams:
     samples: SampleKind = "video"
     steps: StepsConfig = field(default_factory=StepsConfig)
     num_values: int = 0
+    columns: tuple[str, ...] = ()
     tokenizer: str = ""
     num_tokens: int = 0
     joints: JointMap | None = None
@@ -230,6 +232,7 @@ class Streams:
             samples=values["samples"],
             steps=StepsConfig(**{k: v for k, v in values["steps"].items() if k in known}),
             num_values=int(values.get("num_values", 0)),
+            columns=tuple(values.get("columns", ())),
             tokenizer=str(values.get("tokenizer", "")),
             num_tokens=int(values.get("num_tokens", 0)),
             joints=None

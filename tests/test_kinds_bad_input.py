@@ -169,6 +169,30 @@ def test_bad_samples_cost_only_themselves_and_are_found_by_check(
     assert f"{len(wrong)} of " in every.err
 
 
+def test_columns_of_other_names_are_left_out_and_found_by_check(
+    cliptide: Any, tmp_path: Path
+) -> None:
+    data, out = tmp_path / "data", tmp_path / "run"
+    rng = np.random.default_rng(0)
+    headers = ["x,y"] * 6 + ["y,x", "x,z"]
+    for label, header, number in ((lab, h, n) for lab in "ab" for n, h in enumerate(headers)):
+        path = data / label / f"{number}.csv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        rows = "\n".join(f"{x:.3f},{y:.3f}" for x, y in rng.normal(0, 1, (30, 2)))
+        path.write_text(f"{header}\n{rows}\n")
+    trained = cliptide("train", data, "--out", out, *TINY.split())
+    assert trained.code == 0, trained.err
+    predicted = cliptide("predict", out / "model.safetensors", data / "a", "--device", "cpu")
+    assert predicted.code == 1 and "1 of 8" in predicted.err
+    assert "7.csv lacks the columns y and has the columns z, which the" in predicted.err
+    check = cliptide("check", data, "--csv", tmp_path / "c.csv", "--workers", "1")
+    assert check.code == 1, check.err
+    problem = "it lacks the columns y and has the columns z, which the others have not"
+    assert unreadable(tmp_path / "c.csv") == {"7.csv": problem}
+    wrong = [row for row in (tmp_path / "c.csv").read_text().splitlines() if problem in row]
+    assert len(wrong) == 2
+
+
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("images")

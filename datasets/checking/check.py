@@ -14,6 +14,7 @@ from cliptide.datasets.checking.comparing import near_pairs, same_content
 from cliptide.datasets.checking.samples import examine_sample, examine_texts
 from cliptide.datasets.checking.workers import Failure, Limits, in_workers
 from cliptide.datasets.records import SPLITS, SampleRecord
+from cliptide.datasets.streams.arrays import differing
 from cliptide.datasets.video.examine import Examination, examine
 from cliptide.datasets.video.timeline import TOLERANCE_S
 
@@ -144,7 +145,7 @@ def check_clips(
                 found[place] = examination
         examinations = [found[place] for place in range(len(records))]
     if samples == "arrays":
-        examinations = _of_one_width(examinations)
+        examinations = _of_like_columns(examinations)
     clips = [_checked(*pair) for pair in zip(records, examinations, strict=True)]
     return _compared(clips, num_files=len(files))
 
@@ -173,20 +174,26 @@ def examine_files(
             yield file, result
 
 
-def _of_one_width(examinations: Sequence[Examination]) -> list[Examination]:
-    """Tell arrays with another number of columns than most, which training leaves out."""
+def _of_like_columns(examinations: Sequence[Examination]) -> list[Examination]:
+    """Tell arrays whose columns are not those of most, which training leaves out."""
     widths = Counter(found.num_values for found in examinations if found.num_values)
-    usual = widths.most_common(1)[0][0] if widths else 0
-    return [
-        replace(
-            found,
-            status="unreadable",
-            problem=f"it has {found.num_values} numbers in a row, but most have {usual}",
-        )
-        if found.num_values not in (0, usual)
-        else found
+    width = widths.most_common(1)[0][0] if widths else 0
+    names = Counter(
+        tuple(sorted(found.columns))
         for found in examinations
-    ]
+        if found.columns and found.num_values == width
+    )
+    usual = names.most_common(1)[0][0] if names else ()
+    return [_held_against(found, width, usual) for found in examinations]
+
+
+def _held_against(found: Examination, width: int, usual: tuple[str, ...]) -> Examination:
+    problem = ""
+    if found.num_values not in (0, width):
+        problem = f"it has {found.num_values} numbers in a row, but most have {width}"
+    elif found.columns and (difference := differing(found.columns, usual)):
+        problem = f"it {difference}"
+    return replace(found, status="unreadable", problem=problem) if problem else found
 
 
 def _num_bytes(file: Path) -> int:

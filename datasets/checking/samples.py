@@ -104,6 +104,7 @@ def _rows(path: Path) -> Examination:
         num_bytes=path.stat().st_size,
         frames_hash=_digest(shape + file.values.tobytes() + times),
         num_values=file.values.shape[1],
+        columns=file.columns,
     )
 
 

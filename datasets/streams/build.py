@@ -71,6 +71,7 @@ def build_streams(
                 window=window,
                 hop=hop,
                 num_values=described.num_values,
+                columns=described.columns,
                 row_rate=steps.row_rate,
                 joints=described.joints,
                 flip=flip,
