@@ -71,7 +71,8 @@ class StepsConfig:
         image_rate: Images a second in folders of images, which carry no times.
         sample_rate: Samples a second that sound is resampled to.
         mels: Bands of the mel scale.
-        row_rate: Rows a second of arrays, where they bring no column time_s.
+        row_rate: Rows a second of arrays, where they bring no column time_s and are not as many as
+            the frames of a video beside them.
         joints: Joint map (YAML) for arrays that are skeletons; see docs/sequences.md.
         tokens: What a token is: a character, a word, or a piece of a word (byte pairs). All but
             characters are learnt from the training texts.

@@ -193,6 +193,20 @@ def test_columns_of_other_names_are_left_out_and_found_by_check(
     assert len(wrong) == 2
 
 
+def test_rows_of_another_rate_than_was_said_are_noted_once_in_training(
+    small_data: Path, cliptide: Any, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(small_data, data)
+    for video in data.rglob("*.mp4"):
+        np.save(video.with_suffix(".npy"), np.zeros((7, 2)))
+    flags = [*TINY.split(), "--data.streams", "rgb,arrays"]
+    trained = cliptide("train", data, "--out", tmp_path / "run", *flags)
+    assert trained.code == 0, trained.err
+    said = re.findall(r"Note: .*npy has 7 rows without time_s, 0\.23 s at steps", trained.err)
+    assert len(said) == 1, trained.err
+
+
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("images")

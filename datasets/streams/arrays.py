@@ -14,10 +14,11 @@ from cliptide.configs.errors import ConfigError, DataError, SampleError
 from cliptide.configs.streams import JointMap
 from cliptide.datasets.catalog.wording import counted, some
 from cliptide.datasets.records import SampleRecord
-from cliptide.datasets.streams.array_files import ArrayFile, read_array
+from cliptide.datasets.streams.array_files import TIME, ArrayFile, read_array
 from cliptide.datasets.streams.stream import Steps
 from cliptide.datasets.streams.windows import Rows, WindowedStream
 from cliptide.datasets.suffixes import ARRAY_SUFFIXES
+from cliptide.datasets.video import open_video
 from cliptide.datasets.video.timeline import TOLERANCE_S
 
 # A tenth is what a step towards the camera does: clips of one class differ by more than that, and
@@ -28,6 +29,7 @@ SCALE_JITTER = 0.1
 NOISE = 0.02
 
 _READ_AT_MOST = 20  # files that tell what the columns are
+_MOST_APART = 0.05  # of its length, that rows may end before or behind the video beside them
 _GOLDEN = (5**0.5 - 1) / 2
 _MOST_SHARE = 0.75  # of them that must agree
 _QUOTED = 60  # characters of their names that an error shows at most
@@ -143,7 +145,8 @@ def _short(value: int | str) -> str:
 class ArrayStream(WindowedStream):
     """Rows of arrays, and windows over them as steps (window, F) float32, NaN where missing.
 
-    Times are those of the file, where it has a column time_s; else row i is at i / row_rate.
+    Times are those of the file, where it has a column time_s. Else, of as many rows as the video
+    beside it has frames, each is at its frame's time; else row i is at i / row_rate.
 
     Args:
         window: See `WindowedStream`.
@@ -151,6 +154,8 @@ class ArrayStream(WindowedStream):
         num_values: F.
         columns: Their names; empty takes them by their places.
         row_rate: Rows a second.
+        image_rate: Images a second of the pictures that they lie beside, where these are a folder
+            of images; None where there are none.
         joints: Of skeletons.
         flip: Whether `augmented` mirrors half of the skeletons.
         mirrors: Whether it does with a seed, where they lie beside pictures that are mirrored.
@@ -172,6 +177,7 @@ class ArrayStream(WindowedStream):
         num_values: int,
         columns: tuple[str, ...] = (),
         row_rate: float,
+        image_rate: float | None = None,
         joints: JointMap | None,
         flip: bool,
         mirrors: Callable[[int], bool] | None = None,
@@ -185,7 +191,7 @@ class ArrayStream(WindowedStream):
                 "its joints or axes, or leave steps.joints out."
             )
         self.num_values, self.columns = num_values, columns
-        self.row_rate, self.joints, self.flip = row_rate, joints, flip
+        self.image_rate, self.row_rate, self.joints, self.flip = image_rate, row_rate, joints, flip
         self.row_shape = (num_values,)
         self.mirrors, self.jitters = mirrors, jitters
 
@@ -196,8 +202,8 @@ class ArrayStream(WindowedStream):
         values, count = self._in_order(file, path), len(file.values)
         times_s, gap_s = file.times_s, 1 / self.row_rate
         if times_s is None:
-            times_s = np.arange(count) / self.row_rate
-        elif count > 1:
+            times_s = self._times_beside(record.source, path, count)
+        if count > 1:
             gap_s = float(times_s[-1] - times_s[0]) / (count - 1)
         inside = times_s >= record.start_s - TOLERANCE_S
         if record.start_s <= 0:
@@ -212,6 +218,27 @@ class ArrayStream(WindowedStream):
             )
         times_s = times_s[inside]
         return Rows(times_s, values[inside], float(times_s[-1] - times_s[0]) + gap_s)
+
+    def _times_beside(self, source: Path, path: Path, count: int) -> NDArray[np.float64]:
+        """Times of so many rows whose file has none."""
+        times_s = np.arange(count) / self.row_rate
+        if self.image_rate is None:
+            return times_s
+        try:
+            with open_video(source, image_rate=self.image_rate) as video:
+                if video.num_frames == count:
+                    return video.pts_s
+                length_s = video.duration_s
+        except SampleError:  # whoever reads the pictures says so
+            return times_s
+        rows_s = count / self.row_rate
+        if not self.note and abs(rows_s - length_s) > _MOST_APART * length_s:
+            self.note = (
+                f"{path} has {count} rows without {TIME}, {rows_s:.2f} s at steps.row_rate "
+                f"{self.row_rate:g}, but {source.name} lasts {length_s:.2f} s. Set steps.row_rate "
+                f"to the rows recorded in a second, or write a column {TIME}."
+            )
+        return times_s
 
     def _in_order(self, file: ArrayFile, path: Path) -> NDArray[np.float32]:
         """The file's columns in the order of the others'.

@@ -73,6 +73,7 @@ def build_streams(
                 num_values=described.num_values,
                 columns=described.columns,
                 row_rate=steps.row_rate,
+                image_rate=steps.image_rate if described.has_pictures else None,
                 joints=described.joints,
                 flip=flip,
                 mirrors=mirrors,

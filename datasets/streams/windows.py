@@ -95,7 +95,7 @@ class WindowedTrack(Track):
         inside = (times_s > known[0]) & (times_s < known[-1])
         # Rows of a window of one may come a little late.
         far = np.abs(known[nearest] - times_s) > (self.window + 1) / 2 * step_s
-        starts[inside & far] = len(known)  # where no row is
+        starts[inside & far & (step_s > 0)] = len(known)  # where no row is
         if not ((starts < len(known)) & (starts + self.window > 0)).any():
             raise SampleError(
                 f"Its times are from {known[0]:.2f} s to {known[-1]:.2f} s, and those of the other "
