@@ -193,6 +193,25 @@ def test_columns_of_other_names_are_left_out_and_found_by_check(
     assert len(wrong) == 2
 
 
+def test_parts_are_held_against_the_rate_that_training_is_given(
+    cliptide: Any, tmp_path: Path
+) -> None:
+    rows = ["path,label,start_s,end_s"]
+    for number in range(8):
+        np.save(tmp_path / f"{number}.npy", np.random.default_rng(number).normal(0, 1, (100, 2)))
+        rows.append(f"{number}.npy,{'ab'[number % 2]},5,9")  # of 10 s at 10 rows a second
+    (tmp_path / "list.csv").write_text("\n".join(rows))
+    (tmp_path / "slow.yaml").write_text("steps:\n  row_rate: 10\n  window: 5\n")
+    found = []
+    for flags in ([], ["--steps.row_rate", "10"], ["--config", tmp_path / "slow.yaml"]):
+        words = ["check", tmp_path / "list.csv", "--csv", tmp_path / "c.csv", "--workers", "1"]
+        result = cliptide(*words, "--overwrite", *flags)
+        found.append((result.code, len(unreadable(tmp_path / "c.csv"))))
+    assert found == [(1, 8), (0, 0), (0, 0)]
+    result = cliptide("check", tmp_path / "list.csv", "--steps.row_rate", "0")
+    assert result.code == 2 and "steps.row_rate is 0.0. Use a rate above 0" in result.err
+
+
 def test_rows_of_another_rate_than_was_said_are_noted_once_in_training(
     small_data: Path, cliptide: Any, tmp_path: Path
 ) -> None:

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from cliptide.configs.streams import SampleKind
+from cliptide.configs.streams import SampleKind, StepsConfig
 from cliptide.datasets.catalog.wording import some
 from cliptide.datasets.checking.comparing import near_pairs, same_content
 from cliptide.datasets.checking.samples import examine_sample, examine_texts
@@ -121,6 +121,7 @@ def check_clips(
     limits: Limits,
     track: Callable[[Iterator[tuple[Path, Examination]], int], Iterator[tuple[Path, Examination]]],
     samples: SampleKind = "video",
+    steps: StepsConfig | None = None,
 ) -> CheckResult:
     """Read every file and compare the clips.
 
@@ -130,6 +131,7 @@ def check_clips(
         limits: What one file may cost.
         track: Hands on what it is given (with the number of it), to show how far it is.
         samples: What they are.
+        steps: Rates of what brings no times; None for the usual ones.
 
     Raises:
         CliptideError: The processes cannot be started.
@@ -139,7 +141,7 @@ def check_clips(
         examinations = examine_texts(records)
     else:
         found: dict[int, Examination] = {}
-        examined = examine_files(list(files), workers, limits, samples=samples)
+        examined = examine_files(list(files), workers, limits, samples=samples, steps=steps)
         for file, examination in track(examined, len(files)):
             for place in files[file]:
                 found[place] = examination
@@ -151,7 +153,12 @@ def check_clips(
 
 
 def examine_files(
-    files: Sequence[Path], workers: int, limits: Limits, *, samples: SampleKind = "video"
+    files: Sequence[Path],
+    workers: int,
+    limits: Limits,
+    *,
+    samples: SampleKind = "video",
+    steps: StepsConfig | None = None,
 ) -> Iterator[tuple[Path, Examination]]:
     """Examine files in guarded processes, in the order they are done, the largest begun first.
 
@@ -160,12 +167,14 @@ def examine_files(
         workers: Processes that read.
         limits: What one file may cost.
         samples: What they are.
+        steps: Rates of what brings no times; None for the usual ones.
     """
     # A long video that comes last would leave all processes but one with nothing to do.
     largest_first = sorted(files, key=_num_bytes, reverse=True)
     read, home = examine, examine.__module__
     if samples != "video":
-        read, home = partial(examine_sample, kind=samples), examine_sample.__module__
+        read = partial(examine_sample, kind=samples, steps=steps or StepsConfig())
+        home = examine_sample.__module__
     results = in_workers(read, largest_first, workers=workers, limits=limits, preload=home)
     for file, result in results:
         if isinstance(result, Failure):

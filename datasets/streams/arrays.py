@@ -125,9 +125,10 @@ def _usual(found: Sequence[tuple[_Found, Path]], what: str) -> _Found:
     Raises:
         DataError: They are less than three quarters.
     """
-    (usual, count), *others = Counter(value for value, _ in found).most_common()
+    ranked = Counter(value for value, _ in found).most_common(2)
+    usual, count = ranked[0]
     if count < _MOST_SHARE * len(found):
-        other, other_count = others[0]
+        other, other_count = ranked[1]
         files = dict(reversed(found))
         raise DataError(
             f"Of {counted(len(found), 'array')} that were looked at, {count} have {_short(usual)} "
