@@ -9,6 +9,7 @@ from cliptide.configs.streams import SampleKind
 from cliptide.datasets.catalog import SAMPLES, Samples
 from cliptide.datasets.catalog.texts import unlabelled_texts
 from cliptide.datasets.records import SampleRecord
+from cliptide.datasets.suffixes import TABLE_SUFFIXES
 
 
 def expand_sources(sources: Sequence[str], *, samples: SampleKind = "video") -> list[str]:
@@ -51,7 +52,7 @@ def in_tables(files: Sequence[str]) -> list[str | SampleRecord]:
     """
     found: list[str | SampleRecord] = []
     for name in files:
-        is_table = Path(name).suffix.lower() in (".csv", ".tsv") and Path(name).is_file()
+        is_table = Path(name).suffix.lower() in TABLE_SUFFIXES and Path(name).is_file()
         found += unlabelled_texts(Path(name)) if is_table else [name]
     return found
 

@@ -228,6 +228,8 @@ def _standardise(
         assert found is not None, "the last thing that is given"
         encoder: Any = network.stream_encoders[stream.name]
         encoder.standardise_by(torch.from_numpy(found.centre), torch.from_numpy(found.spread))
+        if stream.note:
+            log(f"Note: {stream.note}")
 
 
 # Which streams' weights have learnt steps as each key of `StepsConfig` makes them. Keys of none
