@@ -101,14 +101,45 @@ def test_training_with_missing_streams_gives_finite_gradients(fusion: str) -> No
     assert loss.isfinite()
 
 
+def norms_of_sound(network: Recognizer) -> list[torch.nn.Module]:
+    norms = [m for m in network.stream_encoders["audio"].modules() if hasattr(m, "running_mean")]
+    assert norms
+    return norms
+
+
 def test_batch_norms_do_not_see_the_blank_steps_of_missing_streams() -> None:
     network = network_of("early").train()
-    norms = [m for m in network.stream_encoders["audio"].modules() if hasattr(m, "running_mean")]
-    before = [norm.running_mean.clone() for norm in norms]
+    before = [norm.running_mean.clone() for norm in norms_of_sound(network)]
     network(without_streams(clips_of(), torch.tensor([[True, False, True]] * 3)), LENGTHS)
-    assert norms
-    for norm, mean in zip(norms, before, strict=True):
+    for norm, mean in zip(norms_of_sound(network), before, strict=True):
         assert torch.equal(norm.running_mean, mean)
+
+
+def test_batch_norms_see_the_clips_of_a_batch_that_have_the_stream_and_no_other() -> None:
+    mixed, alone = network_of("early").train(), network_of("early").train()
+    clips = clips_of()
+    mixed(
+        without_streams(clips, torch.tensor([[True] * 3, [True, False, True], [True] * 3])), LENGTHS
+    )
+    alone(clips[[0, 2]], LENGTHS[[0, 2]])
+    for norm, expected in zip(norms_of_sound(mixed), norms_of_sound(alone), strict=True):
+        torch.testing.assert_close(norm.running_mean, expected.running_mean)
+        torch.testing.assert_close(norm.running_var, expected.running_var)
+
+
+def test_a_lonely_step_of_a_stream_is_learnt_from_with_checkpointing_too() -> None:
+    """One frame has no variance: norms are held, and must be as they were in the backward pass."""
+    clips = without_streams(clips_of(), torch.tensor([[False, True, True]] * 2 + [[True] * 3]))
+    gradients = []
+    for checkpointing in (False, True):
+        network = network_of("early").train()
+        picture = network.stream_encoders["rgb"]
+        picture.checkpointing = checkpointing
+        network(clips, LENGTHS).square().sum().backward()  # LENGTHS end with one step
+        assert picture.checkpointing == checkpointing
+        gradients.append([parameter.grad for parameter in picture.parameters()])
+    for plain, thrifty in zip(*gradients, strict=True):
+        torch.testing.assert_close(thrifty, plain)
 
 
 def test_late_fusion_keeps_streams_apart_in_training_and_weighs_them_after() -> None:
