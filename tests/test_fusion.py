@@ -7,7 +7,7 @@ from cliptide.configs.errors import ConfigError
 from cliptide.configs.schema import ModelConfig
 from cliptide.configs.streams import StepsConfig, Streams
 from cliptide.models.build import build_recognizer
-from cliptide.models.encoders.joined import drop_streams, without_streams
+from cliptide.models.encoders.joined import JoinedEncoder, drop_streams, without_streams
 from cliptide.models.late import MISSING, LateHead, fit_weights, weighted
 from cliptide.models.losses import EachStream, build_loss
 from cliptide.models.recognizer import Recognizer
@@ -140,6 +140,58 @@ def test_a_lonely_step_of_a_stream_is_learnt_from_with_checkpointing_too() -> No
         gradients.append([parameter.grad for parameter in picture.parameters()])
     for plain, thrifty in zip(*gradients, strict=True):
         torch.testing.assert_close(thrifty, plain)
+
+
+def gated_steps() -> tuple[JoinedEncoder, torch.Tensor]:
+    """The encoder of a gated network, and steps of three streams for it."""
+    encoder = network_of("gated").eval().encoder
+    assert isinstance(encoder, JoinedEncoder)
+    return encoder, clips_of()[0]
+
+
+def fused_by(encoder: JoinedEncoder, steps: torch.Tensor) -> torch.Tensor:
+    with torch.no_grad():
+        return encoder(steps, torch.tensor([len(steps)])).pooled
+
+
+def test_gates_begin_about_one_as_if_there_were_none() -> None:
+    encoder, steps = gated_steps()
+    fused = fused_by(encoder, steps)
+    torch.nn.init.zeros_(encoder.gate.weight)
+    torch.nn.init.zeros_(encoder.gate.bias)
+    ungated = fused_by(encoder, steps)  # all gates are 1
+    assert (fused - ungated).norm() < 0.2 * ungated.norm()
+    held = [
+        torch.tanh(project(norm(stream(part.unflatten(1, shape), torch.ones(1)).pooled)))
+        for project, norm, stream, part, shape in zip(
+            encoder.project,
+            encoder.norms,
+            encoder.streams,
+            torch.split(steps[:, 3:], encoder.sizes, dim=1),
+            encoder.shapes,
+            strict=True,
+        )
+    ]
+    torch.testing.assert_close(ungated, sum(held))
+
+
+def test_a_stream_of_large_features_does_not_drown_the_others_in_gated_fusion() -> None:
+    encoder, steps = gated_steps()
+    before = fused_by(encoder, steps)
+    encoder.streams[1].register_forward_hook(
+        lambda _, given, found: found._replace(pooled=100 * found.pooled)
+    )
+    torch.testing.assert_close(fused_by(encoder, steps), before, atol=0.02, rtol=0)
+
+
+def test_each_number_of_each_stream_has_a_gate_of_its_own() -> None:
+    encoder, steps = gated_steps()
+    before = fused_by(encoder, steps)
+    stream, number = 1, 5
+    with torch.no_grad():
+        encoder.gate.bias[stream * encoder.dim + number] = -100.0  # shut
+    changed = (fused_by(encoder, steps) - before).abs().amax(dim=0) > 1e-6
+    assert changed.nonzero().tolist() == [[number]]
 
 
 def test_late_fusion_keeps_streams_apart_in_training_and_weighs_them_after() -> None:
