@@ -211,7 +211,11 @@ class Run:
         )
         config, class_names = self.config, self.catalog.class_names
         clips, workers = config.eval.clips, config.data.workers
-        recognizer = fit_fusion(recognizer, self.data.plain_loaders()[1])
+        recognizer = fit_fusion(
+            recognizer,
+            self.data.plain_loaders()[1],
+            loss=validation_loss(config.train, self.catalog, network=recognizer.network),
+        )
         recognizer = calibrate(recognizer, self.data.val_records, clips=clips, workers=workers)
         baselines = (
             learn_baselines(recognizer, self.data.plain_loaders) if config.eval.probes else None

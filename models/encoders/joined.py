@@ -17,7 +17,7 @@ A stream that a sample lacks is not encoded and counts for nothing; batch norms 
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -87,18 +87,19 @@ class JoinedEncoder(Encoder):
 
     def _encode(self, place: int, steps: Tensor, here: Tensor) -> Tensor:
         """One stream's vectors (N, D) where it is there; zero elsewhere."""
-        encoder, ones = self.streams[place], here.new_ones(here.shape[0], dtype=torch.int64)
+        encoder = cast(Encoder, self.streams[place])
+        ones = here.new_ones(here.shape[0], dtype=torch.int64)
         rows = here > 0
         if torch.compiler.is_compiling() or bool(rows.all()):
-            everywhere: Tensor = encoder(steps, ones).pooled * here[:, None]
-            return everywhere
+            everywhere: Tensor = encoder(steps, ones).pooled
+            return everywhere * here[:, None]
         if not rows.any():
             return steps.new_zeros(len(steps), encoder.dim)
         # A backward pass that computes again would find the norms of a lonely step let go.
         checkpointing = encoder.checkpointing
         encoder.checkpointing = checkpointing and int(rows.sum()) > 1
         with lonely_norms_held(encoder, ones[rows]):
-            found = encoder(steps[rows], ones[rows]).pooled
+            found: Tensor = encoder(steps[rows], ones[rows]).pooled
         encoder.checkpointing = checkpointing
         return found.new_zeros(len(steps), encoder.dim).index_put((rows,), found)
 
