@@ -127,6 +127,23 @@ def test_a_run_of_one_stream_has_no_such_list(small_run: Path) -> None:
     assert not (small_run / "missing_streams.csv").exists()
 
 
+def test_a_run_of_one_stream_says_that_it_leaves_none_out(
+    toned: Toned, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = RunConfig(
+        data=DataConfig(streams="rgb", frames=2, size=16, workers=0),
+        model=ModelConfig(width=0.25, hidden=4),
+        train=TrainConfig(epochs=1, modality_dropout=0.2),
+        eval=EvalConfig(clips=1, probes=False),
+        device="cpu",
+    )
+    train(toned.data, config=config, out=tmp_path / "run")
+    assert "Note: train.modality_dropout is 0.2, but the samples are rgb alone" in (
+        capsys.readouterr().err
+    )
+    assert "modality_dropout" not in toned.said
+
+
 def watch_of(folder: Path, records: tuple[SampleRecord, ...]) -> DataWatch:
     return DataWatch(
         Quarantine(folder / "quarantine.csv"),

@@ -26,7 +26,7 @@ from cliptide.app.training.callbacks import DataWatch, EpochKeeper, Quarantine
 from cliptide.app.training.encoding import EncodedStore
 from cliptide.app.training.figures import FIGURES
 from cliptide.app.training.judging import calibrate, fit_fusion, learn_baselines
-from cliptide.app.training.loss import check_fits_task, training_loss, validation_loss
+from cliptide.app.training.loss import training_loss, validation_loss
 from cliptide.app.training.module import ClassifierModule
 from cliptide.app.training.progress import TrainingProgress
 from cliptide.app.training.quiet import quiet_lightning
@@ -90,9 +90,6 @@ class Run:
         resumed: Whether to go on from the folder's `last.ckpt`.
         progress: What shows the training in place of a line an epoch.
         store: Features of a frozen encoder, shared with other runs.
-
-    Raises:
-        ConfigError: Its loss or mixing does not fit the task.
     """
 
     def __init__(
@@ -109,7 +106,6 @@ class Run:
         progress: Callback | None = None,
         store: EncodedStore | None = None,
     ) -> None:
-        check_fits_task(config.train, catalog, streams=network.streams.names)
         self.out, self.config, self.catalog, self.plan = out, config, catalog, plan
         self.network, self.device, self.precision, self.resumed = (
             network,
@@ -155,6 +151,12 @@ class Run:
             f"{learning:,} of {total:,} parameters learn, {self.data.workers} loader processes, "
             f"into {self.out}"
         )
+        streams, dropout = self.network.streams.names, self.config.train.modality_dropout
+        if dropout and len(streams) == 1:
+            log(
+                f"Note: train.modality_dropout is {dropout}, but the samples are {streams[0]} "
+                "alone: it does nothing, as a clip's only stream is never left out."
+            )
         try:
             self.fit()
         except KeyboardInterrupt:
