@@ -108,8 +108,8 @@ TASKS: dict[str, Task] = {
     "flow": Task(
         "generated",
         "videos",
-        "--config lrcn-twostream --data.streams flow --data.flip false --data.size 64 "
-        "--train.epochs 12",
+        "--config lrcn-twostream --data.streams flow --data.flip false "
+        "--data.size 64 --train.epochs 12",
     ),
     "two streams": Task(
         "generated",

@@ -18,6 +18,7 @@ from cliptide.configs.schema import ModelConfig
 from cliptide.models.baselines import PREFIX, FrameBaselines
 from cliptide.models.build import build_recognizer
 from cliptide.models.info import METADATA_KEY, ModelInfo, parse_info
+from cliptide.models.late import LateHead
 from cliptide.models.recognizer import Recognizer
 
 
@@ -112,6 +113,8 @@ def read_baselines(path: Path) -> FrameBaselines | None:
 def start_from(network: Recognizer, path: Path, *, same_classes: bool) -> list[str]:
     """Copy a model file's weights into a network, for fine-tuning.
 
+    What late fusion's streams weigh is not taken along: it was fitted to what they knew there.
+
     Args:
         network: The network to start.
         path: The model file.
@@ -138,4 +141,6 @@ def start_from(network: Recognizer, path: Path, *, same_classes: bool) -> list[s
             "Leave the model.* keys out: --init takes them from the file."
         )
     network.load_state_dict({key: given[key] for key in own if key not in fresh}, strict=False)
+    if isinstance(network.head, LateHead):
+        network.head.weigh_alike()
     return fresh

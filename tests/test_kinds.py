@@ -29,7 +29,7 @@ from cliptide.datasets.video import open_video
 from cliptide.models.recognizer import Recognizer
 
 TINY = (
-    "--data.workers 0 --train.epochs 2 --model.width 0.25 --model.hidden 8 --model.step_dim 8 "
+    "--data.workers 0 --train.epochs 2 --model.hidden 8 --model.step_dim 8 "
     "--data.frames 4 --data.size 32 --steps.count 16 --eval.clips 1 --eval.probes false "
     "--device cpu"
 )

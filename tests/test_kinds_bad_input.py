@@ -21,7 +21,7 @@ from cliptide.datasets.synthetic_images import write_frames_dataset, write_image
 from cliptide.datasets.synthetic_sound import write_sound_dataset
 
 TINY = (
-    "--data.workers 0 --train.epochs 1 --model.width 0.25 --model.hidden 8 --model.step_dim 8 "
+    "--data.workers 0 --train.epochs 1 --model.hidden 8 --model.step_dim 8 "
     "--data.frames 4 --data.size 32 --steps.count 16 --eval.clips 1 --eval.probes false "
     "--device cpu"
 )
@@ -237,6 +237,8 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("flags", "message"),
     [
         ("--data.streams rgb,audio", r"None of \d+ training samples has the stream audio.*Leave"),
+        # Before the training samples are read, none of which has sound.
+        ("--data.streams rgb,audio --train.mixup 0.2", r"train\.mixup is 0\.2.*as rgb, audio"),
         ("--data.streams rgb,arrays", r"No array could be read.*has no array beside it\. Put v_"),
         ("--data.kind audio", r"None of \d+ training samples has the stream audio.*no sound track"),
         ("--data.streams rgb,rgb", r"'rgb,rgb'\. Use auto, or some of .* each once"),

@@ -322,14 +322,13 @@ def new_network(
     Raises:
         InputError: The config, the weights or `init` do not fit.
     """
-    check_fits_task(config.train, catalog)  # before the data is looked at
+    # Before the data is looked at.
+    names = stream_names(config.data.stream_names(), catalog.samples, steps=config.steps)
+    check_fits_task(config.train, catalog, streams=names)
     trainer_precision(config.train.precision, device)
     if init is not None:
         streams = _streams_of_init(init, config, catalog)
         network = fresh_network(config, catalog, plan, load_weights=False, streams=streams)
-        check_fits_task(config.train, catalog, streams=network.streams.names)
         return network, start_from_model(network, init, catalog, plan)
     require_learnt_encoder(config)
-    network = fresh_network(config, catalog, plan, load_weights=True)
-    check_fits_task(config.train, catalog, streams=network.streams.names)
-    return network, plan
+    return fresh_network(config, catalog, plan, load_weights=True), plan
