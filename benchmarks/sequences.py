@@ -128,8 +128,8 @@ TASKS: dict[str, Task] = {
     "fights, pictures and sound": Task(
         "real",
         "fight",
-        f"--config video-audio --model.encoder squeezenet1_0 {WEIGHTS} --train.epochs 8 "
-        "--train.lr 0.0003",
+        f"--config video-audio --model.encoder squeezenet1_0 --model.freeze true {WEIGHTS} "
+        "--train.epochs 12",
     ),
     "fights, light alone": Task("real", "light", "--config skeleton-gru --train.epochs 15"),
 }

@@ -120,7 +120,7 @@ class ModelConfig:
         width: Scale of the filter counts of tiny.
         pretrained: Start the encoder from the library's ImageNet weights (downloaded once).
         encoder_weights: File with weights (.safetensors, .pt, .pth) in place of a download.
-        freeze: Keep the encoder as it is and train only what follows.
+        freeze: Keep the encoder of pictures as it is and train the rest.
         temporal: What carries features over time; none leaves it out. mingru and minlstm are for
             long sequences, convlstm and convgru keep the feature maps' space, tcn convolves.
         hidden: Size of the recurrent state.

@@ -358,17 +358,16 @@ def check_fits_streams(config: ModelConfig, streams: Streams) -> None:
         for key, value, off in (
             ("shift", config.shift, "none"),
             ("motion", config.motion, "none"),
-            ("freeze", config.freeze, False),
         ):
             fine = value == off or (key == "motion" and value == "features" and not several)
             if not fine:
                 whose = "one stream" if value == "features" else "pictures"
                 raise ConfigError(
-                    f"model.{key} is {str(value).lower()}, which is for {whose} alone, but "
-                    f"{what}. Set model.{key} {str(off).lower()}."
+                    f"model.{key} is {value}, which is for {whose} alone, but {what}. Set "
+                    f"model.{key} {off}."
                 )
         plain = ModelConfig()
-        for key in ("encoder", "pretrained", "encoder_weights", "width", "pool", "norm"):
+        for key in ("encoder", "pretrained", "encoder_weights", "freeze", "width", "pool", "norm"):
             value = getattr(config, key)
             if not pictures and value != getattr(plain, key):
                 raise ConfigError(

@@ -44,7 +44,8 @@ class Recognizer(nn.Module):
         temporal: What carries features over time.
         summary: What turns the steps into one vector.
         head: From that vector to logits, or to numbers.
-        freeze_encoder: The encoder learns nothing and its batch-norms keep their statistics.
+        freeze_encoder: The encoder of pictures learns nothing and its batch-norms keep their
+            statistics; encoders of other streams beside it learn.
         streams: What samples consist of; None means pictures.
     """
 
@@ -65,8 +66,9 @@ class Recognizer(nn.Module):
         self.summary, self.head = summary, head
         self.freeze_encoder = freeze_encoder
         if freeze_encoder:
-            encoder.requires_grad_(False)
-            encoder.eval()
+            for frozen in self.picture_encoders:
+                frozen.requires_grad_(False)
+                frozen.eval()
 
     @property
     def can_step(self) -> bool:
@@ -79,6 +81,12 @@ class Recognizer(nn.Module):
         several = isinstance(self.encoder, JoinedEncoder)
         encoders = self.encoder.streams if several else [self.encoder]
         return dict(zip(self.streams.names, encoders, strict=True))  # type: ignore[arg-type]
+
+    @property
+    def picture_encoders(self) -> list[Encoder]:
+        """Those encoders that look at pictures, flow among them: what `freeze_encoder` is about."""
+        encoders = self.stream_encoders.values()
+        return [encoder for encoder in encoders if isinstance(encoder, PictureEncoder)]
 
     @property
     def target_scale(self) -> TargetScale:
@@ -99,13 +107,15 @@ class Recognizer(nn.Module):
         """
         super().train(mode)
         if self.freeze_encoder:
-            self.encoder.eval()
+            for frozen in self.picture_encoders:
+                frozen.eval()
         return self
 
     def unfreeze(self) -> None:
         """Let a frozen encoder learn from now on."""
         self.freeze_encoder = False
-        self.encoder.requires_grad_(True)
+        for frozen in self.picture_encoders:
+            frozen.requires_grad_(True)
         self.train(self.training)
 
     def encode(
@@ -121,7 +131,8 @@ class Recognizer(nn.Module):
             real_frames = torch.flatten(clips, 0, 1)
         else:
             real_frames = clips[real_steps(clips.shape[1], lengths, clips.device)]
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.freeze_encoder):
+        learns = any(weight.requires_grad for weight in self.encoder.parameters())
+        with torch.set_grad_enabled(torch.is_grad_enabled() and learns):
             frames, seen = self.encoder.advance(real_frames, lengths, state)
         return frames.maps if self.temporal.takes == "maps" else frames.pooled, seen
 

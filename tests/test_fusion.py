@@ -376,3 +376,18 @@ def test_the_head_of_late_fusion_is_saved_with_what_its_streams_weigh() -> None:
     other.load_state_dict(network.state_dict())
     clips = clips_of()
     assert torch.equal(other.eval()(clips, LENGTHS), network.eval()(clips, LENGTHS))
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_freezing_keeps_the_encoder_of_pictures_and_lets_the_others_learn(fusion: str) -> None:
+    network = network_of(fusion, freeze=True).train()
+    frozen, sound = network.stream_encoders["rgb"], network.stream_encoders["audio"]
+    before = [value.clone() for value in frozen.state_dict().values()]
+    outputs = network(clips_of(), LENGTHS)
+    outputs.square().sum().backward()
+    assert all(weight.grad is None for weight in frozen.parameters())
+    assert any(weight.grad is not None and weight.grad.any() for weight in sound.parameters())
+    assert all(map(torch.equal, frozen.state_dict().values(), before)), "its statistics stay too"
+    network.unfreeze()
+    network(clips_of(), LENGTHS).square().sum().backward()
+    assert any(weight.grad is not None and weight.grad.any() for weight in frozen.parameters())

@@ -83,7 +83,7 @@ def test_sound_of_images_is_refused() -> None:
             ("rgb", "audio"),
             r"model\.motion is both, which is for pictures alone.*Set model\.motion none",
         ),
-        ({"freeze": True}, ("rgb", "audio"), r"model\.freeze is true.*Set model\.freeze false"),
+        ({"freeze": True}, ("audio",), r"model\.freeze is true.*Leave model\.freeze out"),
         (
             {"fusion": "late", "head_norm": "batch"},
             ("rgb", "audio"),
