@@ -11,6 +11,7 @@ from rich.table import Table
 
 from cliptide.app.annotate import write_annotated
 from cliptide.app.inference.loading import load
+from cliptide.app.inference.nouns import Nouns
 from cliptide.app.inference.prediction import FailedVideo
 from cliptide.app.inference.recognise import ActionRecognizer
 from cliptide.app.inference.terminal import format_seconds, log, result_console, showing, warn
@@ -210,11 +211,12 @@ def _require_task(recognizer: ActionRecognizer, outputs: TimelineOutputs) -> Non
 def _look_along(
     recognizer: ActionRecognizer, video: str, *, options: SegmentOptions, place: str
 ) -> Result:
+    noun = Nouns.of_streams(recognizer.info.streams).sample
     try:
         with (
             recognizer.play(video) as opened,
             showing(
-                total=opened.duration_s, what=f"Looking along{place}", unit="s of video"
+                total=opened.duration_s, what=f"Looking along{place}", unit=f"s of {noun}"
             ) as tell,
         ):
             return recognizer.timeline(
