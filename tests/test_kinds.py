@@ -1,6 +1,7 @@
 """Every command with every kind of sequence, as a person would give it; one tiny model of each."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from serving_process import serving
+from test_report import Page
 
 from cliptide.app.cli import main
 from cliptide.configs.errors import InputError
@@ -291,8 +293,53 @@ def test_a_sound_data_set_of_any_kind_is_checked(
     checked = cliptide("check", trained.data(name), *flags)
     assert checked.code == 0, checked.out + checked.err
     assert words in checked.out
-    assert "Every clip can be read, and none leaks" in checked.out
+    assert re.search(r"Every (clip|image|sound|sequence|text) can be read, and none", checked.out)
     assert ("codec" in checked.out, "frame rate" in checked.out) == (False, False)
+
+
+def words_of_videos(*told: str) -> list[str]:
+    """What only a user of videos should read; flags and names of files are no words."""
+    text = re.sub(r"--\S+|clips\.csv", "", " ".join(told))
+    return re.findall(r".{0,40}\b(?:video|clip)s?\b.{0,20}", text, flags=re.IGNORECASE)
+
+
+def page_words(path: Path) -> str:
+    """What a page shows or reads aloud; its code and the commands on it are no words."""
+    page = Page(re.sub(r"(?s)<pre.*?</pre>", "", path.read_text(encoding="utf-8")))
+    names = ("aria-label", "placeholder", "title", "alt")
+    return " ".join(
+        [page.text, *(str(tag.get(name, "")) for _, tag in page.tags for name in names)]
+    )
+
+
+@pytest.mark.parametrize("name", ["text", "audio", "sensors", "rows"])
+def test_who_has_no_videos_is_told_of_none(
+    name: str,
+    trained: Trained,
+    cliptide: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # As in a run of hours, where all that goes on is told in lines.
+    monkeypatch.setattr("cliptide.app.inference.terminal.LINE_EVERY_S", 0.0)
+    monkeypatch.setattr("cliptide.app.training.progress.LINE_EVERY_S", 0.0)
+    data, run, evaluated, compared = trained.data(name), *(tmp_path / part for part in "rec")
+    less = ["--train.epochs", "1", "--data.bucket", "true", "--model.width", "0.2"]
+    device = ["--device", "cpu"]
+    told = [
+        cliptide("train", data, "--out", run, *trained.flags(name), *less),
+        cliptide("check", data, "--csv", tmp_path / "check.csv", "--workers", "1"),
+        cliptide("evaluate", trained.model(name), data, "--split", "all", "--out", evaluated),
+        cliptide("compare", trained.run(name), run, "--out", compared),
+        cliptide("predict", trained.model(name), data, "--data.workers", "1", *device),
+    ]
+    assert [one.code for one in told] == [0] * len(told), told
+    pages = [run / "report.html", evaluated / "report.html", compared / "compare.html"]
+    said = " ".join(one.out + one.err for one in told)
+    assert not words_of_videos(said, *map(page_words, pages))
+    plural = {"text": "texts", "audio": "sounds", "sensors": "sequences", "rows": "images"}[name]
+    assert f" {plural}/s" in told[0].err
+    assert f" {plural} that all runs scored" in told[3].out
 
 
 def test_annotations_of_sounds_are_compared_with_their_timelines(
@@ -309,3 +356,30 @@ def test_annotations_of_sounds_are_compared_with_their_timelines(
     refused = cliptide("evaluate", trained.model("text"), data, *words)
     assert refused.code == 2
     assert "have no seconds, so there is no timeline to judge" in refused.err
+
+
+def test_tables_of_other_things_cost_no_text(
+    trained: Trained, cliptide: Any, tmp_path: Path
+) -> None:
+    folder = tmp_path / "new"
+    folder.mkdir()
+    texts, ids, note = (folder / name for name in ("a.csv", "b.csv", "c.txt"))
+    texts.write_text("text\none two three\nfour five six\n")
+    ids.write_text("id,label\n1,walk\n")
+    note.write_text("seven eight nine")
+    words = ["--json", "-", "--device", "cpu"]
+    read = [f"{texts}:2", f"{texts}:3", str(note)]
+    for more in ([], ["--overwrite"]):  # the second finds what the first has written
+        csv_to = ["--csv", folder / "predictions.csv", *more]
+        found = cliptide("predict", trained.model("text"), folder, *words, *csv_to)
+        assert found.code == 0, found.err
+        assert [row["video"] for row in json.loads(found.out)] == read
+    globbed = cliptide("predict", trained.model("text"), folder / "*", *words)
+    assert [row["video"] for row in json.loads(globbed.out)] == read
+    named = cliptide("predict", trained.model("text"), texts, ids, note, *words)
+    rows = json.loads(named.out)
+    assert named.code == 1
+    assert [row["video"] for row in rows] == [*read[:2], str(ids), str(note)]
+    assert "text" in rows[2]["error"]
+    assert all("label" in row for row in (*rows[:2], rows[3]))
+    assert "1 of 4 texts could not be read" in named.err

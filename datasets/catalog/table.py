@@ -110,9 +110,10 @@ def header_names(path: Path) -> set[str]:
     try:
         with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
             line = next((text for text in file if text.strip()), "")
-    except OSError:  # The reader of the layout names what is wrong with the file.
+        cells = next(csv.reader([line], delimiter=_delimiter_of(line)), [])
+    # The reader of the layout names what is wrong with the file; csv refuses endless cells.
+    except (OSError, csv.Error):
         return set()
-    cells = next(csv.reader([line], delimiter=_delimiter_of(line)), [])
     return {cell.strip().casefold() for cell in cells}
 
 
