@@ -94,8 +94,8 @@ def read_rows(
         ) from error
     if not rows and not (names and may_be_empty):
         raise DataError(
-            f"{data} is empty: it lists no clip. Write the header {header} and a line for each "
-            "clip."
+            f"{data} is empty: it lists nothing. Write the header {header} and a line for each "
+            "sample."
         )
     notes = []
     for name in names:
@@ -181,7 +181,7 @@ def labels_of(data: Path, rows: Sequence[Row]) -> list[str]:
     if several:
         raise DataError(
             f"{data} has a label with '|' in {lines_of(several)}, which stands for several labels. "
-            "A clip has one label here: write one, or another sign than '|', or give a manifest "
+            "A line has one label here: write one, or another sign than '|', or give a manifest "
             "and data.task multi."
         )
     return [nfc(row.cells["label"]) for row in rows]
@@ -276,6 +276,6 @@ def refuse_repeats(
         if labels[i] != labels[j]:
             raise DataError(
                 f"{name!r} is listed as {labels[j]!r} and as {labels[i]!r}, {lines}. Keep one "
-                "label for each clip."
+                "label for each."
             )
         raise DataError(f"{name!r} is listed twice, {lines}. Remove one of them.")
