@@ -358,6 +358,22 @@ def test_annotations_of_sounds_are_compared_with_their_timelines(
     assert "have no seconds, so there is no timeline to judge" in refused.err
 
 
+def test_files_of_the_timelines_of_sounds_are_refused_in_words_of_sounds(
+    trained: Trained, cliptide: Any, tmp_path: Path
+) -> None:
+    subtitles, sound = tmp_path / "one.srt", trained.sample("audio")
+    subtitles.touch()
+    words = ["--timeline", "--srt", subtitles, "--overwrite", "--device", "cpu"]
+    several = cliptide("predict", trained.model("audio"), trained.data("audio"), *words)
+    assert several.code == 2
+    assert re.search(r"there are 18 sounds\. Give a folder: each sound gets a file", several.err)
+    same = cliptide(
+        "predict", trained.model("audio"), sound, "--timeline", "--csv", sound, "--overwrite"
+    )
+    assert same.code == 2
+    assert "is a sound that is to be read" in same.err
+
+
 def test_tables_of_other_things_cost_no_text(
     trained: Trained, cliptide: Any, tmp_path: Path
 ) -> None:
