@@ -88,7 +88,6 @@ def encode_clips(
     precision: str,
     workers: int,
     store: EncodedStore,
-    nouns: Nouns,
 ) -> list[EncodedClip] | None:
     """Encode every frame of every clip, or say that it does not pay off.
 
@@ -100,12 +99,12 @@ def encode_clips(
         precision: Lightning's name for the number format.
         workers: Processes that read.
         store: Where runs before have left features, and this one leaves its own.
-        nouns: What samples are called.
 
     Returns:
         Each record's features; None where fewer frames are drawn in all epochs than the clips
         have, or where they do not fit into memory.
     """
+    nouns = Nouns.of_streams(network.streams)
     way = _way(network, config, precision)
     kept = store.kept.get(way, {})
     rate = config.steps.image_rate

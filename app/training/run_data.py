@@ -166,7 +166,6 @@ class RunData:
             precision=self.precision,
             workers=self.workers,
             store=self.store,
-            nouns=self.nouns,
         )
         self.encoded_s = time.perf_counter() - began
         return None if clips is None else (clips[:count], clips[count:])
