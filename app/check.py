@@ -92,7 +92,7 @@ def check(
 
     Args:
         data: A data set; see `read_catalog`. A folder of videos without classes will do.
-        config: Decides the split, as in training.
+        config: Decides the split, as in training, and the rates of what brings no times.
         csv_to: File to write a row for each clip to.
         overwrite: Whether it may be replaced.
         workers: Processes that read, or `auto` for one a processor core.
@@ -109,7 +109,8 @@ def check(
     _require_options(workers, time_limit_s, memory_limit_mb)
     require_writable(csv_to, overwrite=overwrite)
     try:
-        clips = _read(data, config or RunConfig())
+        config = config or RunConfig()
+        clips = _read(data, config)
     except LeakError as error:
         print(f"cliptide: {error}", file=sys.stderr)
         return 1
@@ -120,6 +121,7 @@ def check(
         limits=Limits(time_limit_s, memory_limit_mb),
         track=_track,
         samples=clips.samples,
+        steps=config.steps,
     )
     seconds, nouns = time.perf_counter() - began, Nouns.of_samples(clips.samples)
     write_check(csv_to, result)

@@ -10,6 +10,7 @@ from cliptide.configs.streams import SampleKind
 from cliptide.datasets.catalog import SAMPLES, Samples
 from cliptide.datasets.catalog.texts import has_text_header, unlabelled_texts
 from cliptide.datasets.records import SampleRecord
+from cliptide.datasets.suffixes import TABLE_SUFFIXES
 
 
 def expand_sources(sources: Sequence[str], *, samples: SampleKind = "video") -> list[str]:
@@ -62,7 +63,7 @@ def in_tables(files: Sequence[str]) -> list[str | SampleRecord | FailedVideo]:
 
 
 def _is_table(path: Path) -> bool:
-    return path.suffix.lower() in (".csv", ".tsv")
+    return path.suffix.lower() in TABLE_SUFFIXES
 
 
 def _samples_of(path: Path, kind: Samples) -> list[str]:

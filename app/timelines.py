@@ -15,7 +15,7 @@ from cliptide.app.inference.nouns import Nouns
 from cliptide.app.inference.prediction import FailedVideo
 from cliptide.app.inference.recognise import ActionRecognizer
 from cliptide.app.inference.terminal import format_seconds, log, result_console, showing, warn
-from cliptide.app.inference.timeline import Timeline
+from cliptide.app.inference.timeline import Timeline, missing_notes
 from cliptide.app.inference.timeline_formats import clock, csv_columns, csv_rows, to_srt
 from cliptide.app.outputs import STDOUT, require_different, require_writable, write_json
 from cliptide.app.results import percent
@@ -119,6 +119,9 @@ def predict_timelines(
     for path in files.written(read):
         if path.exists():
             log(f"Written: {path}")
+    timelines = [result for result in results if isinstance(result, Timeline)]
+    for note in missing_notes(timelines, samples.plural):
+        log(note)
     for failure in failed:
         warn(f"Not read: {failure.error}")
     if failed:

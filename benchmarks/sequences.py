@@ -1,12 +1,13 @@
 """Each kind of sequence once, by the command line, as a new user would: docs/sequences.md.
 
-    python benchmarks/sequences.py run [--only NAME ...] [--data FOLDER]
+    python benchmarks/sequences.py run [--only NAME ...] [--data FOLDER] [--weights FILE]
     python benchmarks/sequences.py table
 
 `generated` has a known answer: classes are the order of events, and what can be told without
 order, or by one stream alone, is known too. `real` is what lies at hand without a download:
 scikit-learn's digits, docstrings of installed libraries, and (with --data, a folder that holds
-`fight` with its videos.csv) the CCTV clips' sound and pictures. A row goes to
+`fight` with its videos.csv, and --weights, SqueezeNet's of ImageNet) the CCTV clips' sound and
+pictures, as videos and as folders of frames. A row goes to
 benchmarks/results/sequences.json when it is done; the time is that of the whole command.
 """
 
@@ -22,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from digits_at_hand import write_digits
 from tables import percent, write_between
@@ -37,6 +39,8 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "sequences.json"
 LIGHT_GRID = (4, 4)
 LIGHT_RATE = 10.0
+FRAME_RATE = 10.0
+WEIGHTS = "--model.encoder_weights FILE"
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,7 @@ class Task:
     Attributes:
         kind: `generated` or `real`.
         data: Writes DATA into a folder and says where it is; None where it cannot be had.
-        flags: Behind `cliptide train DATA`.
+        flags: Behind `cliptide train DATA`; FILE stands for the weights.
     """
 
     kind: str
@@ -104,8 +108,8 @@ TASKS: dict[str, Task] = {
     "flow": Task(
         "generated",
         "videos",
-        "--config lrcn-twostream --data.streams flow --data.flip false --data.size 64 "
-        "--train.epochs 12",
+        "--config lrcn-twostream --data.streams flow --data.flip false "
+        "--data.size 64 --train.epochs 12",
     ),
     "two streams": Task(
         "generated",
@@ -113,33 +117,65 @@ TASKS: dict[str, Task] = {
         "--config lrcn-twostream --data.flip false --data.size 64 --train.epochs 12",
     ),
     "digits, rows": Task("real", "digits", "--config image-rows --data.size 8 --train.epochs 10"),
-    "docstrings": Task("real", "docstrings", "--config text-cnn-lstm --train.epochs 8"),
+    "docstrings": Task("real", "docstrings", "--config text-cnn-lstm"),
     "fights, sound": Task("real", "fight", "--config audio-gru --train.epochs 12"),
-    "fights, pictures and sound": Task("real", "fight", "--config video-audio --train.epochs 12"),
+    "fights, videos": Task("real", "fight", f"--config fight {WEIGHTS}"),
+    "fights, frames": Task(
+        "real",
+        "fight frames",
+        f"--config fight --data.kind frames --steps.image_rate {FRAME_RATE:g} {WEIGHTS}",
+    ),
+    "fights, pictures and sound": Task(
+        "real",
+        "fight",
+        f"--config video-audio --model.encoder squeezenet1_0 {WEIGHTS} --train.epochs 8 "
+        "--train.lr 0.0003",
+    ),
     "fights, light alone": Task("real", "light", "--config skeleton-gru --train.epochs 15"),
 }
 
 
-def write_light(manifest: Path, folder: Path) -> Path:
-    """What 16 light sensors in a grid would say of each clip: time_s and 16 numbers a row."""
+def rewritten(manifest: Path, folder: Path, write: Callable[[Path, Path], Path]) -> Path:
+    """Write each video of a manifest in another way; the manifest of what was written.
+
+    Args:
+        write: Given a video and where it would lie in the folder, says what it wrote for it.
+    """
     rows = list(csv.DictReader(manifest.open(encoding="utf-8")))
-    listed = []
     for row in rows:
-        target = folder / Path(row["path"]).with_suffix(".csv")
+        target = folder / row["path"]
         target.parent.mkdir(parents=True, exist_ok=True)
-        with open_video(manifest.parent / row["path"]) as video:
-            frames = list(video.frames(every_s=1 / LIGHT_RATE, size=LIGHT_GRID))
-        light = np.stack([frame.picture.mean(axis=2).reshape(-1) for frame in frames])
-        times = np.array([frame.time_s for frame in frames])
-        names = ",".join(["time_s", *(f"light_{n}" for n in range(light.shape[1]))])
-        table = np.column_stack([times, light])
-        np.savetxt(target, table, delimiter=",", header=names, comments="", fmt="%.5g")
-        listed.append({**row, "path": target.relative_to(folder).as_posix()})
-    out = folder / "light.csv"
+        written = write(manifest.parent / row["path"], target)
+        row["path"] = written.relative_to(folder).as_posix()
+    out = folder / "samples.csv"
     with out.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, listed[0].keys())
+        writer = csv.DictWriter(file, rows[0].keys())
         writer.writeheader()
-        writer.writerows(listed)
+        writer.writerows(rows)
+    return out
+
+
+def write_light(path: Path, target: Path) -> Path:
+    """What 16 light sensors in a grid would say of a video: time_s and 16 numbers a row."""
+    with open_video(path) as video:
+        frames = list(video.frames(every_s=1 / LIGHT_RATE, size=LIGHT_GRID))
+    light = np.stack([frame.picture.mean(axis=2).reshape(-1) for frame in frames])
+    times = np.array([frame.time_s for frame in frames])
+    names = ",".join(["time_s", *(f"light_{n}" for n in range(light.shape[1]))])
+    table = np.column_stack([times, light])
+    out = target.with_suffix(".csv")
+    np.savetxt(out, table, delimiter=",", header=names, comments="", fmt="%.5g")
+    return out
+
+
+def write_frames(path: Path, target: Path) -> Path:
+    """A video as a folder of JPEGs, FRAME_RATE of them a second."""
+    out = target.with_suffix("")
+    out.mkdir()
+    with open_video(path) as video:
+        for number, frame in enumerate(video.frames(every_s=1 / FRAME_RATE), start=1):
+            bgr = cv2.cvtColor(frame.picture, cv2.COLOR_RGB2BGR)
+            cv2.imwrite(str(out / f"img_{number:05d}.jpg"), bgr)
     return out
 
 
@@ -181,13 +217,15 @@ def writers(data: Path | None) -> dict[str, Callable[[Path], Path | None]]:
         "digits": _digits,
         "docstrings": lambda f: _docstrings(f / "docstrings.csv"),
         "fight": lambda f: fight,
-        "light": lambda f: None if fight is None else write_light(fight, f),
+        "fight frames": lambda f: None if fight is None else rewritten(fight, f, write_frames),
+        "light": lambda f: None if fight is None else rewritten(fight, f, write_light),
     }
 
 
-def run(task: Task, data: Path, out: Path) -> dict[str, Any]:
+def run(task: Task, data: Path, out: Path, weights: Path | None) -> dict[str, Any]:
     """Train by the command line; the figures of its metrics.json."""
-    command = [sys.executable, "-m", "cliptide.app", "train", str(data), *task.flags.split()]
+    flags = [str(weights) if flag == "FILE" else flag for flag in task.flags.split()]
+    command = [sys.executable, "-m", "cliptide.app", "train", str(data), *flags]
     began = time.perf_counter()
     subprocess.run([*command, "--out", str(out)], check=True)
     seconds = time.perf_counter() - began
@@ -236,6 +274,7 @@ def main() -> None:
     parser.add_argument("what", choices=["run", "table"])
     parser.add_argument("--only", nargs="*", default=list(TASKS), help="Names to run.")
     parser.add_argument("--data", type=Path, help="Folder that holds fight/videos.csv.")
+    parser.add_argument("--weights", type=Path, help="SqueezeNet 1.0's of ImageNet (torchvision).")
     args = parser.parse_args()
     if args.what == "table":
         for kind in ("generated", "real"):
@@ -252,10 +291,11 @@ def main() -> None:
                 folder.mkdir(parents=True)
                 written[task.data] = write[task.data](folder)
             data = written[task.data]
-            if data is None:
-                print(f"{name}: no data (see --data)", flush=True)
+            if data is None or ("FILE" in task.flags.split() and args.weights is None):
+                print(f"{name}: no data or no weights (see --data, --weights)", flush=True)
                 continue
-            figures = run(task, data, Path(scratch) / "runs" / name.replace(" ", "-"))
+            out = Path(scratch) / "runs" / name.replace(" ", "-")
+            figures = run(task, data, out, args.weights)
             rows = load() | {name: figures}
             ordered = {key: rows[key] for key in TASKS if key in rows}
             RESULTS.write_text(json.dumps(ordered, indent=1) + "\n", encoding="utf-8")

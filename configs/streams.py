@@ -12,7 +12,7 @@ stands in the model file.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 from cliptide.configs.checks import check_types
@@ -85,7 +85,8 @@ class StepsConfig:
         image_rate: Images a second in folders of images, which carry no times.
         sample_rate: Samples a second that sound is resampled to.
         mels: Bands of the mel scale.
-        row_rate: Rows a second of arrays, where they bring no column time_s.
+        row_rate: Rows a second of arrays, where they bring no column time_s and are not as many as
+            the frames of a video beside them.
         joints: Joint map (YAML) for arrays that are skeletons; see docs/sequences.md.
         tokens: What a token is: a character, a word, or a piece of a word (byte pairs). All but
             characters are learnt from the training texts.
@@ -179,6 +180,7 @@ class Streams:
         samples: What a sample is on disk.
         steps: What a step is.
         num_values: F, the numbers in a row of arrays.
+        columns: What these are called; empty where no file says.
         tokenizer: Of text, as the JSON of the library `tokenizers`.
         num_tokens: Different tokens.
         joints: Of arrays that are skeletons.
@@ -188,6 +190,7 @@ class Streams:
     samples: SampleKind = "video"
     steps: StepsConfig = field(default_factory=StepsConfig)
     num_values: int = 0
+    columns: tuple[str, ...] = ()
     tokenizer: str = ""
     num_tokens: int = 0
     joints: JointMap | None = None
@@ -228,6 +231,10 @@ class Streams:
         num_values = 3 * size[1] if name == "rows" else self.num_values
         return StreamSpec(name, (window, num_values), joints=self.joints)
 
+    def for_file(self) -> "Streams":
+        """Without what holds on this machine alone: where flow and the joint map's file lie."""
+        return replace(self, steps=replace(self.steps, flow_cache=None, joints=None))
+
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Streams":
         """Read what `dataclasses.asdict` gave; a file without it means pictures alone.
@@ -244,6 +251,7 @@ class Streams:
             samples=values["samples"],
             steps=StepsConfig(**{k: v for k, v in values["steps"].items() if k in known}),
             num_values=int(values.get("num_values", 0)),
+            columns=tuple(values.get("columns", ())),
             tokenizer=str(values.get("tokenizer", "")),
             num_tokens=int(values.get("num_tokens", 0)),
             joints=None

@@ -135,8 +135,3 @@ class KeptRows:
         # The offset goes last: with it the entry becomes visible to the other processes.
         self._table[index, 1] = count
         self._table[index, 0] = offset
-
-    @property
-    def num_kept(self) -> int:
-        """How many samples are kept by now."""
-        return int((self._table[:, 0] >= 0).sum())

@@ -35,7 +35,6 @@ FILLERS = tuple(
     )
 )
 _GROUP_WORDS = 8
-_OWN_FOLD = 999_983  # of no group: for texts that no data set has
 
 
 def write_text_dataset(
@@ -64,13 +63,6 @@ def write_text_dataset(
                 twins = _twins(PAIRS[number % len(PAIRS)], words, rng, without=seen)
                 for label, text in twins.items():
                     table.writerow((text, label, f"g{group + 1:02d}", split))
-
-
-def new_text(label: str, *, seed: int = 1) -> str:
-    """Make one text of a class with words that no group of `write_text_dataset` chose."""
-    rng = np.random.default_rng((seed, _OWN_FOLD))
-    pair = next(pair for pair in PAIRS if label in pair)
-    return _twins(pair, _words_of_group(rng), rng, without=set())[label]
 
 
 def _words_of_group(rng: np.random.Generator) -> list[str]:

@@ -1,6 +1,6 @@
 """The one place in `models` that reads a config."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -253,6 +253,7 @@ def build_recognizer(
         ConfigError: The config does not fit the streams.
     """
     described = streams or Streams()
+    check_fits_streams(config, described)
     on_maps = config.temporal in ON_MAPS
     if described.names == ("rgb",):
         shown = None if size is None else described.picture_size(size)
@@ -260,7 +261,6 @@ def build_recognizer(
     else:
         assert size is not None, "the steps of other streams than pictures have a size"
         specs = described.specs(size)
-        check_fits_streams(config, described.names)
         encoders = [
             _encoder_of(spec, config, load_weights=load_weights, size=size) for spec in specs
         ]
@@ -339,16 +339,22 @@ def _encoder_of(
     return RowsEncoder((spec.shape[0], spec.shape[1]), dim=config.step_dim, joints=spec.joints)
 
 
-def check_fits_streams(config: ModelConfig, names: Sequence[str]) -> None:
+def check_fits_streams(config: ModelConfig, streams: Streams) -> None:
     """Refuse what the streams cannot have.
 
     Raises:
         ConfigError: Names the key and the mend.
     """
+    names = streams.names
     several = len(names) > 1
-    pictures = any(name in PICTURES for name in names)
+    pictures = streams.has_pictures
+    what = f"data.streams is {','.join(names)}" if several else f"the samples are {names[0]}"
+    if streams.steps.joints is not None and "arrays" not in names:
+        raise ConfigError(
+            f"steps.joints is {streams.steps.joints}, which names the columns of arrays, but "
+            f"{what}. Leave steps.joints out, or name arrays in data.streams."
+        )
     if several or not pictures:
-        what = f"data.streams is {','.join(names)}" if several else f"the samples are {names[0]}"
         for key, value, off in (
             ("shift", config.shift, "none"),
             ("motion", config.motion, "none"),
@@ -356,12 +362,13 @@ def check_fits_streams(config: ModelConfig, names: Sequence[str]) -> None:
         ):
             fine = value == off or (key == "motion" and value == "features" and not several)
             if not fine:
+                whose = "one stream" if value == "features" else "pictures"
                 raise ConfigError(
-                    f"model.{key} is {str(value).lower()}, which is for pictures alone, but "
+                    f"model.{key} is {str(value).lower()}, which is for {whose} alone, but "
                     f"{what}. Set model.{key} {str(off).lower()}."
                 )
         plain = ModelConfig()
-        for key in ("encoder", "pretrained", "encoder_weights"):
+        for key in ("encoder", "pretrained", "encoder_weights", "width", "pool", "norm"):
             value = getattr(config, key)
             if not pictures and value != getattr(plain, key):
                 raise ConfigError(
@@ -393,7 +400,8 @@ def check_frame_size(network: Recognizer, *, encoder: str, size: tuple[int, int]
             black = network.encoder.blank(1, size=size)
             network(black[None], torch.ones(1, dtype=torch.int64))
     except (RuntimeError, AssertionError, ValueError) as error:
-        side = getattr(network.encoder, "image_size", None)
+        sides = (getattr(each, "image_size", None) for each in network.stream_encoders.values())
+        side = next((found for found in sides if found is not None), None)
         if side is not None:
             raise ConfigError(
                 f"The encoder {encoder} takes frames of {side}x{side} alone, not "

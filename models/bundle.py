@@ -5,7 +5,7 @@ The JSON in the file's metadata rebuilds the network; loading runs no code and n
 
 import json
 import textwrap
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -18,13 +18,18 @@ from cliptide.configs.schema import ModelConfig
 from cliptide.models.baselines import PREFIX, FrameBaselines
 from cliptide.models.build import build_recognizer
 from cliptide.models.info import METADATA_KEY, ModelInfo, parse_info
+from cliptide.models.late import LateHead
 from cliptide.models.recognizer import Recognizer
 
 
 def save_model(
     path: Path, network: nn.Module, info: ModelInfo, *, baselines: FrameBaselines | None = None
 ) -> None:
-    """Write the model file; a crash meanwhile leaves the old file as it was."""
+    """Write the model file; a crash meanwhile leaves the old file as it was.
+
+    Of a joint map it holds what was read and not where that lay, nor where flow was kept.
+    """
+    info = replace(info, streams=info.streams.for_file())
     # Buffers can share memory or be strided; safetensors stores neither.
     state = network.state_dict() | (baselines.tensors() if baselines else {})
     tensors = {key: value.detach().cpu().contiguous().clone() for key, value in state.items()}
@@ -108,6 +113,8 @@ def read_baselines(path: Path) -> FrameBaselines | None:
 def start_from(network: Recognizer, path: Path, *, same_classes: bool) -> list[str]:
     """Copy a model file's weights into a network, for fine-tuning.
 
+    What late fusion's streams weigh is not taken along: it was fitted to what they knew there.
+
     Args:
         network: The network to start.
         path: The model file.
@@ -134,4 +141,6 @@ def start_from(network: Recognizer, path: Path, *, same_classes: bool) -> list[s
             "Leave the model.* keys out: --init takes them from the file."
         )
     network.load_state_dict({key: given[key] for key in own if key not in fresh}, strict=False)
+    if isinstance(network.head, LateHead):
+        network.head.weigh_alike()
     return fresh

@@ -2,14 +2,17 @@
 
     features  [x_1; x_2; ...; here]  (B, T, D_1 + D_2 + ... + S), from `encoders.joined`
       -> temporal parts side by side -> summaries side by side -> heads side by side
-      -> log p = sum_s w_s log p_s, the weights w over what is here summing to 1
+      -> log p = t sum_s w_s log p_s, over the n of S streams that are here; w sums to 1 over them
+         t = 1 + (c - 1) (n - 1) / (S - 1)
 
 In training the heads' outputs come apart, (B, S, K), so that each stream learns by itself and
-none hides behind a better one; the weights are then fitted on validation.
+none hides behind a better one; the weights w and the total c are then fitted on validation. Streams
+that say the same want a total of 1, streams that know of different things up to S: two witnesses
+who agree are surer than one. A stream that is alone has t = 1, and answers as itself.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -18,9 +21,7 @@ from cliptide.configs.tasks import Task
 from cliptide.models.summaries import Summary
 from cliptide.models.temporal.base import Temporal, without_padding
 
-# Weights are tried in steps of 1 / GRID.
-GRID = 20
-# Of a stream that a clip lacks; not NaN, which means that a training diverged.
+# All outputs of a stream that a clip lacks; not NaN, which means that a training diverged.
 MISSING = float("inf")
 _LEAST = 1e-7  # weights that sum to less are none
 
@@ -115,17 +116,26 @@ class LateHead(nn.Module):
         task: What the outputs are for.
 
     Attributes:
-        weights: (S,) of the streams, 1 / S before they are fitted.
+        weights: (S,) of the streams, summing to 1; alike before they are fitted.
+        total: () what all streams together weigh, 1 to S; 1 before it is fitted.
         keeps_apart: Whether outputs come apart outside training too, to fit the weights.
     """
 
     weights: Tensor
+    total: Tensor
 
     def __init__(self, heads: Sequence[nn.Module], dims: Sequence[int], *, task: Task) -> None:
         super().__init__()
         self.heads, self.dims, self.task = nn.ModuleList(heads), tuple(dims), task
         self.keeps_apart = False
-        self.register_buffer("weights", torch.full((len(dims),), 1 / len(dims)))
+        self.register_buffer("weights", torch.empty(len(dims)))
+        self.register_buffer("total", torch.empty(()))
+        self.weigh_alike()
+
+    def weigh_alike(self) -> None:
+        """Forget what was fitted."""
+        self.weights.fill_(1 / len(self.dims))
+        self.total.fill_(1.0)
 
     def forward(self, vector: Tensor) -> Tensor:
         """(B, D) -> (B, K) raw outputs; in training (B, S, K), `MISSING` where one is."""
@@ -133,12 +143,16 @@ class LateHead(nn.Module):
         each = [head(piece) for head, piece in zip(self.heads, slices, strict=True)]
         outputs, here = torch.stack(each, dim=1).float(), here > 0
         if self.training or self.keeps_apart:
+            # A head that overflows has diverged; its stream is not missing.
+            outputs = outputs.masked_fill(outputs.isinf(), torch.nan)
             return outputs.masked_fill(~here[..., None], MISSING)
-        return weighted(outputs, here, self.weights, task=self.task)
+        return weighted(outputs, here, self.weights, total=self.total, task=self.task)
 
 
-def weighted(outputs: Tensor, here: Tensor, weights: Tensor, *, task: Task) -> Tensor:
-    """Weigh the streams' scores: log p = sum_s w_s log p_s, made to sum to 1 later.
+def weighted(
+    outputs: Tensor, here: Tensor, weights: Tensor, *, total: Tensor, task: Task
+) -> Tensor:
+    """Weigh the streams' scores: log p = t sum_s w_s log p_s, made to sum to 1 later.
 
     A logarithmic opinion pool (Genest and Zidek 1986, section 3.3): where one stream knows a half
     of the answer and another the other half, it knows both; a mean of probabilities does not.
@@ -148,6 +162,7 @@ def weighted(outputs: Tensor, here: Tensor, weights: Tensor, *, task: Task) -> T
         here: (B, S) bool.
         weights: (S,); over the streams that are there they are made to sum to 1, and where all of
             those weigh nothing they weigh alike.
+        total: () c of the module's t; 1 gives means.
         task: What the outputs mean.
 
     Returns:
@@ -158,54 +173,73 @@ def weighted(outputs: Tensor, here: Tensor, weights: Tensor, *, task: Task) -> T
     given = torch.where(nothing, here.to(outputs), given)
     share = (given / given.sum(dim=1, keepdim=True))[..., None]
     scores = torch.log_softmax(outputs, dim=2) if task == "single" else outputs
-    return (scores * share).sum(dim=1)
+    more = (here.sum(dim=1, keepdim=True) - 1) / (here.shape[1] - 1)
+    return (scores * share).sum(dim=1) * (1 + (total.to(outputs) - 1) * more)
+
+
+def which_are_there(outputs: Tensor) -> Tensor:
+    """Which streams clips have (B, S) bool, of outputs that come apart (B, S, K)."""
+    return ~(outputs == MISSING).all(dim=2)
 
 
 def mean_of_streams(outputs: Tensor) -> Tensor:
     """The mean (B, K) over the streams that each clip has, of outputs that come apart (B, S, K)."""
-    here = ~outputs.isinf().any(dim=2, keepdim=True)
+    here = which_are_there(outputs)[..., None]
     return torch.where(here, outputs, 0.0).sum(dim=1) / here.sum(dim=1)
+
+
+class Fitted(NamedTuple):
+    """What streams weigh.
+
+    Attributes:
+        weights: (S,) float64, summing to 1.
+        total: () float64, 1 to S; 1 for regression, where sums of numbers mean nothing.
+        outputs: (N, K) float64, what the samples are answered by them.
+    """
+
+    weights: Tensor
+    total: Tensor
+    outputs: Tensor
 
 
 def fit_weights(
     outputs: Tensor, labels: Tensor, *, task: Task, scale: Tensor | None = None
-) -> tuple[float, ...]:
-    """The weights (S,) of least loss on validation, from a grid over the simplex.
+) -> Fitted:
+    """The weights and the total of least loss on validation (negative log-likelihood, or error).
 
     Args:
-        outputs: (N, S, K) raw outputs of each stream, `MISSING` where a sample lacks it.
+        outputs: (N, S, K) raw outputs of each stream, numbers, or `MISSING` where a sample lacks
+            it; S is 2 or more.
         labels: (N,) class indices, or (N, K) labels or targets.
         task: What they mean.
         scale: (K,) of a regression, the spread of each target.
     """
-    here = ~outputs.isinf().any(dim=2)
-    outputs = outputs.masked_fill(~here[..., None], 0.0)
-    if scale is not None:
-        outputs, labels = outputs / scale, labels / scale
-    best, least = None, float("inf")
-    for weights in _simplex(outputs.shape[1], GRID):
-        fused = weighted(outputs, here, torch.tensor(weights), task=task)
+    here = which_are_there(outputs)
+    outputs = torch.where(here[..., None], outputs, 0.0).double()
+    labels = labels if task == "single" else labels.double()
+    count = outputs.shape[1]
+    free = torch.zeros(count + 1, dtype=torch.float64, requires_grad=True)
+
+    def fitted() -> Fitted:
+        weights, total = torch.softmax(free[:count], dim=0), torch.ones_like(free[count])
+        if task != "regression":
+            total = 1 + (count - 1) * torch.sigmoid(free[count])
+        return Fitted(weights, total, weighted(outputs, here, weights, total=total, task=task))
+
+    def loss() -> Tensor:
+        free.grad = None
+        fused = fitted().outputs
         if task == "single":
-            loss = nn.functional.cross_entropy(fused, labels)
+            found = nn.functional.cross_entropy(fused, labels)
         elif task == "multi":
-            loss = nn.functional.binary_cross_entropy_with_logits(fused, labels)
+            found = nn.functional.binary_cross_entropy_with_logits(fused, labels)
         else:
-            loss = nn.functional.mse_loss(fused, labels)
-        if float(loss) < least - 1e-9:
-            best, least = weights, float(loss)
-    assert best is not None, "no loss was a number"
-    return best
+            spread = 1.0 if scale is None else scale
+            found = nn.functional.mse_loss(fused / spread, labels / spread)
+        found.backward()  # type: ignore[no-untyped-call]
+        return found
 
-
-def _simplex(count: int, steps: int) -> list[tuple[float, ...]]:
-    """Weights that sum to 1, in steps of 1 / steps; the most even ones first."""
-    if count == 1:
-        return [(1.0,)]
-
-    def parts(left: int, places: int) -> list[tuple[int, ...]]:
-        if places == 1:
-            return [(left,)]
-        return [(n, *rest) for n in range(left + 1) for rest in parts(left - n, places - 1)]
-
-    grid = [tuple(n / steps for n in numbers) for numbers in parts(steps, count)]
-    return sorted(grid, key=lambda weights: max(weights))
+    optimizer = torch.optim.LBFGS([free], max_iter=200, line_search_fn="strong_wolfe")
+    optimizer.step(loss)  # type: ignore[no-untyped-call]
+    with torch.no_grad():
+        return fitted()

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from cliptide.configs.errors import ConfigError
 from cliptide.configs.tasks import Task
+from cliptide.models.late import which_are_there
 
 # The losses of each task, the one that `auto` stands for first.
 LOSSES: dict[Task, tuple[str, ...]] = {
@@ -296,13 +297,19 @@ class EachStream(nn.Module):
         self.loss = loss
 
     def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Outputs (B, K), or (B, S, K) with infinity where a clip lacks a stream."""
+        """Outputs (B, K), or (B, S, K) with `late.MISSING` where a clip lacks a stream.
+
+        NaN where no clip has any.
+        """
         if outputs.ndim == 2:
             found: Tensor = self.loss(outputs, targets)
             return found
-        of_streams = []
-        for part in outputs.unbind(dim=1):
-            here = ~part.isinf().any(dim=1)
-            if here.any():
-                of_streams.append(self.loss(part[here], targets[here]) * here.float().mean())
+        there = which_are_there(outputs)
+        of_streams = [
+            self.loss(part[here], targets[here]) * here.float().mean()
+            for part, here in zip(outputs.unbind(dim=1), there.unbind(dim=1), strict=True)
+            if here.any()
+        ]
+        if not of_streams:
+            return (outputs * torch.nan).sum()
         return torch.stack(of_streams).sum() / outputs.shape[1]

@@ -101,7 +101,7 @@ def write_model(path: Path, *, task: Task = "single") -> Path:
 def write_sound_model(path: Path) -> Path:
     """A model of sounds that has learnt nothing."""
     torch.manual_seed(3)
-    config = ModelConfig(width=0.25, temporal="none", summary="mean", step_dim=8)
+    config = ModelConfig(temporal="none", summary="mean", step_dim=8)
     streams = Streams(names=("audio",), samples="audio")
     network = build_recognizer(config, num_classes=2, size=(SIDE, SIDE), streams=streams).eval()
     info = ModelInfo(

@@ -37,3 +37,8 @@ def kept_frames(count: int, size: tuple[int, int], *, budget_bytes: int) -> Kept
         budget_bytes=budget_bytes,
         context=worker_context(),
     )
+
+
+def num_kept(kept: KeptRows, count: int) -> int:
+    """How many of so many samples are kept by now."""
+    return sum(kept.get(index) is not None for index in range(count))

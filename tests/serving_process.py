@@ -123,7 +123,7 @@ def write_model(path, *, task="single", **changes):
     from cliptide.models.info import ModelInfo
 
     torch.manual_seed(0)
-    config = ModelConfig(width=0.25, hidden=8)
+    config = ModelConfig(hidden=8)
     names = ("fall", "rise", "größer")
     streams = changes.get("streams")
     network = build_recognizer(

@@ -2,6 +2,7 @@
 
 import sys
 import time
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cliptide.configs.errors import InputError, SampleError
+from cliptide.datasets.streams import array_files
 from cliptide.datasets.streams.array_files import read_array
 
 NAN = float("nan")
@@ -58,7 +60,7 @@ class TestNumpy:
         assert read.values.dtype == np.float32
         assert read.values.tolist() == [[0, 1], [1, 1], [1, 0]]
         assert read.times_s is None
-        assert read.columns == ("0", "1")
+        assert read.columns == ()
 
     def test_one_axis_is_one_column_and_three_are_joint_by_joint(self, tmp_path: Path) -> None:
         assert read_array(npy(tmp_path, np.arange(5))).values.tolist() == [[0], [1], [2], [3], [4]]
@@ -177,6 +179,12 @@ class TestTimes:
         assert times_s is not None
         assert times_s.tolist() == [1700000000.01, 1700000000.02]
 
+    def test_times_that_are_no_seconds_are_refused(self, tmp_path: Path) -> None:
+        message = refusal(npz(tmp_path, values=[1, 2, 3], time_s=[0, 1, 1.7e9]))
+        assert "time_s goes from 0 to 1.7e+09, over 1.7e+09 s, more than the 1e+09 s" in message
+        assert "time_s is in seconds: turn nanoseconds into seconds" in message
+        assert read_array(npz(tmp_path, values=[1, 2], time_s=[5, 1e9])).times_s is not None
+
 
 class TestCsv:
     @pytest.mark.parametrize("sign", [",", ";", "\t"])
@@ -196,11 +204,11 @@ class TestCsv:
     def test_without_a_header_the_first_line_is_a_row(self, tmp_path: Path) -> None:
         read = read_array(text(tmp_path, "1,2\n3,4"))
         assert read.values.tolist() == [[1, 2], [3, 4]]
-        assert read.columns == ("0", "1")
+        assert read.columns == ()
         np.testing.assert_array_equal(read_array(text(tmp_path, ",\n3,4")).values[0], [NAN, NAN])
 
     def test_a_header_may_have_an_empty_name_or_numbers_beside_time_s(self, tmp_path: Path) -> None:
-        assert read_array(text(tmp_path, ",x\n0,5\n")).columns == ("", "x")
+        assert read_array(text(tmp_path, ",x\n0,5\n0,6\n")).columns == ("", "x")
         assert read_array(text(tmp_path, 'time_s,0,1\n0,5,"6"\n')).columns == ("0", "1")
 
     def test_of_one_column_an_empty_line_is_a_missing_number(self, tmp_path: Path) -> None:
@@ -250,7 +258,35 @@ class TestCsv:
         assert "Save it as a CSV file in UTF-8." in message
 
     def test_infinite_values_name_their_row(self, tmp_path: Path) -> None:
-        assert "row 1 (counted from 0) has a value" in refusal(text(tmp_path, "x\n1\n-inf\n"))
+        assert "a.csv: line 3 has a value that is inf" in refusal(text(tmp_path, "x\n1\n-inf\n"))
+        assert "a.csv: line 5 has a value" in refusal(text(tmp_path, "\nx,y\n1,2\n\n3,1e39\n"))
+        message = refusal(text(tmp_path, "time_s,x\n1,0\n\n1,0\n"))
+        assert "time_s does not rise at line 4: 1 follows 1" in message
+
+    def test_a_tab_before_the_first_name_parts_it_from_an_empty_one(self, tmp_path: Path) -> None:
+        read = read_array(text(tmp_path, "\n\tx\ty\n7\t1\t2.5\n7\t3\t4\n"))
+        assert read.columns == ("", "x", "y")
+        assert read.values.tolist() == [[7, 1, 2.5], [7, 3, 4]]
+
+    @pytest.mark.parametrize("name", ["TIME_S", " Time_s "])
+    def test_times_are_found_however_their_name_is_cased(self, tmp_path: Path, name: str) -> None:
+        read = read_array(text(tmp_path, f"x,{name}\n5,0\n6,0.5\n"))
+        assert read.columns == ("x",)
+        assert read.times_s is not None and read.times_s.tolist() == [0, 0.5]
+
+    @pytest.mark.parametrize("header", ["x,y,x", "x, x ,y", "y,,"])
+    def test_two_columns_of_one_name_are_refused(self, tmp_path: Path, header: str) -> None:
+        message = refusal(text(tmp_path, f"{header}\n1,2,3\n"))
+        assert f"has several columns {'x' if 'x' in header else ''!r}. Keep one" in message
+
+    @pytest.mark.parametrize("name", ["", "Unnamed: 0"])
+    @pytest.mark.parametrize("first", [0, 100])
+    def test_the_index_of_a_table_is_no_column(self, tmp_path: Path, name: str, first: int) -> None:
+        rows = "".join(f"{first + row},{row % 2}\n" for row in range(5))
+        message = refusal(text(tmp_path, f"{name},x\n{rows}"))
+        assert "its first column has no name and counts the rows" in message
+        assert "to_csv(path, index=False)" in message
+        assert read_array(text(tmp_path, f"frame,x\n{rows}")).columns == ("frame", "x")
 
     def test_ten_megabytes_take_about_a_second(self, tmp_path: Path) -> None:
         """0.4 s of this process alone on the machine of development."""
@@ -349,6 +385,30 @@ def test_files_of_another_kind_under_a_wrong_name_are_refused(tmp_path: Path, na
     path.write_text("x,y\n1,2\n")
     assert "cannot be read" in refusal(path)
     assert "Write it again." in refusal(path)
+
+
+@pytest.mark.parametrize("name", ["npz", "parquet", "csv", "npy"])
+def test_what_would_fill_the_memory_is_refused_before_it_is_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(array_files, "MOST_BYTES", 2**20)
+    zeros = np.zeros(2**17 + 99)  # a little more than that
+    path = tmp_path / f"a.{name}"
+    if name == "npz":
+        np.savez_compressed(path, values=zeros)
+    elif name == "parquet":
+        parquet(tmp_path, x=zeros)
+    elif name == "csv":
+        path.write_text("0000000\n" * len(zeros))
+    else:
+        np.save(path, zeros)
+    assert path.stat().st_size < 10_000 or name in ("csv", "npy")
+    tracemalloc.start()
+    message = refusal(path)
+    _, most_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert "holds 1 MiB, and 1 MiB are the most that is read. Cut it into several" in message
+    assert most_bytes < 2**20
 
 
 def test_empty_missing_and_unknown_files_are_refused(tmp_path: Path) -> None:

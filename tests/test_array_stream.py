@@ -12,10 +12,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from cliptide.configs.errors import ConfigError, DataError, SampleError
-from cliptide.configs.streams import JointMap
+from cliptide.configs.streams import JointMap, Streams
 from cliptide.datasets.records import SampleRecord
 from cliptide.datasets.streams.array_files import read_array
-from cliptide.datasets.streams.arrays import ArrayStream, array_path, mirrored, num_values_of
+from cliptide.datasets.streams.arrays import ArrayStream, array_path, columns_of, mirrored
+from cliptide.datasets.streams.build import build_streams
 from cliptide.datasets.streams.joint_map import coco17
 from cliptide.datasets.synthetic_arrays import (
     ORDERS,
@@ -139,22 +140,83 @@ class TestReading:
         assert stream_of(51, joints=coco17(axes=3)).row_shape == (51,)
 
 
-class TestNumValues:
-    def test_is_the_most_common_of_the_files_that_can_be_read(self, tmp_path: Path) -> None:
-        records = []
-        for number, width in enumerate([3, 2, 2]):
-            path = tmp_path / f"{number}.npy"
-            np.save(path, np.zeros((4, width)))
-            records.append(record_of(path))
+def written(folder: Path, header: str, *rows: str) -> SampleRecord:
+    path = folder / f"{len(list(folder.iterdir()))}.csv"
+    path.write_text("\n".join([header, *rows]))
+    return record_of(path)
+
+
+class TestColumns:
+    def of_widths(self, folder: Path, *widths: int) -> list[SampleRecord]:
+        for number, width in enumerate(widths):
+            np.save(folder / f"{number:03d}.npy", np.zeros((4, width)))
+        return [record_of(path) for path in sorted(folder.glob("*.npy"))]
+
+    def test_are_those_of_most_files_that_can_be_read(self, tmp_path: Path) -> None:
+        records = self.of_widths(tmp_path, 3, 2, 2, 2)
         (tmp_path / "broken.npy").write_bytes(b"\x93NUMPY")
-        assert num_values_of([record_of(tmp_path / "broken.npy"), *records]) == 2
+        assert columns_of([record_of(tmp_path / "broken.npy"), *records]) == (2, ())
 
     def test_none_that_can_be_read_is_told_with_the_first_cause(self, tmp_path: Path) -> None:
         missing = record_of(tmp_path / "gone.npy")
         with pytest.raises(DataError, match=r"No array could be read.*gone\.npy is not there"):
-            num_values_of([missing])
+            columns_of([missing])
         with pytest.raises(DataError, match="There are no samples"):
-            num_values_of([])
+            columns_of([])
+
+    def test_the_files_that_tell_lie_among_all(self, tmp_path: Path) -> None:
+        """The first class alone is not what most files are."""
+        records = self.of_widths(tmp_path, *[3] * 22, *[2] * 66)
+        assert columns_of(records) == (2, ())
+        for record in records[30:]:
+            record.source.write_bytes(b"")
+        assert columns_of(records[20:]) == (2, ()), "others stand in for what cannot be read"
+
+    def test_where_files_do_not_agree_both_kinds_are_named(self, tmp_path: Path) -> None:
+        records = self.of_widths(tmp_path, *[3] * 30, *[2] * 60)
+        with pytest.raises(DataError) as caught:
+            columns_of(records)
+        message = str(caught.value)
+        assert "Of 20 arrays that were looked at, 14 have 2 numbers in a row (" in message
+        assert ".npy), but 6 have 3 (" in message
+        assert "000.npy). Give all of them the same columns" in message
+
+    def test_names_are_those_of_most_files_in_the_order_of_the_first(self, tmp_path: Path) -> None:
+        headers = ["y,x", "x,y", "x,y", "time_s,a,b"]
+        records = [written(tmp_path, header, "1,2,3"[: len(header)]) for header in headers]
+        np.save(tmp_path / "z.npy", np.zeros((4, 2)))
+        assert columns_of([*records, record_of(tmp_path / "z.npy")]) == (2, ("y", "x"))
+        other = written(tmp_path, "p,q", "1,2")
+        with pytest.raises(DataError, match=r"3 have x, y as columns \(.*0\.csv\), but 1 have "):
+            columns_of([*records, other])
+
+    def test_columns_in_another_order_are_brought_into_that_of_training(
+        self, tmp_path: Path
+    ) -> None:
+        described = Streams(names=("arrays",), num_values=2, columns=("x", "y"))
+        (stream,) = build_streams(described, size=(8, 8))
+        for record in (
+            written(tmp_path, "x,y", "1,2", "3,4"),
+            written(tmp_path, "y,Time_S,x", "2,0,1", "4,1,3"),
+            written(tmp_path, "1,2", "3,4"),  # without names, columns go by their places
+        ):
+            with stream.open(record) as track:
+                assert stream.content(track)[1].tolist() == [[1, 2], [3, 4]]
+
+    @pytest.mark.parametrize(
+        ("header", "said"),
+        [
+            ("x,z", r"lacks the columns y and has the columns z, which the others have not\. Give"),
+            ("x", r"lacks the columns y\. Give all files the same columns, or leave it out"),
+            ("x,y,v,w", r"csv has the columns v, w, which the others have not\. Give all"),
+        ],
+    )
+    def test_columns_of_other_names_are_refused_by_name(
+        self, tmp_path: Path, header: str, said: str
+    ) -> None:
+        record = written(tmp_path, header, ",".join("1234"[: header.count(",") + 1]))
+        with pytest.raises(SampleError, match=said):
+            stream_of(columns=("x", "y")).read(record)
 
 
 class TestAugmentation:
@@ -185,6 +247,36 @@ class TestAugmentation:
         assert 60 < sum(is_mirrored(with_flip, seed) for seed in range(200)) < 140
         without = stream_of(6, joints=FIGURE, flip=False)
         assert not any(is_mirrored(without, seed) for seed in range(50))
+
+    @pytest.mark.parametrize("augment", ["none", "light", "strong"])
+    def test_beside_pictures_skeletons_are_mirrored_where_the_pictures_are(
+        self, augment: str
+    ) -> None:
+        described = Streams(names=("rgb", "arrays"), num_values=6, joints=FIGURE)
+        rgb, arrays = build_streams(described, size=(32, 32), augment=augment, flip=True)
+        assert rgb.augments and arrays.augments
+        ramp = np.linspace(64, 192, 48).astype(np.uint8)  # rises to the right
+        pictures = np.ascontiguousarray(np.broadcast_to(ramp[:, None], (1, 48, 48, 3)))
+        steps = skeletons(missing=0)
+        once = mirrored(steps, FIGURE)
+        sides = []
+        for seed in range(80):
+            columns = rgb.augmented(pictures, seed)[0].mean(axis=(0, 2))
+            changed = arrays.augmented(steps, seed)
+            # Scaled by a tenth at most: it is nearer to what it was made of.
+            nearer = np.abs(changed - once).sum() < np.abs(changed - steps).sum()
+            sides.append((columns[0] > columns[-1], nearer))
+            if augment == "none":
+                np.testing.assert_array_equal(changed, once if nearer else steps)
+        assert all(picture == skeleton for picture, skeleton in sides)
+        assert 20 < sum(skeleton for _, skeleton in sides) < 60
+
+    def test_without_augmentation_other_rows_stay_as_they_are(self) -> None:
+        steps = skeletons()
+        (arrays,) = build_streams(
+            Streams(names=("arrays",), num_values=6), size=(8, 8), augment="none", flip=True
+        )
+        np.testing.assert_array_equal(arrays.augmented(steps, 1), steps)
 
     @pytest.mark.parametrize("joints", [FIGURE, None])
     def test_the_same_seed_gives_the_same_and_another_another(

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from clapper import write_clapper
 
 from cliptide.configs.errors import SampleError
 from cliptide.datasets.records import SampleRecord
@@ -12,7 +13,6 @@ from cliptide.datasets.synthetic_sound import (
     SOUND_AND_PICTURE_CLASSES,
     SOUND_CLASSES,
     clip_sound,
-    write_clapper,
     write_sound,
     write_sound_and_picture_dataset,
     write_sound_dataset,

@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from test_fusion import network_of as joined_network_of
 
 from cliptide.configs.errors import ModelFileError
 from cliptide.configs.schema import ModelConfig
+from cliptide.configs.streams import StepsConfig
 from cliptide.models.build import build_recognizer
 from cliptide.models.bundle import load_model, read_info, save_model, start_from
 from cliptide.models.info import FORMAT_VERSION, METADATA_KEY, PLAIN_VERSION, ModelInfo
@@ -126,6 +128,14 @@ print("saving", flush=True)
 while True:
     save_model(path, network, replace(info, split_fingerprint="new"))
 """
+
+
+def test_a_model_file_does_not_say_where_flow_and_a_joint_map_lay(model: Path) -> None:
+    network, info = load_model(model)
+    steps = StepsConfig(joints="/home/me/map.yaml", flow_cache="/home/me/flow", window=5)
+    save_model(model, network, replace(info, streams=replace(info.streams, steps=steps)))
+    assert b"/home/me" not in model.read_bytes()
+    assert read_info(model).streams.steps.window == 5
 
 
 def test_killed_while_saving_leaves_the_old_model_readable(tmp_path: Path) -> None:
@@ -268,6 +278,17 @@ def test_a_network_can_start_from_a_model_file(model: Path) -> None:
     network, _ = make_model()
     assert start_from(network, model, same_classes=True) == []
     assert torch.equal(network(CLIPS, LENGTHS), load_model(model)[0](CLIPS, LENGTHS))
+
+
+def test_streams_weigh_alike_again_in_what_starts_from_a_late_fusion(tmp_path: Path) -> None:
+    network = joined_network_of("late")
+    network.head.weights.copy_(torch.tensor([0.1, 0.2, 0.7]))
+    network.head.total.fill_(2.0)
+    save_model(tmp_path / "late.safetensors", network, make_model()[1])
+    other = joined_network_of("late")
+    start_from(other, tmp_path / "late.safetensors", same_classes=True)
+    assert other.head.weights.tolist() == pytest.approx([1 / 3] * 3)
+    assert float(other.head.total) == 1
 
 
 def test_other_classes_get_a_head_of_their_own(model: Path) -> None:

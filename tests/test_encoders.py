@@ -6,6 +6,7 @@ from torch import nn
 
 from cliptide.configs.errors import ConfigError
 from cliptide.configs.schema import ModelConfig
+from cliptide.configs.streams import Streams
 from cliptide.models.build import ENCODERS, build_encoder, build_recognizer, check_frame_size
 from cliptide.models.encoders.base import IMAGENET_MEAN, IMAGENET_STD, Encoder
 from cliptide.models.encoders.tiny import TinyEncoder
@@ -150,3 +151,13 @@ def test_a_frame_size_the_encoder_cannot_take_is_said_at_once() -> None:
     assert "\n" not in str(caught.value)
     check_frame_size(network, encoder="squeezenet1_1", size=(32, 40))
     assert network.training
+
+
+def test_the_one_size_of_a_fixed_network_is_said_also_beside_other_streams() -> None:
+    config, size = ModelConfig(encoder="vit_b_32", hidden=4, step_dim=4), (64, 64)
+    network = build_recognizer(
+        config, num_classes=2, size=size, streams=Streams(names=("audio", "rgb"))
+    )
+    with pytest.raises(ConfigError, match="takes frames of 224x224 alone, not 64x64") as caught:
+        check_frame_size(network, encoder="vit_b_32", size=size)
+    assert "Set data.size 224" in str(caught.value)

@@ -3,11 +3,14 @@
 import numpy as np
 import pytest
 import torch
+from test_fusion import FUSIONS, clips_of
+from test_fusion import network_of as joined_network_of
 
 from cliptide.app.inference.explain import MOST_MOMENTS, explain
 from cliptide.app.inference.scoring import scores_of
 from cliptide.configs.schema import ModelConfig
 from cliptide.models.build import build_recognizer
+from cliptide.models.encoders.joined import without_streams
 
 
 def network_of(**model):
@@ -108,3 +111,14 @@ def test_other_tasks_are_explained_in_their_own_scores(task):
     with torch.inference_mode():
         outputs = network(clip[None], torch.tensor([5]))
     np.testing.assert_allclose(drivers.over_time[-1], scores_of(outputs, task=task)[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_several_streams_are_explained_without_a_map_also_where_the_first_is_missing(fusion):
+    network = joined_network_of(fusion).eval()
+    (clip,) = without_streams(clips_of(batch=1), torch.tensor([[False, True, True]]))
+    drivers = explain(network, clip, output=1, task="single")
+    with torch.inference_mode():
+        expected = scores_of(network(clip[None], torch.tensor([5])), task="single")[0]
+    np.testing.assert_allclose(drivers.over_time[-1], expected, atol=1e-5)
+    assert drivers.cam is None

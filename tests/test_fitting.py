@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from picture_data import kept_frames, picture_options
+from picture_data import kept_frames, num_kept, picture_options
 from video_files import write_video
 
 from cliptide.configs.errors import ModelFileError
@@ -267,7 +267,7 @@ class TestTraining:
             for _ in range(2):
                 again = read(path, fit, (28, 28), augment="light", kept=kept)
                 assert np.array_equal(again, decoded)
-            assert kept.num_kept == 1
+            assert num_kept(kept, 1) == 1
             found = kept.get(0)
             assert found is not None and found[1].shape[1:3] == (32, 32)
             del found

@@ -11,9 +11,8 @@ from cliptide.datasets.streams.flow import FlowStream
 from cliptide.datasets.streams.flow_fields import (
     drawn,
     flow_codes,
-    flow_pictures,
     mirrored,
-    pixels_of,
+    pictures_of,
 )
 
 SIZE = (64, 80)
@@ -43,6 +42,17 @@ def moving_texture(
             for at in range(count)
         ]
     )
+
+
+def flow_pictures(frames: np.ndarray, *, method) -> np.ndarray:
+    """Flow from each frame to the next, as pictures."""
+    return pictures_of(flow_codes(frames, method=method))
+
+
+def pixels_of(flow: np.ndarray) -> np.ndarray:
+    """Motion in pixels, (n, H, W, 2), x and y, of pictures (n, H, W, 3) or codes."""
+    steps = np.clip((flow[..., :2].astype(float) - 128) / 127, -1, 1)
+    return np.sinh(steps * np.arcsinh(16)) / 16 * flow.shape[1] / 8
 
 
 def inside(motion: np.ndarray, margin: int = 12) -> np.ndarray:

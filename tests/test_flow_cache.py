@@ -1,5 +1,6 @@
 """Kept flow: the numbers of computing anew, or it is computed anew."""
 
+import os
 import resource
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ from cliptide.configs.errors import VideoError
 from cliptide.datasets.streams import flow_cache
 from cliptide.datasets.streams.flow_cache import (
     FlowRule,
+    bytes_in,
     default_folder,
     file_of,
     keep,
@@ -173,6 +175,25 @@ def test_processes_that_are_stopped_leave_no_parts(tmp_path, folder, short) -> N
         time.sleep(0.001)
     making.close()
     assert list(folder.glob("*.part")) == [of_another_run]
+
+
+def test_of_old_parts_only_its_own_are_removed(folder, short) -> None:
+    keep(folder, short, RULE)
+    ours = file_of(folder, short, RULE).with_suffix(f".{'0f' * 16}.part")
+    theirs = folder / "film.mkv.part"
+    for part in (ours, theirs):
+        part.write_bytes(b"half of it")
+        two_days_ago = time.time() - 2 * 24 * 3600
+        os.utime(part, (two_days_ago, two_days_ago))
+    made(short, folder)
+    assert (ours.exists(), theirs.exists()) == (False, True)
+
+
+def test_the_size_of_a_folder_is_that_of_the_flow_in_it(clip, short, folder) -> None:
+    assert bytes_in(folder) == 0
+    sizes = [made(path, folder)[0].num_bytes for path in (clip, short)]
+    (folder / "film.mkv.part").write_bytes(b"half of it")
+    assert bytes_in(folder) == sum(sizes)
 
 
 def test_writing_one_file_at_once_harms_nobody(clip, folder) -> None:

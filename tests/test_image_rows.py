@@ -137,6 +137,18 @@ def test_a_patch_is_shown_as_the_bright_part_of_a_dark_image(image: Image) -> No
     assert shown[1, :10].mean() < 0.6 * pixels[:10].mean()
 
 
+@pytest.mark.parametrize("part", [{"start_s": 1.0}, {"end_s": 2.0}])
+def test_of_an_image_in_patches_no_part_can_be_asked_for(
+    image: Image, part: dict[str, float]
+) -> None:
+    stream = PatchStream(patch=(10, 8), size=(20, 24), fit="resize", image_rate=25.0)
+    with (
+        pytest.raises(SampleError, match=r"a\.png: start_s and end_s .*Leave them empty"),
+        stream.open(record_of(image[0].source, **part)),
+    ):
+        pass
+
+
 def test_only_whole_single_images_are_read(image: Image, tmp_path: Path) -> None:
     record, pixels = image
     stream = RowStream(window=1, hop=1, size=(20, 24), fit="resize")

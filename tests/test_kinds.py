@@ -1,27 +1,36 @@
 """Every command with every kind of sequence, as a person would give it; one tiny model of each."""
 
+import csv
 import json
 import re
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
+import yaml
 from serving_process import serving
-from test_report import Page
+from video_files import numbered_frames, write_video
 
 from cliptide.app.cli import main
-from cliptide.configs.errors import InputError
+from cliptide.app.training.start import config_from_model, new_network, read_split
+from cliptide.configs.errors import ConfigError, InputError
+from cliptide.datasets.streams.flow_cache import FlowRule, file_of, write_flow
+from cliptide.datasets.streams.flow_fields import still_codes
+from cliptide.datasets.streams.joint_map import coco17
 from cliptide.datasets.synthetic_arrays import write_sensor_dataset, write_skeleton_dataset
 from cliptide.datasets.synthetic_images import write_frames_dataset, write_image_dataset
 from cliptide.datasets.synthetic_sound import write_sound_and_picture_dataset, write_sound_dataset
-from cliptide.datasets.synthetic_texts import CLASS_NAMES, new_text, write_text_dataset
+from cliptide.datasets.synthetic_texts import write_text_dataset
+from cliptide.datasets.video import open_video
+from cliptide.models.recognizer import Recognizer
 
 TINY = (
-    "--data.workers 0 --train.epochs 2 --model.width 0.25 --model.hidden 8 --model.step_dim 8 "
+    "--data.workers 0 --train.epochs 2 --model.hidden 8 --model.step_dim 8 "
     "--data.frames 4 --data.size 32 --steps.count 16 --eval.clips 1 --eval.probes false "
     "--device cpu"
 )
@@ -119,7 +128,7 @@ class Trained:
         data, ending = self.data(name), KINDS[name].ending
         if name == "text":
             text = self.root / "new.txt"
-            text.write_text(new_text(CLASS_NAMES[0], seed=5))
+            text.write_text("déjà good niño but never 山 bad")
             return text
         found = sorted(data.rglob(f"*{ending}" if ending else "*_c01"))
         return next(path for path in found if path.is_dir() is (name == "frames"))
@@ -232,6 +241,87 @@ def test_training_goes_on_and_starts_from_a_model(
     assert tuned.code == 0, tuned.err
 
 
+def test_a_run_keeps_and_reads_flow_in_the_folder_it_names_alone(
+    trained: Trained, cliptide: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    data, folder, size = trained.data("rgb,flow"), tmp_path / "kept", (32, 32)
+    folder.mkdir()
+    for video in data.rglob("*.mp4"):
+        # Videos move; who sees them stand still reads what is kept here.
+        with open_video(video) as opened:
+            still = still_codes(opened.num_frames - 1, size)
+        with file_of(folder, video, FlowRule(size, "resize", "dis")).open("wb") as file:
+            stamp = (video.stat().st_size, video.stat().st_mtime_ns)
+            write_flow(file, iter(still), stamp, size)
+    out, resumed = tmp_path / "run", tmp_path / "resumed"
+    words = [*TINY.split(), "--data.streams", "flow", "--steps.flow_cache", folder, "--out", out]
+    ran = cliptide("train", data, *words)
+    assert ran.code == 0, ran.err
+    assert f"Optical flow of 16 videos lies in {folder}" in " ".join(ran.err.split())
+    shutil.copytree(out, resumed)
+    again = cliptide("train", "--resume", resumed, "--device", "cpu")
+    assert again.code == 0, again.err
+    assert not (tmp_path / "cache" / "cliptide" / "flow").exists()
+    for run in (out, resumed):
+        rows = csv.DictReader((run / "predictions.csv").read_text().splitlines())
+        assert len({row["score"] for row in rows}) == 1, "what stands still all looks alike"
+    assert b"kept" not in (out / "model.safetensors").read_bytes()
+
+
+def test_training_does_not_name_a_folder_that_no_flow_lies_in(
+    trained: Trained, cliptide: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    words = [*TINY.split(), "--data.streams", "flow", "--train.epochs", "1"]
+    words += ["--steps.flow_cache", str(tmp_path / "file" / "kept"), "--out", str(tmp_path / "run")]
+    with pytest.warns(RuntimeWarning, match="Optical flow cannot be kept"):
+        ran = cliptide("train", trained.data("rgb,flow"), *words)
+    assert ran.code == 0, ran.err
+    assert "Optical flow of" not in ran.err
+
+
+def started(model: Path, data: Path, **steps: Any) -> Recognizer:
+    """The network that `train --init` begins with."""
+    config = config_from_model(model)
+    config = replace(config, steps=replace(config.steps, **steps))
+    catalog, plan = read_split(data, config)
+    return new_network(config, catalog, plan, init=model, device=torch.device("cpu"))[0]
+
+
+def test_a_model_is_started_from_with_its_joint_map_wherever_that_lies(
+    trained: Trained, tmp_path: Path
+) -> None:
+    model, data, joints = trained.model("skeletons"), trained.data("skeletons"), coco17()
+    named = {
+        "joints": list(joints.names),
+        "axes": joints.axes,
+        "mirror": [[joints.names[place] for place in pair] for pair in joints.pairs],
+        "bones": [[joints.names[place] for place in bone] for bone in joints.bones],
+    }
+    for where in ("here", "there"):
+        (tmp_path / where).mkdir()
+        path = tmp_path / where / "map.yaml"
+        path.write_text(yaml.safe_dump(named))
+        assert started(model, data, joints=str(path)).streams.joints == joints
+    assert started(model, data).streams.joints == joints
+    path.write_text(yaml.safe_dump(named | {"bones": []}))
+    with pytest.raises(ConfigError, match=r"map\.yaml, but .* another joint map.*Leave steps\.joi"):
+        started(model, data, joints=str(path))
+
+
+def test_a_model_is_started_from_whatever_keys_of_other_streams_are(trained: Trained) -> None:
+    frames = trained.model("frames"), trained.data("frames")
+    others: dict[str, Any] = {"window": 5, "mels": 32, "flow": "farneback", "patch": "4"}
+    assert started(*frames, **others).streams.names == ("rgb",)
+    sound = trained.model("audio"), trained.data("audio")
+    with pytest.raises(ConfigError, match=r"steps\.window is 5, but .*Leave steps\.window out"):
+        started(*sound, window=5)
+    patches = trained.model("patches"), trained.data("patches")
+    with pytest.raises(ConfigError, match=r"steps\.patch is 4, but"):
+        started(*patches, patch="4")
+
+
 def test_folds_and_trials_take_other_kinds(trained: Trained, cliptide: Any, tmp_path: Path) -> None:
     once = ["--train.epochs", "1"]
     words = ["--folds", "2", "--out", tmp_path / "folds", *trained.flags("skeletons"), *once]
@@ -263,6 +353,8 @@ def test_a_server_takes_sounds_and_videos_with_sound(trained: Trained, tmp_path:
         assert server.predict(video, model="late").status == 200
         # What a model of several streams lacks is masked, as it is on the command line.
         assert server.predict(sound, model="late").status == 200
+        along = server.predict(sound, model="late", timeline="true")
+        assert along.body["missing"] == ["rgb"]
         refused = server.predict(b"no media file" * 9, model="late")
         assert refused.status == 422
 
@@ -297,49 +389,34 @@ def test_a_sound_data_set_of_any_kind_is_checked(
     assert ("codec" in checked.out, "frame rate" in checked.out) == (False, False)
 
 
-def words_of_videos(*told: str) -> list[str]:
-    """What only a user of videos should read; flags and names of files are no words."""
-    text = re.sub(r"--\S+|clips\.csv", "", " ".join(told))
-    return re.findall(r".{0,40}\b(?:video|clip)s?\b.{0,20}", text, flags=re.IGNORECASE)
-
-
-def page_words(path: Path) -> str:
-    """What a page shows or reads aloud; its code and the commands on it are no words."""
-    page = Page(re.sub(r"(?s)<pre.*?</pre>", "", path.read_text(encoding="utf-8")))
-    names = ("aria-label", "placeholder", "title", "alt")
-    return " ".join(
-        [page.text, *(str(tag.get(name, "")) for _, tag in page.tags for name in names)]
-    )
-
-
-@pytest.mark.parametrize("name", ["text", "audio", "sensors", "rows"])
-def test_who_has_no_videos_is_told_of_none(
-    name: str,
-    trained: Trained,
-    cliptide: Any,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+def test_a_stream_that_a_file_lacks_is_named_along_it_too(
+    trained: Trained, cliptide: Any, tmp_path: Path
 ) -> None:
-    # As in a run of hours, where all that goes on is told in lines.
-    monkeypatch.setattr("cliptide.app.inference.terminal.LINE_EVERY_S", 0.0)
-    monkeypatch.setattr("cliptide.app.training.progress.LINE_EVERY_S", 0.0)
-    data, run, evaluated, compared = trained.data(name), *(tmp_path / part for part in "rec")
-    less = ["--train.epochs", "1", "--data.bucket", "true", "--model.width", "0.2"]
-    device = ["--device", "cpu"]
-    told = [
-        cliptide("train", data, "--out", run, *trained.flags(name), *less),
-        cliptide("check", data, "--csv", tmp_path / "check.csv", "--workers", "1"),
-        cliptide("evaluate", trained.model(name), data, "--split", "all", "--out", evaluated),
-        cliptide("compare", trained.run(name), run, "--out", compared),
-        cliptide("predict", trained.model(name), data, "--data.workers", "1", *device),
-    ]
-    assert [one.code for one in told] == [0] * len(told), told
-    pages = [run / "report.html", evaluated / "report.html", compared / "compare.html"]
-    said = " ".join(one.out + one.err for one in told)
-    assert not words_of_videos(said, *map(page_words, pages))
-    plural = {"text": "texts", "audio": "sounds", "sensors": "sequences", "rows": "images"}[name]
-    assert f" {plural}/s" in told[0].err
-    assert f" {plural} that all runs scored" in told[3].out
+    model, data, device = trained.model("late"), tmp_path / "long", ["--device", "cpu"]
+    data.mkdir()
+    write_video(data / "silent.mp4", numbered_frames(12))
+    shutil.copy(trained.sample("late"), data / "whole.mp4")
+    along = cliptide("predict", model, data, "--timeline", "--json", "-", *device)
+    assert along.code == 0, along.err
+    silent, whole = json.loads(along.out)
+    assert silent["missing"] == ["audio"] and "missing" not in whole
+    said = " ".join(along.err.split())
+    assert "Note: 1 of 2 videos lacks audio, which was masked there; the first: " in said
+    assert "has no sound track" in said
+
+    watched = cliptide("watch", model, data / "silent.mp4", *device)
+    assert watched.code == 0, watched.err
+    assert watched.err.count("audio is taken for missing: ") == 1
+
+    label = trained.sample("late").parent.name
+    for name in ("silent", "whole"):
+        (data / f"{name}.csv").write_text(f"start_s,end_s,label\n0,0.4,{label}\n")
+    words = ["--timeline", "--out", tmp_path / "out", *device]
+    judged = cliptide("evaluate", model, data, *words)
+    assert judged.code == 0, judged.err
+    assert "1 of 2 videos lacks audio" in " ".join(judged.err.split())
+    figures = json.loads((tmp_path / "out" / "timeline.json").read_text())
+    assert figures["missing_streams"] == {"audio": 1}
 
 
 def test_annotations_of_sounds_are_compared_with_their_timelines(
@@ -356,46 +433,3 @@ def test_annotations_of_sounds_are_compared_with_their_timelines(
     refused = cliptide("evaluate", trained.model("text"), data, *words)
     assert refused.code == 2
     assert "have no seconds, so there is no timeline to judge" in refused.err
-
-
-def test_files_of_the_timelines_of_sounds_are_refused_in_words_of_sounds(
-    trained: Trained, cliptide: Any, tmp_path: Path
-) -> None:
-    subtitles, sound = tmp_path / "one.srt", trained.sample("audio")
-    subtitles.touch()
-    words = ["--timeline", "--srt", subtitles, "--overwrite", "--device", "cpu"]
-    several = cliptide("predict", trained.model("audio"), trained.data("audio"), *words)
-    assert several.code == 2
-    assert re.search(r"there are 18 sounds\. Give a folder: each sound gets a file", several.err)
-    same = cliptide(
-        "predict", trained.model("audio"), sound, "--timeline", "--csv", sound, "--overwrite"
-    )
-    assert same.code == 2
-    assert "is a sound that is to be read" in same.err
-
-
-def test_tables_of_other_things_cost_no_text(
-    trained: Trained, cliptide: Any, tmp_path: Path
-) -> None:
-    folder = tmp_path / "new"
-    folder.mkdir()
-    texts, ids, note = (folder / name for name in ("a.csv", "b.csv", "c.txt"))
-    texts.write_text("text\none two three\nfour five six\n")
-    ids.write_text("id,label\n1,walk\n")
-    note.write_text("seven eight nine")
-    words = ["--json", "-", "--device", "cpu"]
-    read = [f"{texts}:2", f"{texts}:3", str(note)]
-    for more in ([], ["--overwrite"]):  # the second finds what the first has written
-        csv_to = ["--csv", folder / "predictions.csv", *more]
-        found = cliptide("predict", trained.model("text"), folder, *words, *csv_to)
-        assert found.code == 0, found.err
-        assert [row["video"] for row in json.loads(found.out)] == read
-    globbed = cliptide("predict", trained.model("text"), folder / "*", *words)
-    assert [row["video"] for row in json.loads(globbed.out)] == read
-    named = cliptide("predict", trained.model("text"), texts, ids, note, *words)
-    rows = json.loads(named.out)
-    assert named.code == 1
-    assert [row["video"] for row in rows] == [*read[:2], str(ids), str(note)]
-    assert "text" in rows[2]["error"]
-    assert all("label" in row for row in (*rows[:2], rows[3]))
-    assert "1 of 4 texts could not be read" in named.err

@@ -21,7 +21,7 @@ from cliptide.datasets.synthetic_images import write_frames_dataset, write_image
 from cliptide.datasets.synthetic_sound import write_sound_dataset
 
 TINY = (
-    "--data.workers 0 --train.epochs 1 --model.width 0.25 --model.hidden 8 --model.step_dim 8 "
+    "--data.workers 0 --train.epochs 1 --model.hidden 8 --model.step_dim 8 "
     "--data.frames 4 --data.size 32 --steps.count 16 --eval.clips 1 --eval.probes false "
     "--device cpu"
 )
@@ -169,6 +169,63 @@ def test_bad_samples_cost_only_themselves_and_are_found_by_check(
     assert f"{len(wrong)} of " in every.err
 
 
+def test_columns_of_other_names_are_left_out_and_found_by_check(
+    cliptide: Any, tmp_path: Path
+) -> None:
+    data, out = tmp_path / "data", tmp_path / "run"
+    rng = np.random.default_rng(0)
+    headers = ["x,y"] * 6 + ["y,x", "x,z"]
+    for label, header, number in ((lab, h, n) for lab in "ab" for n, h in enumerate(headers)):
+        path = data / label / f"{number}.csv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        rows = "\n".join(f"{x:.3f},{y:.3f}" for x, y in rng.normal(0, 1, (30, 2)))
+        path.write_text(f"{header}\n{rows}\n")
+    trained = cliptide("train", data, "--out", out, *TINY.split())
+    assert trained.code == 0, trained.err
+    predicted = cliptide("predict", out / "model.safetensors", data / "a", "--device", "cpu")
+    assert predicted.code == 1 and "1 of 8" in predicted.err
+    assert "7.csv lacks the columns y and has the columns z, which the" in predicted.err
+    check = cliptide("check", data, "--csv", tmp_path / "c.csv", "--workers", "1")
+    assert check.code == 1, check.err
+    problem = "it lacks the columns y and has the columns z, which the others have not"
+    assert unreadable(tmp_path / "c.csv") == {"7.csv": problem}
+    wrong = [row for row in (tmp_path / "c.csv").read_text().splitlines() if problem in row]
+    assert len(wrong) == 2
+
+
+def test_parts_are_held_against_the_rate_that_training_is_given(
+    cliptide: Any, tmp_path: Path
+) -> None:
+    rows = ["path,label,start_s,end_s"]
+    for number in range(8):
+        np.save(tmp_path / f"{number}.npy", np.random.default_rng(number).normal(0, 1, (100, 2)))
+        rows.append(f"{number}.npy,{'ab'[number % 2]},5,9")  # of 10 s at 10 rows a second
+    (tmp_path / "list.csv").write_text("\n".join(rows))
+    (tmp_path / "slow.yaml").write_text("steps:\n  row_rate: 10\n  window: 5\n")
+    found = []
+    for flags in ([], ["--steps.row_rate", "10"], ["--config", tmp_path / "slow.yaml"]):
+        words = ["check", tmp_path / "list.csv", "--csv", tmp_path / "c.csv", "--workers", "1"]
+        result = cliptide(*words, "--overwrite", *flags)
+        found.append((result.code, len(unreadable(tmp_path / "c.csv"))))
+    assert found == [(1, 8), (0, 0), (0, 0)]
+    result = cliptide("check", tmp_path / "list.csv", "--steps.row_rate", "0")
+    assert result.code == 2 and "steps.row_rate is 0.0. Use a rate above 0" in result.err
+
+
+def test_rows_of_another_rate_than_was_said_are_noted_once_in_training(
+    small_data: Path, cliptide: Any, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(small_data, data)
+    for video in data.rglob("*.mp4"):
+        np.save(video.with_suffix(".npy"), np.zeros((7, 2)))
+    flags = [*TINY.split(), "--data.streams", "rgb,arrays"]
+    trained = cliptide("train", data, "--out", tmp_path / "run", *flags)
+    assert trained.code == 0, trained.err
+    said = re.findall(r"Note: .*npy has 7 rows without time_s, 0\.23 s at steps", trained.err)
+    assert len(said) == 1, trained.err
+
+
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("images")
@@ -180,6 +237,8 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("flags", "message"),
     [
         ("--data.streams rgb,audio", r"None of \d+ training samples has the stream audio.*Leave"),
+        # Before the training samples are read, none of which has sound.
+        ("--data.streams rgb,audio --train.mixup 0.2", r"train\.mixup is 0\.2.*as rgb, audio"),
         ("--data.streams rgb,arrays", r"No array could be read.*has no array beside it\. Put v_"),
         ("--data.kind audio", r"None of \d+ training samples has the stream audio.*no sound track"),
         ("--data.streams rgb,rgb", r"'rgb,rgb'\. Use auto, or some of .* each once"),

@@ -11,12 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import DataLoader
 
 from cliptide.app import load, train
 from cliptide.app.evaluation.predictions import read_predictions
+from cliptide.app.inference.network import NetworkRecognizer
 from cliptide.app.inference.rules import sampling_rule
 from cliptide.app.inference.temperature import scaled
 from cliptide.app.training.callbacks import DataWatch, Quarantine
+from cliptide.app.training.judging import fit_fusion
 from cliptide.app.training.missing_streams import MissingStreams
 from cliptide.configs.schema import DataConfig, EvalConfig, ModelConfig, RunConfig
 from cliptide.configs.training import TrainConfig
@@ -124,6 +127,23 @@ def test_a_run_of_one_stream_has_no_such_list(small_run: Path) -> None:
     assert not (small_run / "missing_streams.csv").exists()
 
 
+def test_a_run_of_one_stream_says_which_keys_do_nothing(
+    toned: Toned, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = RunConfig(
+        data=DataConfig(streams="rgb", frames=2, size=16, workers=0),
+        model=ModelConfig(width=0.25, hidden=4, fusion="late"),
+        train=TrainConfig(epochs=1, modality_dropout=0.2),
+        eval=EvalConfig(clips=1, probes=False),
+        device="cpu",
+    )
+    train(toned.data, config=config, out=tmp_path / "run")
+    said = capsys.readouterr().err
+    for key in ("train.modality_dropout 0.2", "model.fusion late"):
+        assert f"Note: {key} does nothing, as rgb is the only stream." in said
+    assert "modality_dropout" not in toned.said
+
+
 def watch_of(folder: Path, records: tuple[SampleRecord, ...]) -> DataWatch:
     return DataWatch(
         Quarantine(folder / "quarantine.csv"),
@@ -181,12 +201,57 @@ def test_what_a_broken_epoch_noted_is_noted_anew(tmp_path: Path) -> None:
 # --- late fusion ---------------------------------------------------------------------------
 
 
+def clip_of(recognizer: NetworkRecognizer, path: Path) -> tuple[torch.Tensor, tuple[str, ...]]:
+    """The one view of a video (1, T, F), and the streams that it lacks."""
+    record = SampleRecord(path, path.name, label="", group="")
+    views = read_views(record, recognizer.streams, rule=sampling_rule(recognizer.info))
+    (clip,) = views.clips
+    return torch.from_numpy(clip)[None], views.missing
+
+
 def test_the_weights_of_a_late_fusion_are_those_that_were_logged(toned: Toned) -> None:
-    told = re.search(r"Weights of the streams, by validation: rgb (\S+), audio (\S+)", toned.said)
+    told = re.search(
+        r"Weights of the streams, by validation: rgb (\S+), audio (\S+), of (\S+) in all",
+        toned.said,
+    )
     assert told is not None
-    weights = load(toned.out / "model.safetensors", device="cpu").network.head.weights.tolist()
-    assert [f"{weight:.2f}" for weight in weights] == list(told.groups())
+    head = load(toned.out / "model.safetensors", device="cpu").network.head
+    weights, total = head.weights.tolist(), float(head.total)
+    assert [f"{number:.2f}" for number in (*weights, total)] == list(told.groups())
     assert weights[1] > 0.6, "the sound alone tells the classes apart"
+    assert sum(weights) == pytest.approx(1) and 1 <= total <= 2
+
+
+def test_the_model_tells_the_validation_figures_of_its_weights_not_of_even_ones(
+    toned: Toned,
+) -> None:
+    recognizer = load(toned.out / "model.safetensors", device="cpu")
+    losses, right = [], []
+    for number in range(SPLITS["val"]):
+        clip, _ = clip_of(recognizer, toned.data.parent / f"val{number:02d}.mp4")
+        true = torch.tensor([number % 2])  # high, low
+        with torch.inference_mode():
+            outputs = recognizer.network(clip, torch.tensor([clip.shape[1]]))
+        losses.append(float(torch.nn.functional.cross_entropy(outputs, true)))
+        right.append(int(outputs.argmax()) == int(true))
+    told = recognizer.info.metrics["val"]
+    assert told["loss"] == pytest.approx(np.mean(losses), abs=1e-4)
+    assert told["top1"] == pytest.approx(np.mean(right))
+    with (toned.out / "history.csv").open(newline="") as file:
+        row = list(csv.DictReader(file))[told["epoch"] - 1]
+    assert float(row["val_loss"]) > told["loss"] + 0.01, "of its epochs, before they were fitted"
+
+
+def test_streams_weigh_alike_where_too_few_samples_can_be_read_to_fit_them(
+    toned: Toned, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also those of a model that has weights, as a resumed run has."""
+    recognizer = load(toned.out / "model.safetensors", device="cpu")
+    none: DataLoader[Sample] = DataLoader([])  # type: ignore[arg-type]
+    same = fit_fusion(recognizer, none, loss=torch.nn.CrossEntropyLoss())
+    assert same.network.head.weights.tolist() == [0.5, 0.5]
+    assert float(same.network.head.total) == 1
+    assert "they weigh alike" in capsys.readouterr().err
 
 
 def test_evaluation_weighs_by_them_and_a_silent_video_is_answered_by_its_picture(
@@ -199,17 +264,15 @@ def test_evaluation_weighs_by_them_and_a_silent_video_is_answered_by_its_picture
     for number, row in enumerate(rows):
         path = toned.data.parent / f"test{number:02d}.mp4"
         assert Path(row.video).name == path.name
-        record = SampleRecord(path, path.name, label="", group="")
-        views = read_views(record, recognizer.streams, rule=sampling_rule(recognizer.info))
-        (clip,) = views.clips
+        clip, missing = clip_of(recognizer, path)
         with torch.inference_mode():
-            apart = network(torch.from_numpy(clip)[None], torch.tensor([len(clip)]))[0]
+            apart = network(clip, torch.tensor([clip.shape[1]]))[0]
         picture, sound = torch.softmax(apart.double(), dim=1).numpy()
-        of_picture, of_sound = head.weights.tolist()
+        of_picture, of_sound = (head.total * head.weights).tolist()
         silent = number in SILENT["test"]
         pooled = picture if silent else picture**of_picture * sound**of_sound
         mean = pooled / pooled.sum()
-        assert views.missing == (("audio",) if silent else ())
+        assert missing == (("audio",) if silent else ())
         temperature = recognizer.info.temperature
         assert temperature is not None, "there are enough validation videos"
         assert row.scores == pytest.approx(scaled(mean, temperature), abs=1e-4)

@@ -4,12 +4,16 @@ from typing import Any
 
 import pytest
 import torch
+from test_fusion import clips_of
+from test_fusion import network_of as joined_network_of
 from torch import Tensor
 
 from cliptide.app.training.mixing import check_mixing, lead_in, mix_clips
 from cliptide.configs.errors import ConfigError
 from cliptide.configs.schema import ModelConfig, RunConfig
 from cliptide.configs.training import TrainConfig
+from cliptide.models.encoders.joined import without_streams
+from cliptide.models.late import which_are_there
 
 
 def plain_clips(values: list[int], lengths: list[int], side: int = 8) -> Tensor:
@@ -142,6 +146,31 @@ def test_a_led_in_clip_stands_whole_behind_the_end_of_another() -> None:
     unchanged, same = lead_in(clips, lengths, share=0.0)
     torch.testing.assert_close(unchanged, clips)
     torch.testing.assert_close(same, lengths)
+
+
+def test_what_leads_a_clip_in_shows_no_stream_that_it_lacks() -> None:
+    torch.manual_seed(0)
+    has = torch.tensor([[1.0, 1.0], [1.0, 0.0], [0.0, 1.0]])
+    clips = torch.cat([has[:, None].expand(3, 4, 2), torch.randn(3, 4, 5)], dim=2)
+    lengths, longest = torch.tensor([4, 3, 4]), 0
+    for _ in range(20):
+        led, longer = lead_in(clips, lengths, share=1.0, num_streams=2)
+        for row, length in enumerate(lengths.tolist()):
+            ahead = int(longer[row]) - length
+            longest = max(longest, ahead)
+            assert torch.equal(led[row, ahead : ahead + length], clips[row, :length])
+            assert (led[row, :ahead, :2] <= has[row]).all()
+    assert longest == 4
+
+
+def test_a_lead_in_does_not_make_a_missing_stream_of_late_fusion_be_there() -> None:
+    network = joined_network_of("late").train()
+    leave = torch.tensor([[True, False, True], [True, True, True]])
+    clips, lengths = without_streams(clips_of(batch=2), leave), torch.tensor([5, 5])
+    torch.manual_seed(1)
+    led, longer = lead_in(clips, lengths, share=1.0, num_streams=3)
+    assert int(longer[0]) > 5
+    assert torch.equal(which_are_there(network(led, longer)), leave)
 
 
 def test_lead_ins_and_chunks_exclude_each_other() -> None:

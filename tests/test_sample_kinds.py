@@ -1,6 +1,7 @@
 """Every layout holds every kind of sample, and which kind is told from what is there, or asked."""
 
 import re
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from cliptide.configs.errors import ConfigError, DataError, InputError
 from cliptide.datasets.catalog import Catalog, read_catalog
 from cliptide.datasets.copies import find_copies
 from cliptide.datasets.records import SampleRecord
+from cliptide.datasets.splits import make_splits
 from cliptide.datasets.synthetic_images import (
     IMAGE_CLASS_NAMES,
     write_frames_dataset,
@@ -29,6 +31,60 @@ def make_files(root: Path, *names: str) -> Path:
 
 def labels(catalog: Catalog) -> dict[str, str]:
     return {record.name: record.label for record in catalog.records}
+
+
+# --- One sample in two files ---------------------------------------------------------------------
+
+
+def groups(catalog: Catalog) -> dict[str, str]:
+    return {record.name: record.group for record in catalog.records}
+
+
+@pytest.mark.parametrize(
+    ("kind", "endings"), [("audio", ("mp4", "wav")), ("arrays", ("csv", "npy")), ("auto", ("avi",))]
+)
+def test_files_of_one_name_are_one_group_and_no_split_parts_them(
+    kind: str, endings: tuple[str, ...], tmp_path: Path
+) -> None:
+    stems = [f"{label}/{number}" for label in "ab" for number in range(8)]
+    make_files(tmp_path, *(f"{stem}.{ending}" for stem in stems for ending in endings))
+    catalog = read_catalog(tmp_path, kind=kind)  # type: ignore[arg-type]
+    assert len(set(groups(catalog).values())) == len(stems)
+    told = "Grouped with the file beside it that differs in its ending alone: 16 files."
+    assert catalog.notes == ((told,) if len(endings) > 1 else ())
+    split_of = {record.name: record.split for record in make_splits(catalog, seed=0).records}
+    for stem in stems:
+        assert len({split_of[f"{stem}.{ending}"] for ending in endings}) == 1
+
+
+def test_groups_that_are_known_are_joined_where_they_share_a_files_name(tmp_path: Path) -> None:
+    make_files(tmp_path, "a/1.mp4", "a/1.wav", "a/2.wav", "b/1.wav", "b/3.mp3")
+    rows = ["a/1.mp4,a,ann", "a/1.wav,a,bob", "a/2.wav,a,bob", "b/1.wav,b,cleo", "b/3.mp3,b,dan"]
+    (tmp_path / "list.csv").write_text("\n".join(["path,label,group", *rows]))
+    found = groups(read_catalog(tmp_path / "list.csv", kind="audio"))
+    assert found["a/1.mp4"] == found["a/1.wav"] == found["a/2.wav"]
+    assert found["b/1.wav"] == "cleo" and found["b/3.mp3"] == "dan"
+
+
+def test_parts_of_a_file_stay_together_beside_files_of_one_name(tmp_path: Path) -> None:
+    make_files(tmp_path, "1.mp4", "1.wav", "2.wav")
+    rows = ["1.mp4,a,0,1", "1.wav,b,1,2", "2.wav,a,0,1", "2.wav,b,1,2"]
+    (tmp_path / "list.csv").write_text("\n".join(["path,label,start_s,end_s", *rows]))
+    catalog = read_catalog(tmp_path / "list.csv", kind="audio")
+    by_file = {(record.source.stem, record.group) for record in catalog.records}
+    assert len(catalog.records) == 4 and len(by_file) == 2
+
+
+def test_long_texts_are_held_against_each_other_without_keeping_them(tmp_path: Path) -> None:
+    make_files(tmp_path, *(f"{label}/{number}.txt" for label in "ab" for number in range(8)))
+    for number, path in enumerate(sorted(tmp_path.rglob("*.txt"))):
+        path.write_text(f"{number % 15}" + "x" * 2_000_000)
+    tracemalloc.start()
+    catalog = read_catalog(tmp_path, kind="text")
+    _, most_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert groups(catalog)["a/0.txt"] == groups(catalog)["b/7.txt"] == "a/0.txt"
+    assert most_bytes < 16e6, "all of them are 32 MB"
 
 
 # --- Which kind ----------------------------------------------------------------------------------

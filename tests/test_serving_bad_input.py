@@ -130,12 +130,12 @@ def test_what_is_no_video_is_told(server, clip, tmp_path):
     long = write_video(tmp_path / "long.mp4", numbered_frames(60), fps=10)
     whole = clip.read_bytes()
     cases = {
-        "text": (b"no video at all", "not_a_video"),
+        "text": (b"no video at all", "not_readable"),
         "nothing": (b"", "empty_file"),
-        "zeros": (bytes(5000), "not_a_video"),
-        "json": (b'{"video": 1}', "not_a_video"),
-        "half a video": (whole[: len(whole) // 2], "not_a_video"),
-        "playlist": (b"#EXTM3U\n#EXTINF:1,\n/etc/passwd\n", "not_a_video"),
+        "zeros": (bytes(5000), "not_readable"),
+        "json": (b'{"video": 1}', "not_readable"),
+        "half a video": (whole[: len(whole) // 2], "not_readable"),
+        "playlist": (b"#EXTM3U\n#EXTINF:1,\n/etc/passwd\n", "not_readable"),
         "bomb": (png_bomb(9000), "too_many_pixels"),
         "large": (large.read_bytes(), "too_many_pixels"),
         "long": (long.read_bytes(), "too_long"),

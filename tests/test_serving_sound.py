@@ -133,7 +133,7 @@ def test_too_little_memory_for_a_sound_asks_for_a_shorter_one(hour):
 def test_a_silent_video_is_told_without_words_of_training(tmp_path):
     path = write_video(tmp_path / "a.mp4", numbered_frames(10))
     assert refused(job(path, SOUND)) == [
-        ("not_a_video", "a.mp4: has no sound track, only video. Choose a file with sound.")
+        ("not_readable", "a.mp4: has no sound track, only video. Choose a file with sound.")
     ]
 
 

@@ -5,6 +5,7 @@ import json
 import struct
 import sys
 
+import cv2
 import numpy as np
 import pytest
 from serving_process import serving, wait_for, write_model
@@ -36,6 +37,8 @@ def server(tmp_path_factory, tiny_model):
         models.append(f"{task}={write_model(folder / task, task=task)}")
     of_sound = Streams(names=("audio",), samples="audio")
     models.append(f"sound={write_model(folder / 'sound', streams=of_sound)}")
+    of_images = Streams(samples="images")
+    models.append(f"images={write_model(folder / 'images', streams=of_images)}")
     with serving(folder, *models, *flags) as running:
         yield running
         assert KEY not in running.log.read_text()
@@ -197,6 +200,25 @@ def test_a_model_of_sound_does_not_follow_pictures(server):
     assert error["message"] == (
         "sound does not follow a stream of pictures. Choose a model with can_stream, or send files "
         "to /v1/predict."
+    )
+
+
+def test_a_model_of_images_has_no_seconds_for_a_stream_or_a_timeline(server, tmp_path):
+    error = stream(server, told, query=f"?key={KEY}&model=images")["error"]
+    assert error["code"] == "no_stream"
+    assert error["message"] == (
+        "images reads images, which have no seconds to watch. Send them to /v1/predict."
+    )
+    key = {"X-API-Key": KEY}
+    listed = server.request("GET", "/v1/models", None, key).body
+    assert {one["name"]: one["can_stream"] for one in listed["models"]}["images"] is False
+    image = tmp_path / "a.png"
+    cv2.imwrite(str(image), numbered_frames(1)[0])
+    assert server.predict(image, model="images", headers=key).status == 200
+    answer = server.predict(image, model="images", timeline="true", headers=key)
+    assert (answer.status, answer.body["error"]["code"]) == (422, "no_timeline")
+    assert answer.body["error"]["message"] == (
+        "images reads images, which have no seconds, so there is no timeline. Leave timeline out."
     )
 
 

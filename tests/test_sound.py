@@ -6,11 +6,12 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
+from clapper import write_clapper
 
 from cliptide.configs.errors import SampleError
 from cliptide.datasets.streams import sound as sound_module
 from cliptide.datasets.streams.sound import read_sound
-from cliptide.datasets.synthetic_sound import write_clapper, write_sound
+from cliptide.datasets.synthetic_sound import write_sound
 from cliptide.datasets.video import open_video
 
 RATE = 16000
@@ -110,6 +111,12 @@ class TestClock:
         write_blocks(tmp_path / "a.mka", starts_s=[0.0, 1.0, 9000.0])
         with pytest.raises(SampleError, match=r"leap by 8998 s behind 2.00 s. Write it anew"):
             read_sound(tmp_path / "a.mka", sample_rate=RATE)
+
+    def test_pauses_of_more_than_an_hour_together_are_none(self, tmp_path):
+        write_blocks(tmp_path / "a.mka", starts_s=[0.0, 3000.0, 6000.0])
+        with pytest.raises(SampleError, match=r"leap by 2999 s behind 3001.00 s and before that b"):
+            read_sound(tmp_path / "a.mka", sample_rate=RATE)
+        assert len(read_sound(tmp_path / "a.mka", sample_rate=RATE, end_s=2.0)[0]) == 2 * RATE
 
 
 def write_blocks(path, *, starts_s: list[float]) -> None:

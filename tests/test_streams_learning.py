@@ -70,6 +70,19 @@ def test_sound_of_images_is_refused() -> None:
     ("keys", "names", "says"),
     [
         ({"encoder": "resnet18"}, ("audio",), r"model\.encoder is resnet18.*step_dim"),
+        ({"width": 2.0}, ("audio",), r"model\.width is 2\.0.*step_dim.*Leave model\.width out"),
+        ({"pool": "mean"}, ("text",), r"model\.pool is mean.*step_dim.*Leave model\.pool out"),
+        ({"norm": "group"}, ("audio",), r"model\.norm is group.*step_dim.*Leave model\.norm out"),
+        (
+            {"motion": "features"},
+            ("rgb", "audio"),
+            r"model\.motion is features, which is for one stream alone.*Set model\.motion none",
+        ),
+        (
+            {"motion": "both"},
+            ("rgb", "audio"),
+            r"model\.motion is both, which is for pictures alone.*Set model\.motion none",
+        ),
         ({"freeze": True}, ("rgb", "audio"), r"model\.freeze is true.*Set model\.freeze false"),
         (
             {"fusion": "late", "head_norm": "batch"},
@@ -83,3 +96,10 @@ def test_keys_of_the_network_that_do_not_fit_the_streams_are_refused(keys, names
         build_recognizer(
             ModelConfig(**keys), num_classes=2, size=(16, 16), streams=Streams(names=names)
         )
+
+
+@pytest.mark.parametrize("names", [("rgb",), ("rgb", "audio")])
+def test_a_joint_map_without_arrays_is_refused(names) -> None:  # type: ignore[no-untyped-def]
+    streams = Streams(names=names, steps=StepsConfig(joints="coco17"))
+    with pytest.raises(ConfigError, match=r"steps\.joints is coco17.*Leave steps\.joints out"):
+        build_recognizer(ModelConfig(), num_classes=2, size=(16, 16), streams=streams)

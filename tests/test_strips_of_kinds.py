@@ -81,7 +81,7 @@ KINDS = [sound, arrays, text, rows, patches, whole, joined]
 
 def recognizer_of(streams: Streams) -> NetworkRecognizer:
     torch.manual_seed(0)
-    config = ModelConfig(encoder="tiny", width=0.25, hidden=8)
+    config = ModelConfig(hidden=8)
     info = info_of(config, streams=streams)
     network = build_recognizer(
         config, num_classes=3, load_weights=False, streams=streams, size=SIZE

@@ -11,7 +11,7 @@ from cliptide.configs.errors import ConfigError, DataError, LeakError, SplitErro
 from cliptide.datasets.catalog.catalog import Catalog
 from cliptide.datasets.catalog.texts import has_text_header, read_texts
 from cliptide.datasets.splits import make_splits
-from cliptide.datasets.synthetic_texts import CLASS_NAMES, PAIRS, new_text, write_text_dataset
+from cliptide.datasets.synthetic_texts import CLASS_NAMES, PAIRS, write_text_dataset
 
 
 def write(folder: Path, *lines: str, encoding: str = "utf-8", name: str = "texts.csv") -> Path:
@@ -217,8 +217,3 @@ class TestSynthetic:
         with path.open(encoding="utf-8", newline="") as file:
             letters = {c for row in csv.DictReader(file) for c in row["text"]}
         assert letters >= set("éθв月ش")
-
-    def test_a_new_text_is_of_its_class(self) -> None:
-        text = new_text("rise")
-        assert text.index("from low") < text.index("to") < text.index("high")
-        assert text == new_text("rise") != new_text("rise", seed=2)

@@ -1,5 +1,6 @@
 """Windows over rows as steps, and the description of streams that a model file holds."""
 
+import json
 from dataclasses import asdict
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cliptide.configs.errors import ConfigError
+from cliptide.configs.errors import ConfigError, SampleError
 from cliptide.configs.schema import DataConfig
 from cliptide.configs.streams import JointMap, StepsConfig, Streams
 from cliptide.datasets.streams.build import build_streams
@@ -46,6 +47,28 @@ def test_shifted_windows_begin_later_and_never_beyond_the_last() -> None:
     assert rows_in(short) == [[0, 1, 2, -1]]
 
 
+def test_in_a_pause_and_behind_the_end_nothing_is_shown_in_place_of_old_rows() -> None:
+    times_s = np.concatenate([np.arange(10), np.arange(50, 60)]) / 10.0
+    rows = np.arange(20, dtype=np.float32)[:, None]
+    track = WindowedTrack(Rows(times_s, rows, 6.0), window=5, hop=2, blank=-1.0)
+
+    def shown(*moments_s: float) -> list[list[float]]:
+        return track.around(np.array(moments_s))[..., 0].tolist()
+
+    assert shown(0.5, 1.1, 4.8) == [[3, 4, 5, 6, 7], [7, 8, 9, 10, 11], [8, 9, 10, 11, 12]]
+    assert shown(0.5, 1.3, 3.0, 4.6)[1:] == [[-1] * 5] * 3, "a pause"
+    assert shown(6.0, 6.1, 6.5) == [[18, 19, -1, -1, -1], [19, -1, -1, -1, -1], [-1] * 5]
+    with pytest.raises(SampleError, match=r"Its times are from 0\.00 s to 5\.90 s, and those"):
+        shown(2.0, 3.0)
+
+
+def test_rows_that_come_a_little_late_are_no_pause() -> None:
+    times_s = np.array([0.0, 0.1, 0.2, 0.33, 0.4])
+    rows = np.arange(5, dtype=np.float32)[:, None]
+    track = WindowedTrack(Rows(times_s, rows, 0.5), window=1, hop=1, blank=-1.0)
+    assert track.around(np.array([0.05, 0.26, 0.27, 0.45]))[..., 0].tolist() == [[0], [2], [3], [4]]
+
+
 @settings(deadline=None, max_examples=60)
 @given(
     count=st.integers(1, 60),
@@ -71,9 +94,10 @@ def test_a_description_of_streams_is_read_back_as_it_was() -> None:
         samples="frames",
         steps=StepsConfig(window=5, patch="7x14"),
         num_values=4,
+        columns=("x", "y", "z", "w"),
         joints=JointMap(("hip", "knee"), 2, ((0, 1),), ((0, 1),)),
     )
-    assert Streams.from_dict(asdict(streams)) == streams
+    assert Streams.from_dict(json.loads(json.dumps(asdict(streams)))) == streams
     assert Streams.from_dict({}) == Streams(), "a file from before there were others"
 
 

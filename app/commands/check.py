@@ -9,6 +9,7 @@ from cliptide.app.commands.arguments import flat_keys, require_data
 from cliptide.app.commands.command import Command
 from cliptide.app.parsing import Parser, configs_first
 from cliptide.configs.schema import DataConfig, RunConfig
+from cliptide.configs.streams import StepsConfig
 
 
 def _add_arguments(parser: Parser) -> None:
@@ -21,9 +22,9 @@ def _add_arguments(parser: Parser) -> None:
         "--config",
         type=str | None,
         default=None,
-        help="Config or recipe to take data.* and seed from, so that the split is that of train.",
+        help="Config or recipe to take data.*, steps.* and seed from, so that all is as in train.",
     )
-    data, run = DataConfig(), RunConfig()
+    data, run, steps = DataConfig(), RunConfig(), StepsConfig()
     for key, kind, default, about in (
         ("data.kind", str, data.kind, "Layout of DATA on disk, or what a sample is; see train."),
         (
@@ -37,6 +38,8 @@ def _add_arguments(parser: Parser) -> None:
         ("data.task", str, data.task, "What labels mean: auto, single, multi or regression."),
         ("data.val_share", float, data.val_share, "Share of the training samples for validation."),
         ("data.test_share", float, data.test_share, "Share of the samples for testing."),
+        ("steps.row_rate", float, steps.row_rate, "Rows a second of arrays without time_s."),
+        ("steps.image_rate", float, steps.image_rate, "Images a second in folders of images."),
         ("seed", int, run.seed, "Seed of a split to be made."),
     ):
         parser.add_argument(f"--{key}", type=kind, default=default, help=about)
@@ -62,9 +65,10 @@ def _add_arguments(parser: Parser) -> None:
 
 def _prepare(parser: Parser, words: list[str]) -> list[str]:
     words, from_files = configs_first(parser.flags_last(words))
-    # Of a whole run's config, what decides the split.
+    # Of a whole run's config, what decides the split and how long samples are.
     known = {action.dest for action in parser._actions}
-    values = flat_keys({key: value for key, value in from_files.items() if key in ("data", "seed")})
+    sections = ("data", "steps", "seed")
+    values = flat_keys({key: value for key, value in from_files.items() if key in sections})
     parser.set_defaults({key: value for key, value in values.items() if key in known})
     words = [word for word in words if not word.startswith("--config=")]
     if from_files.get("DATA") and not (words and not words[0].startswith("-")):
@@ -86,6 +90,7 @@ def _run(parser: Parser, args: Namespace) -> int:
             val_share=args.data.val_share,
             test_share=args.data.test_share,
         ),
+        steps=StepsConfig(row_rate=args.steps.row_rate, image_rate=args.steps.image_rate),
         seed=args.seed,
     )
     return check(

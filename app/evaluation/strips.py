@@ -137,8 +137,7 @@ def _shown_cam(
     shown: list[int],
 ) -> str | None:
     """Maps as they lie over what is drawn; None where a step is not drawn as it was encoded."""
-    # Of several streams above each other they would lie over all of them.
-    if cam is None or len(streams) > 1:
+    if cam is None:
         return None
     here, stream = cam[shown], streams[0]
     if isinstance(stream, AudioStream):

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from cliptide.app.inference.nouns import Nouns
 from cliptide.app.inference.prediction import FailedVideo, Segment
 from cliptide.app.inference.recognise import ActionRecognizer
 from cliptide.app.inference.terminal import log, showing, warn
-from cliptide.app.inference.timeline import Timeline
+from cliptide.app.inference.timeline import Timeline, missing_notes
 from cliptide.configs.errors import CliptideError, ConfigError, SampleError
 from cliptide.datasets.catalog import SAMPLES
 from cliptide.datasets.catalog.annotations import AnnotatedVideo, read_annotations
@@ -130,6 +131,10 @@ def evaluate_timelines(
             f"{counted(beyond, 'annotated segment')} begin behind the end of the {nouns.sample} "
             "and cannot be found: left out. Are the times seconds from its beginning?"
         )
+    along = [timeline for _, timeline in timelines]
+    for note in missing_notes(along, samples.plural):
+        log(note)
+    missing = Counter(name for timeline in along for name in timeline.missing)
     metrics = {
         "model": model,
         "data": str(data),
@@ -141,12 +146,13 @@ def evaluate_timelines(
         "num_failed": len(failed),
         "num_beyond_end": beyond,
         "failed": [failure.to_json() for failure in failed],
+        "missing_streams": {name: missing[name] for name in sorted(missing)},
         **segment_metrics(compared, seed=seed),
     }
     text = json.dumps(metrics, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     # A lone surrogate (a file name that is no UTF-8) becomes its escape, which JSON has too.
     (out / METRICS_FILE).write_bytes(text.encode("utf-8", errors="backslashreplace"))
-    _write_segments(out / SEGMENTS_FILE, [timeline for _, timeline in timelines], compared)
+    _write_segments(out / SEGMENTS_FILE, along, compared)
     return TimelineEvaluation(out, metrics, tuple(failed))
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from cliptide.app.inference.scoring import scores_of
 from cliptide.app.inference.terminal import warn
 from cliptide.configs.tasks import Task
+from cliptide.models.encoders.joined import JoinedEncoder
 from cliptide.models.recognizer import Recognizer
 
 # So many parts of a clip are left out one at a time: single frames are missed by nobody.
@@ -30,7 +31,8 @@ class Drivers:
         over_time: (M, K) scores after the frames up to each moment, that one included.
         occlusion: (M) what the score loses when that frame and its neighbours are left out.
         cam: (T, h, w) 0..1, where in the frames it was seen (Grad-CAM: Selvaraju et al., 2017);
-            None where the encoder gives no maps that its vectors come from.
+            None where the encoder gives no maps that its vectors come from, as that of several
+            streams.
     """
 
     moments: NDArray[np.int64]
@@ -94,6 +96,8 @@ def explain(
 
 
 def _grad_cam(network: Recognizer, clip: Tensor, *, output: int) -> NDArray[np.float64] | None:
+    if isinstance(network.encoder, JoinedEncoder):
+        return None
     learning = [(weight, weight.requires_grad) for weight in network.encoder.parameters()]
     try:
         # Also a frozen encoder's maps must stand in the graph.

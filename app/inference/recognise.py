@@ -205,6 +205,7 @@ class ActionRecognizer:
             video=source.path,
             duration_s=source.duration_s,
             rule=rule,
+            missing=source.missing,
             on_progress=on_progress,
         )
 
@@ -226,7 +227,8 @@ class ActionRecognizer:
             nothing_below: Score under which nothing of the classes is seen; as fitted on
                 validation when None.
             reconnect_s: How long a lost source is tried to be had again, seconds.
-            on_status: Told in words when a source is lost, tried again and back.
+            on_status: Told in words when a source is lost, tried again and back, and which of
+                several streams is masked.
 
         Yields:
             An update for each frame taken. Of a live source the newest frame always wins.

@@ -1,7 +1,7 @@
 """What happens when in a video of any length, in constant memory."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,7 @@ class Timeline:
         segments: Stretches and their labels, by their beginning; none of a regression.
         times_s: (N,) float64, seconds, rising; N at most `MOST_POINTS`.
         scores: (N, K) float32, the smoothed scores at those times, or the numbers of a regression.
+        missing: Why, of each of several streams that was masked to the end.
     """
 
     video: str
@@ -42,6 +43,7 @@ class Timeline:
     segments: tuple[Segment, ...]
     times_s: NDArray[np.float64]
     scores: NDArray[np.float32]
+    missing: Mapping[str, str] = field(default_factory=dict)
 
     def seconds_of(self) -> dict[str, float]:
         """Seconds that each label lasts, the longest first."""
@@ -61,6 +63,7 @@ class Timeline:
             "video": self.video,
             "duration_s": self.duration_s,
             "frames_used": self.frames_used,
+            **({"missing": list(self.missing)} if self.missing else {}),
             "segments": [vars(segment) for segment in self.segments],
             "curve": {"times_s": [round(float(time), 3) for time in self.times_s], key: curve},
         }
@@ -79,6 +82,7 @@ def make_timeline(
     video: str,
     duration_s: float,
     rule: SegmentRule,
+    missing: Mapping[str, str] | None = None,
     on_progress: Callable[[float], None] = lambda time_s: None,
 ) -> Timeline:
     """Look along a video.
@@ -89,6 +93,7 @@ def make_timeline(
         video: What to call it.
         duration_s: Its length, seconds.
         rule: How segments are made of scores.
+        missing: See `Playing.missing`; read when all frames have been.
         on_progress: Told the time of each frame that was looked at, seconds.
 
     Raises:
@@ -122,7 +127,21 @@ def make_timeline(
         segments=maker.finish(duration_s),
         times_s=times_s,
         scores=scores,
+        missing=dict(missing or {}),
     )
+
+
+def missing_notes(timelines: Sequence[Timeline], what: str) -> list[str]:
+    """Sentences on how many samples lack which stream; `what` calls several of them."""
+    notes = []
+    for name in sorted({name for timeline in timelines for name in timeline.missing}):
+        reasons = [one.missing[name] for one in timelines if name in one.missing]
+        notes.append(
+            f"Note: {len(reasons)} of {len(timelines)} {what} "
+            f"{'lacks' if len(reasons) == 1 else 'lack'} {name}, which was masked there; the "
+            f"first: {reasons[0]}"
+        )
+    return notes
 
 
 class _Curve:

@@ -13,7 +13,7 @@ from cliptide.app.inference.stream import StreamScorer
 from cliptide.configs.errors import InputError
 from cliptide.configs.tasks import Task
 from cliptide.datasets.live import Arrival, LiveSource, is_live
-from cliptide.datasets.streams.playing import playing
+from cliptide.datasets.streams.playing import Playing, playing
 from cliptide.datasets.streams.samples import joined
 from cliptide.datasets.streams.stream import Stream
 from cliptide.datasets.video import TimedFrame
@@ -179,7 +179,24 @@ def arrivals_of(
             yield replace(arrival, picture=joined(views, streams)[0])
         return
     with playing(source, streams, rate_fps=info.rate_fps) as opened:
-        yield from _paced(opened.steps) if realtime else _all(opened.steps)
+        steps = _told(opened, on_status)
+        yield from _paced(steps) if realtime else _all(steps)
+
+
+def _told(opened: Playing, on_status: Any) -> Iterator[TimedFrame]:
+    """The steps of a file; says of each stream once that it is masked, as soon as it is known."""
+    told: set[str] = set()
+
+    def tell() -> None:
+        for name in [name for name in opened.missing if name not in told]:
+            told.add(name)
+            on_status(f"{name} is taken for missing: {opened.missing[name]}")
+
+    tell()
+    for step in opened.steps:
+        tell()
+        yield step
+    tell()
 
 
 def _all(frames: Iterator[TimedFrame]) -> Iterator[Arrival]:

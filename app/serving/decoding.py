@@ -134,7 +134,9 @@ class Beginning:
 
 @dataclass(frozen=True)
 class End:
-    """What comes behind the last frame."""
+    """What comes behind the last frame: why, of each stream that was masked."""
+
+    missing: dict[str, str]
 
 
 Answer = Views | Refused | Beginning | list[TimedFrame] | End
@@ -189,7 +191,7 @@ def _do(job: Job, path: Path, connection: Connection) -> bool:
         message = _too_long(job, f"its sound lasts {error.length_s:.1f} s or more")
         refused = Refused("too_long", message)
     except SampleError as error:
-        refused = Refused("not_a_video", str(error).replace(str(path), job.name))
+        refused = Refused("not_readable", str(error).replace(str(path), job.name))
     except MemoryError:
         # What is left in memory after this is anybody's guess: begin anew.
         message = f"{job.name}: reading it needs more memory than the server gives one {job.noun}."
@@ -198,7 +200,7 @@ def _do(job: Job, path: Path, connection: Connection) -> bool:
         raise
     except Exception as error:
         message = f"{job.name}: reading it failed ({type(error).__name__}). Re-encode it: "
-        refused = Refused("not_a_video", message + job.reencoding)
+        refused = Refused("not_readable", message + job.reencoding)
     if refused is not None:
         connection.send(refused)
     return refused is not None and refused.is_last
@@ -215,9 +217,8 @@ def _answers(job: Job, path: Path) -> Iterator[Answer]:
             yield Beginning(sample.duration_s)
             while together := list(islice(sample.steps, FRAMES_AT_ONCE)):
                 yield together
-    # Behind this the file may vanish, and Windows keeps what is still open.
-    if isinstance(job, FramesJob):
-        yield End()
+        # Behind this the file may vanish, and Windows keeps what is still open.
+        yield End(sample.missing)
     if isinstance(job, ClipsJob):
         _check_pictures(job, path)
         record = SampleRecord(path, job.name, label="", group="")

@@ -97,7 +97,7 @@ class Worker:
             if not self.is_spent:
                 on_death("crash")
             raise _refusal(
-                "not_a_video",
+                "not_readable",
                 f"{job.name}: the decoder's process died on it "
                 f"({how_it_ended(self._process.exitcode)}). Re-encode it: {job.reencoding}",
             ) from error

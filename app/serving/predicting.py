@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect
 
 from cliptide.app.inference.timeline import make_timeline
 from cliptide.app.serving.context import Serving
-from cliptide.app.serving.decoding import Answer, Beginning
+from cliptide.app.serving.decoding import Answer, Beginning, End
 from cliptide.app.serving.errors import ApiError, documented, stopping
 from cliptide.app.serving.fetching import fetch
 from cliptide.app.serving.served import ServedModel
@@ -64,8 +64,8 @@ def _wanted(fields: dict[str, str], serving: Serving) -> tuple[ServedModel, bool
         raise ApiError(
             422,
             "no_timeline",
-            f"The model {model.name} cuts images into patches, which have no seconds. Leave "
-            "timeline out.",
+            f"{model.name} reads {model.samples}, which have no seconds, so there is no timeline. "
+            "Leave timeline out.",
         )
     return model, timeline == "true"
 
@@ -132,12 +132,14 @@ async def _timeline(serving: Serving, model: ServedModel, video: VideoFile) -> d
     def look_along(answers: Iterator[Answer]) -> dict[str, Any]:
         beginning = next(answers)
         assert isinstance(beginning, Beginning)
+        missing: dict[str, str] = {}
         timeline = make_timeline(
             model.batcher.in_turns(),
-            _frames(answers),
+            _frames(answers, missing),
             video=video.name,
             duration_s=beginning.duration_s,
             rule=model.segment_rule,
+            missing=missing,
         )
         return timeline.to_json()
 
@@ -149,10 +151,13 @@ async def _timeline(serving: Serving, model: ServedModel, video: VideoFile) -> d
     )
 
 
-def _frames(answers: Iterator[Answer]) -> Iterator[TimedFrame]:
+def _frames(answers: Iterator[Answer], missing: dict[str, str]) -> Iterator[TimedFrame]:
+    """The frames; `missing` is filled with what was masked."""
     for answer in answers:
         if isinstance(answer, list):
             yield from answer
+        elif isinstance(answer, End):
+            missing.update(answer.missing)
 
 
 def _body(serving: Serving) -> dict[str, Any]:

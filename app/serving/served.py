@@ -19,6 +19,7 @@ from cliptide.app.serving.decoding import ClipsJob, FramesJob
 from cliptide.app.serving.errors import busy
 from cliptide.app.serving.limits import Limits
 from cliptide.configs.errors import InputError
+from cliptide.datasets.catalog import SAMPLES
 
 READ_MEANWHILE = 2
 
@@ -53,7 +54,12 @@ class ServedModel:
     def takes_frames(self) -> bool:
         """Whether it follows a stream of pictures that a client sends."""
         streams = self.recognizer.info.streams
-        return streams.names == ("rgb",) and streams.steps.image == "whole"
+        return streams.names == ("rgb",) and streams.has_seconds
+
+    @property
+    def samples(self) -> str:
+        """What several of its samples are called, for messages."""
+        return SAMPLES[self.recognizer.info.streams.samples].plural
 
     @asynccontextmanager
     async def room(self, most_wait_s: float) -> AsyncIterator[None]:

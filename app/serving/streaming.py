@@ -96,6 +96,13 @@ class StreamHub:
                 503, "too_many_streams", f"{most} streams are open, the most. Try again later."
             )
         model = self._serving.model(socket.query_params.get("model"))
+        if not model.recognizer.info.streams.has_seconds:
+            raise ApiError(
+                422,
+                "no_stream",
+                f"{model.name} reads {model.samples}, which have no seconds to watch. Send them to "
+                "/v1/predict.",
+            )
         if not model.takes_frames:
             raise ApiError(
                 422,

@@ -5,20 +5,21 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from torch import nn
 from torch.utils.data import DataLoader
 
 from cliptide.app.evaluation.baselines import fit_baselines, gather_vectors
 from cliptide.app.evaluation.figures.calibration import fit_temperature, suggest_threshold
-from cliptide.app.evaluation.figures.ranking import best_thresholds
 from cliptide.app.evaluation.scored import score_all
 from cliptide.app.inference.network import NetworkRecognizer
 from cliptide.app.inference.nouns import Nouns
 from cliptide.app.inference.temperature import scaled
 from cliptide.app.inference.terminal import log, track
+from cliptide.app.training.figures import FIGURES, WholeSplit
 from cliptide.datasets.clips import Sample
 from cliptide.datasets.records import SampleRecord
 from cliptide.models.baselines import FrameBaselines
-from cliptide.models.late import LateHead, fit_weights, weighted
+from cliptide.models.late import LateHead, fit_weights
 
 # With fewer validation videos, a temperature would be more noise than knowledge.
 LEAST_TO_CALIBRATE = 20
@@ -73,18 +74,25 @@ def calibrate(
     return NetworkRecognizer(recognizer.network, info, device=recognizer.device)
 
 
-def fit_fusion(recognizer: NetworkRecognizer, loader: DataLoader[Sample]) -> NetworkRecognizer:
+def fit_fusion(
+    recognizer: NetworkRecognizer, loader: DataLoader[Sample], *, loss: nn.Module
+) -> NetworkRecognizer:
     """Weigh the streams of a late fusion by validation; other models stay as they are.
-
-    The thresholds of several labels are fitted again, to the weighed scores.
 
     Args:
         recognizer: The trained model; its weights are set.
         loader: Of the validation clips, in order and without augmentation.
+        loss: Of validation.
+
+    Returns:
+        The model with the validation figures of the weighed scores in its description, and with
+        the thresholds of several labels fitted to them. (The history of the epochs keeps those of
+        streams that weigh alike.)
     """
     network, head = recognizer.network, recognizer.network.head
     if not isinstance(head, LateHead):
         return recognizer
+    head.weigh_alike()  # a resumed run weighs a model again that has weights already
     outputs, labels = [], []
     head.keeps_apart = True
     try:
@@ -106,16 +114,24 @@ def fit_fusion(recognizer: NetworkRecognizer, loader: DataLoader[Sample]) -> Net
     if apart.isnan().any():
         return recognizer  # the training diverged, which scoring says
     scale = network.target_scale.std.cpu() if task == "regression" else None
-    head.weights.copy_(torch.tensor(fit_weights(apart, truth, task=task, scale=scale)))
+    fitted = fit_weights(apart, truth, task=task, scale=scale)
+    head.weights.copy_(fitted.weights)
+    head.total.copy_(fitted.total)
     weights = dict(zip(network.streams.names, head.weights.tolist(), strict=True))
     told = ", ".join(f"{name} {weight:.2f}" for name, weight in weights.items())
-    log(f"Weights of the streams, by validation: {told}")
-    if task != "multi":
-        return recognizer
-    here = ~apart.isinf().any(dim=2)
-    fused = weighted(apart.masked_fill(~here[..., None], 0.0), here, head.weights.cpu(), task=task)
-    cuts = best_thresholds(truth.numpy() > 0.5, torch.sigmoid(fused.double()).numpy())
-    info = replace(recognizer.info, thresholds=tuple(float(cut) for cut in cuts))
+    log(f"Weights of the streams, by validation: {told}, of {float(head.total):.2f} in all")
+    split = WholeSplit(task)
+    split.add(fitted.outputs, truth)
+    figure = split.figure()
+    if task == "single":
+        figure = float((fitted.outputs.argmax(dim=1) == truth).double().mean())
+    val = {FIGURES[task].key: figure, "loss": float(loss.cpu()(fitted.outputs, truth))}
+    before = recognizer.info.metrics
+    info = replace(
+        recognizer.info,
+        thresholds=split.thresholds(),
+        metrics={**before, "val": {**before["val"], **val}},
+    )
     return NetworkRecognizer(network, info, device=recognizer.device)
 
 

@@ -30,9 +30,7 @@ def loss_kind(config: TrainConfig, catalog: Catalog) -> str:
     )
 
 
-def check_fits_task(
-    config: TrainConfig, catalog: Catalog, *, streams: Sequence[str] = ("rgb",)
-) -> None:
+def check_fits_task(config: TrainConfig, catalog: Catalog, *, streams: Sequence[str]) -> None:
     """Refuse a loss, weights, smoothing or mixing that mean nothing for the task or the streams.
 
     Raises:

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from cliptide.configs.errors import ConfigError
 from cliptide.configs.training import TrainConfig
+from cliptide.models.encoders.joined import without_streams
 
 
 def check_mixing(config: TrainConfig, *, task: str, streams: Sequence[str]) -> None:
@@ -81,7 +82,9 @@ def mix_clips(
     return mixed, torch.lerp(targets[partners], targets, share)
 
 
-def lead_in(clips: Tensor, lengths: Tensor, *, share: float) -> tuple[Tensor, Tensor]:
+def lead_in(
+    clips: Tensor, lengths: Tensor, *, share: float, num_streams: int = 1
+) -> tuple[Tensor, Tensor]:
     """Put the end of another clip of the batch in front of a share of the clips.
 
     How much of it is drawn evenly, up to the whole; what is drawn comes from torch's own generator.
@@ -90,6 +93,8 @@ def lead_in(clips: Tensor, lengths: Tensor, *, share: float) -> tuple[Tensor, Te
         clips: (B, T, ...) frames or features, padded at the end of T; left as they are.
         lengths: (B,) int64, real frames of each clip, 1..T.
         share: Of the clips that are led in, 0 to 1.
+        num_streams: S; steps of several are joined, and what leads a clip in shows none that it
+            lacks: late fusion would take a stream for there that was there once.
 
     Returns:
         Clips (B, T', ...) padded with zeros, and their lengths.
@@ -105,6 +110,8 @@ def lead_in(clips: Tensor, lengths: Tensor, *, share: float) -> tuple[Tensor, Te
         own, other, ahead = int(lengths[row]), int(lengths[partner]), int(before[row])
         led[row, :ahead] = clips[partner, other - ahead : other]
         led[row, ahead : ahead + own] = clips[row, :own]
+    if num_streams > 1:
+        led = without_streams(led, clips[:, 0, :num_streams] > 0)
     return led, longer
 
 

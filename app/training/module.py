@@ -119,14 +119,13 @@ class ClassifierModule(LightningModule):
         weight = count / self.config.batch_size if self.config.accumulate > 1 else 1.0
         clips, targets = self._mixed(batch)
         lengths = batch.lengths
-        if self.config.modality_dropout and len(self.network.streams.names) > 1:
-            clips = drop_streams(
-                clips,
-                num_streams=len(self.network.streams.names),
-                share=self.config.modality_dropout,
-            )
+        num_streams = len(self.network.streams.names)
+        if self.config.modality_dropout and num_streams > 1:
+            clips = drop_streams(clips, num_streams=num_streams, share=self.config.modality_dropout)
         if self.config.lead_in:
-            clips, lengths = lead_in(clips, lengths, share=self.config.lead_in)
+            clips, lengths = lead_in(
+                clips, lengths, share=self.config.lead_in, num_streams=num_streams
+            )
         loss = torch.zeros((), device=self.device)
         logits = torch.empty(0)
         for scored in score_in_chunks(

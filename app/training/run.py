@@ -18,7 +18,7 @@ from cliptide.app.evaluation.report.words import percent
 from cliptide.app.evaluation.scored import score_all
 from cliptide.app.evaluation.writing import library_versions, write_evaluation
 from cliptide.app.inference.device import describe_device
-from cliptide.app.inference.network import load_network
+from cliptide.app.inference.network import NetworkRecognizer, load_network
 from cliptide.app.inference.nouns import Nouns
 from cliptide.app.inference.probing import Probe
 from cliptide.app.inference.terminal import format_seconds, log
@@ -26,12 +26,12 @@ from cliptide.app.training.callbacks import DataWatch, EpochKeeper, Quarantine
 from cliptide.app.training.encoding import EncodedStore
 from cliptide.app.training.figures import FIGURES
 from cliptide.app.training.judging import calibrate, fit_fusion, learn_baselines
-from cliptide.app.training.loss import check_fits_task, training_loss, validation_loss
+from cliptide.app.training.loss import training_loss, validation_loss
 from cliptide.app.training.module import ClassifierModule
 from cliptide.app.training.progress import TrainingProgress
 from cliptide.app.training.quiet import quiet_lightning
 from cliptide.app.training.run_data import RunData
-from cliptide.app.training.words import encoder_words
+from cliptide.app.training.words import encoder_words, idle_keys
 from cliptide.configs.schema import RunConfig
 from cliptide.datasets.catalog import Catalog
 from cliptide.datasets.splits import SplitPlan
@@ -90,9 +90,6 @@ class Run:
         resumed: Whether to go on from the folder's `last.ckpt`.
         progress: What shows the training in place of a line an epoch.
         store: Features of a frozen encoder, shared with other runs.
-
-    Raises:
-        ConfigError: Its loss or mixing does not fit the task.
     """
 
     def __init__(
@@ -109,7 +106,6 @@ class Run:
         progress: Callback | None = None,
         store: EncodedStore | None = None,
     ) -> None:
-        check_fits_task(config.train, catalog, streams=network.streams.names)
         self.out, self.config, self.catalog, self.plan = out, config, catalog, plan
         self.network, self.device, self.precision, self.resumed = (
             network,
@@ -157,6 +153,8 @@ class Run:
             f"{learning:,} of {total:,} parameters learn, {self.data.workers} loader processes, "
             f"into {self.out}"
         )
+        for note in idle_keys(self.config, self.network.streams.names):
+            log(note)
         try:
             self.fit()
         except KeyboardInterrupt:
@@ -205,10 +203,19 @@ class Run:
 
     def _evaluate(self, fitted_s: float, *, parameters: int) -> TrainingResult:
         began = time.perf_counter()
-        recognizer = load_network(self.out / "model.safetensors", device=str(self.device))
+        best = load_network(self.out / "model.safetensors", device=str(self.device))
+        # The file does not say where this run keeps its flow.
+        streams = replace(best.info.streams, steps=self.network.streams.steps)
+        recognizer = NetworkRecognizer(
+            best.network, replace(best.info, streams=streams), device=best.device
+        )
         config, class_names = self.config, self.catalog.class_names
         clips, workers = config.eval.clips, config.data.workers
-        recognizer = fit_fusion(recognizer, self.data.plain_loaders()[1])
+        recognizer = fit_fusion(
+            recognizer,
+            self.data.plain_loaders()[1],
+            loss=validation_loss(config.train, self.catalog, network=recognizer.network),
+        )
         recognizer = calibrate(recognizer, self.data.val_records, clips=clips, workers=workers)
         baselines = (
             learn_baselines(recognizer, self.data.plain_loaders) if config.eval.probes else None
@@ -338,10 +345,7 @@ class Run:
             format_version=PLAIN_VERSION
             if self.network.streams.names == ("rgb",) and self.network.streams.samples == "video"
             else FORMAT_VERSION,
-            # Where flow is kept is this machine's own affair.
-            streams=replace(
-                self.network.streams, steps=replace(self.network.streams.steps, flow_cache=None)
-            ),
+            streams=self.network.streams,
         )
         save_model(self.out / "model.safetensors", network, info)
 

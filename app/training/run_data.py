@@ -27,7 +27,7 @@ from cliptide.datasets.records import SampleRecord
 from cliptide.datasets.sampling import SamplingRule
 from cliptide.datasets.splits import SplitPlan, require_split
 from cliptide.datasets.streams.build import build_streams, flow_folder
-from cliptide.datasets.streams.flow_cache import precompute
+from cliptide.datasets.streams.flow_cache import bytes_in, precompute
 from cliptide.datasets.streams.stream import Stream
 from cliptide.models.recognizer import Recognizer
 
@@ -142,11 +142,14 @@ class RunData:
             workers=scoring_worker_count(self.config.data.workers, num_samples=total),
         )
         items = list(track(done, total=total, what="Optical flow", unit=self.nouns.samples))
-        log(
-            f"Optical flow of {self.nouns.counted(sum(not item.error for item in items))} lies in "
-            f"{folder} ({sum(item.num_bytes for item in items) / 2**20:.0f} MiB); "
-            "--steps.flow_cache names another folder"
-        )
+        kept = [item for item in items if item.num_bytes]
+        if kept:
+            log(
+                f"Optical flow of {self.nouns.counted(len(kept))} lies in {folder} "
+                f"({sum(item.num_bytes for item in kept) / 2**20:.0f} MiB of "
+                f"{bytes_in(folder) / 2**20:.0f} MiB there, which may be deleted at any time); "
+                "--steps.flow_cache names another folder"
+            )
         failed = [item for item in items if item.error]
         if failed:
             log(f"Note: no flow of {self.nouns.counted(len(failed))}. The first: {failed[0].error}")

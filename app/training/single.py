@@ -1,6 +1,7 @@
 """One run from its arguments: everything is checked before anything is written."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from cliptide.app.evaluation.run_folder import claim_run_folder, data_name
@@ -73,7 +74,8 @@ def train_single(
                 "start a new run."
             )
         # What was learnt before training, such as a tokenizer, is that of the weights.
-        network = fresh_network(config, catalog, plan, load_weights=False, streams=before.streams)
+        streams = replace(before.streams, steps=config.steps)
+        network = fresh_network(config, catalog, plan, load_weights=False, streams=streams)
         load_checkpoint(network, folder)
     else:
         start = Path(init) if init is not None else None

@@ -1,6 +1,6 @@
 """What a run starts from: a new network, a model file, or an earlier run's folder."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -15,14 +15,14 @@ from cliptide.app.training.loss import check_fits_task
 from cliptide.configs.errors import ConfigError, InputError
 from cliptide.configs.schema import ModelConfig, RunConfig
 from cliptide.configs.sizes import parse_size
-from cliptide.configs.streams import StepsConfig, Streams
+from cliptide.configs.streams import StepsConfig, StreamName, Streams
 from cliptide.datasets.catalog import SAMPLE_KINDS, Catalog
 from cliptide.datasets.folds import read_fold
 from cliptide.datasets.labels import numbers_in
 from cliptide.datasets.records import SampleRecord
 from cliptide.datasets.splits import SplitPlan
 from cliptide.datasets.streams.build import build_streams
-from cliptide.datasets.streams.joint_map import BUILT_IN
+from cliptide.datasets.streams.joint_map import BUILT_IN, read_joint_map
 from cliptide.datasets.streams.learning import (
     MOST_SAMPLES,
     STANDARDISED,
@@ -229,6 +229,29 @@ def _standardise(
         assert found is not None, "the last thing that is given"
         encoder: Any = network.stream_encoders[stream.name]
         encoder.standardise_by(torch.from_numpy(found.centre), torch.from_numpy(found.spread))
+        if stream.note:
+            log(f"Note: {stream.note}")
+
+
+# Which streams' weights have learnt steps as each key of `StepsConfig` makes them. Keys of none
+# change what is read, and not what a step is; of joints the map counts, and not where it lies.
+_WINDOWED: tuple[StreamName, ...] = ("audio", "arrays", "rows", "text")
+_LEARNT_BY: Mapping[str, tuple[StreamName, ...]] = {
+    "count": (),
+    "window": _WINDOWED,
+    "hop": _WINDOWED,
+    "image": ("rgb", "rows"),
+    "patch": ("rgb",),
+    "image_rate": (),
+    "sample_rate": ("audio",),
+    "mels": ("audio",),
+    "row_rate": (),
+    "joints": (),
+    "tokens": ("text",),
+    "vocabulary": ("text",),
+    "flow": ("flow",),
+    "flow_cache": (),
+}
 
 
 def _streams_of_init(init: Path, config: RunConfig, catalog: Catalog) -> Streams:
@@ -244,15 +267,27 @@ def _streams_of_init(init: Path, config: RunConfig, catalog: Catalog) -> Streams
             f"data.streams is {','.join(asked)}, but {init} reads {','.join(found.names)}, and its "
             "weights fit nothing else. Leave data.streams out, or start without --init."
         )
-    # These change what is read, and not the shape of what the network is given.
-    free = ("count", "image_rate", "row_rate", "flow_cache")
     for field in fields(StepsConfig):
+        matters = bool({*_LEARNT_BY[field.name]} & {*found.names})
+        if field.name == "patch":
+            matters &= found.steps.image == "patches"
         new, old = getattr(config.steps, field.name), getattr(found.steps, field.name)
-        if field.name not in free and new != old:
+        if matters and new != old:
             raise ConfigError(
                 f"steps.{field.name} is {new}, but {init} was trained with {old}, and its weights "
                 f"fit nothing else. Leave steps.{field.name} out, or start without --init."
             )
+    joints = config.steps.joints
+    if (
+        "arrays" in found.names
+        and joints is not None
+        and read_joint_map(joints, num_values=found.num_values) != found.joints
+    ):
+        trained = "another joint map" if found.joints else "none"
+        raise ConfigError(
+            f"steps.joints is {joints}, but {init} was trained with {trained}, and its weights "
+            "fit nothing else. Leave steps.joints out, or start without --init."
+        )
     return replace(found, samples=catalog.samples, steps=config.steps)
 
 
@@ -289,14 +324,13 @@ def new_network(
     Raises:
         InputError: The config, the weights or `init` do not fit.
     """
-    check_fits_task(config.train, catalog)  # before the data is looked at
+    # Before the data is looked at.
+    names = stream_names(config.data.stream_names(), catalog.samples, steps=config.steps)
+    check_fits_task(config.train, catalog, streams=names)
     trainer_precision(config.train.precision, device)
     if init is not None:
         streams = _streams_of_init(init, config, catalog)
         network = fresh_network(config, catalog, plan, load_weights=False, streams=streams)
-        check_fits_task(config.train, catalog, streams=network.streams.names)
         return network, start_from_model(network, init, catalog, plan)
     require_learnt_encoder(config)
-    network = fresh_network(config, catalog, plan, load_weights=True)
-    check_fits_task(config.train, catalog, streams=network.streams.names)
-    return network, plan
+    return fresh_network(config, catalog, plan, load_weights=True), plan

@@ -1,8 +1,8 @@
-"""What a run's parts are called in the report."""
+"""What a run's parts are called in the report, and what is said of its config."""
 
 from collections.abc import Sequence
 
-from cliptide.configs.schema import ModelConfig
+from cliptide.configs.schema import ModelConfig, RunConfig
 from cliptide.configs.streams import PICTURES
 
 _ENCODERS = {
@@ -21,3 +21,13 @@ def encoder_words(names: Sequence[str], config: ModelConfig) -> str:
         return told[0]
     pairs = ", ".join(f"{name}: {what}" for name, what in zip(names, told, strict=True))
     return f"{pairs}; fusion {config.fusion}"
+
+
+def idle_keys(config: RunConfig, names: Sequence[str]) -> list[str]:
+    """Notes on keys that do nothing for these streams, as where a recipe was for several."""
+    if len(names) > 1:
+        return []
+    dropout, fusion = config.train.modality_dropout, config.model.fusion
+    idle = [f"train.modality_dropout {dropout}"] if dropout else []
+    idle += [f"model.fusion {fusion}"] if fusion != "early" else []
+    return [f"Note: {key} does nothing, as {names[0]} is the only stream." for key in idle]

@@ -23,8 +23,8 @@ from cliptide.datasets.catalog.texts import (
     has_text_header,
     names_files,
     read_texts,
-    with_same_texts_together,
 )
+from cliptide.datasets.catalog.twins import with_same_names_together, with_same_texts_together
 from cliptide.datasets.catalog.ucf101 import find_lists, read_ucf101
 from cliptide.datasets.catalog.videos import VIDEO_SUFFIXES, find_videos
 from cliptide.datasets.catalog.wording import did_you_mean
@@ -35,6 +35,7 @@ from cliptide.datasets.labels import (
     numbers_in,
     target_names,
 )
+from cliptide.datasets.suffixes import TABLE_SUFFIXES
 
 __all__ = [
     "KINDS",
@@ -61,8 +62,6 @@ _READERS: dict[Kind, Callable[..., Catalog]] = {
 SAMPLE_KINDS: tuple[SampleKind, ...] = ("frames", "images", "audio", "arrays", "text")
 
 KINDS: tuple[str, ...] = ("auto", *_READERS, *SAMPLE_KINDS)
-
-_MANIFEST_SUFFIXES = frozenset({".csv", ".tsv"})
 
 
 def read_catalog(
@@ -113,12 +112,18 @@ def read_catalog(
         return replace(texts, samples="text")
     if layout == "manifest":
         listed = read_manifest(path, fold=fold, group_regex=group_regex, task=task, samples=samples)
-        return with_same_texts_together(listed) if kind == "text" else listed
+        return _with_twins_together(listed)
     samples = samples or _told(path, layout)
-    catalog = _READERS[layout](path, fold=fold, group_regex=group_regex, samples=samples)
-    if kind == "text":
-        catalog = with_same_texts_together(catalog)
+    catalog = _with_twins_together(
+        _READERS[layout](path, fold=fold, group_regex=group_regex, samples=samples)
+    )
     return catalog if task == "auto" or task == "single" else _as_task(catalog, task)
+
+
+def _with_twins_together(catalog: Catalog) -> Catalog:
+    if catalog.samples == "text":
+        return with_same_texts_together(catalog)
+    return with_same_names_together(catalog)
 
 
 def _as_task(catalog: Catalog, task: Task) -> Catalog:
@@ -158,7 +163,7 @@ def _detect(path: Path) -> Kind:
             return "hmdb51"
         return "split-folders" if are_split_folders(path) else "folder"
     suffix = path.suffix.lower()
-    if suffix not in _MANIFEST_SUFFIXES and suffix not in VIDEO_SUFFIXES:
+    if suffix not in TABLE_SUFFIXES and suffix not in VIDEO_SUFFIXES:
         raise DataError(
             f"{path} is neither a folder nor a CSV. Give a folder with one folder for each class, "
             "or a CSV with path,label."

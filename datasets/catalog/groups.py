@@ -1,11 +1,12 @@
 """Which clips belong together and must not be torn between train and test."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cliptide.configs.errors import ConfigError
-from cliptide.datasets.catalog.wording import counted
+from cliptide.datasets.catalog.wording import counted, some
 
 # UCF101 and its kin: v_Archery_g08_c03.avi. Clips of one gNN share their actor and background,
 # and the same gNN may be the same person in two classes, so the class is no part of the group.
@@ -58,6 +59,50 @@ def find_groups(
     if not any(found):
         return Groups(names=tuple(videos), known=False)
     return _fill(videos, found, missing="no _gNN_ is in the name")
+
+
+def join_groups(
+    names: Sequence[str], *, keys: Sequence[str], column: Sequence[str], shared: str
+) -> Groups:
+    """Group samples by a column, and join groups that have something in common.
+
+    Args:
+        names: Of the samples.
+        keys: What is the same for samples that belong together.
+        column: The group of each sample, "" where it has none.
+        shared: What groups that are joined have in common, for the note: `a text`.
+    """
+    joined: dict[tuple[str, str], tuple[str, str]] = {}
+
+    def root_of(node: tuple[str, str]) -> tuple[str, str]:
+        while (parent := joined.setdefault(node, node)) != node:
+            joined[node] = joined[parent]
+            node = parent
+        return node
+
+    nodes = [("key", key) for key in keys]
+    for node, group in zip(nodes, column, strict=True):
+        if group:
+            joined[root_of(node)] = root_of(("group", group))
+    roots = [root_of(node) for node in nodes]
+    called: dict[tuple[str, str], str] = {}
+    for root, group in zip(roots, column, strict=True):
+        if group:
+            called.setdefault(root, group)
+    known = bool(called)
+    alone = Counter(root in called for root in roots)[False]
+    for root, name in zip(roots, names, strict=True):
+        called.setdefault(root, name)
+    notes = []
+    lost = sorted({group for group in column if group} - set(called.values()))
+    if lost:
+        notes.append(
+            f"Joined to other groups, because they have {shared} in common: "
+            f"{counted(len(lost), 'group')} ({some(lost)})."
+        )
+    if known and alone:
+        notes.append(f"Without a group, so each text is one: {counted(alone, 'row')}.")
+    return Groups(tuple(called[root] for root in roots), known, tuple(notes))
 
 
 def _by_pattern(videos: Sequence[str], group_regex: str) -> Groups:

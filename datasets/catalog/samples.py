@@ -25,6 +25,7 @@ from cliptide.datasets.catalog.videos import (
 )
 from cliptide.datasets.catalog.wording import relative_name
 from cliptide.datasets.image_names import numbered
+from cliptide.datasets.suffixes import ARRAY_SUFFIXES, TABLE_SUFFIXES, TEXT_SUFFIXES
 
 SOUND_SUFFIXES: frozenset[str] = frozenset(
     {
@@ -48,8 +49,6 @@ SOUND_SUFFIXES: frozenset[str] = frozenset(
         ".wma",
     }
 )
-ARRAY_SUFFIXES: frozenset[str] = frozenset({".csv", ".npy", ".npz", ".parquet"})
-TEXT_SUFFIXES: frozenset[str] = frozenset({".csv", ".tsv", ".txt"})
 
 
 @dataclass(frozen=True)
@@ -121,18 +120,20 @@ SAMPLES: dict[SampleKind, Samples] = {
     "audio": _by_suffix(
         "audio", "sound file", "wav, mp3, flac, ... or videos", SOUND_SUFFIXES | VIDEO_SUFFIXES
     ),
-    "arrays": _by_suffix("arrays", "array file", "npy, npz, csv, parquet", ARRAY_SUFFIXES),
-    "text": _by_suffix("text", "text file", "txt", TEXT_SUFFIXES),
+    "arrays": _by_suffix(
+        "arrays", "array file", "npy, npz, csv, parquet", frozenset(ARRAY_SUFFIXES)
+    ),
+    "text": _by_suffix("text", "text file", "txt", TEXT_SUFFIXES | TABLE_SUFFIXES),
 }
 
 # Texts in a folder for each class: tables there would be no texts.
-TEXT_FILES = _by_suffix("text", "text file", "txt", frozenset({".txt"}))
+TEXT_FILES = _by_suffix("text", "text file", "txt", TEXT_SUFFIXES)
 
 # What files are taken for where nobody says; a sound track is not taken out of a video unasked.
 _TOLD_BY: tuple[tuple[SampleKind, frozenset[str]], ...] = (
     ("video", VIDEO_SUFFIXES),
     ("audio", SOUND_SUFFIXES),
-    ("arrays", ARRAY_SUFFIXES),
+    ("arrays", SAMPLES["arrays"].suffixes),
     ("images", IMAGE_SUFFIXES),
 )
 

@@ -6,19 +6,18 @@ lines if it stands in double quotes. Labels are written as in a manifest.
 The same text in several rows is one text: its rows are never parted between train and test.
 """
 
-from collections import Counter
+import hashlib
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 from cliptide.configs.errors import ConfigError, DataError, LeakError
 from cliptide.configs.tasks import Task
 from cliptide.datasets.catalog.catalog import Catalog
-from cliptide.datasets.catalog.groups import Groups
+from cliptide.datasets.catalog.groups import join_groups
 from cliptide.datasets.catalog.manifest_labels import read_labels, require_difference
 from cliptide.datasets.catalog.table import Row, header_names, lines_of, read_rows, splits_of
-from cliptide.datasets.catalog.wording import counted, nfc, some
+from cliptide.datasets.catalog.wording import counted, nfc
 from cliptide.datasets.records import SampleRecord, Split
 
 COLUMNS = ("text", "label", "group", "split")
@@ -88,7 +87,9 @@ def read_texts(
     keys = [text_key(row.cells["text"]) or name for row, name in zip(rows, names, strict=True)]
     notes += _repeats(data, rows, keys=keys, labels=found.labels, splits=splits)
     require_difference(found, where=data)
-    groups = _groups(names, keys=keys, column=[nfc(row.cells["group"]) for row in rows])
+    groups = join_groups(
+        names, keys=keys, column=[nfc(row.cells["group"]) for row in rows], shared="a text"
+    )
     records = [
         SampleRecord(
             source=data, name=name, label=label, group=group, split=split, text=row.cells["text"]
@@ -130,6 +131,12 @@ def text_key(text: str) -> str:
     return " ".join(nfc(text).split())
 
 
+def text_digest(text: str) -> str:
+    """Put what `text_key` makes of a text into 32 letters, so that many long ones fit in memory."""
+    key = text_key(text).encode("utf-8", errors="surrogatepass")
+    return hashlib.blake2b(key, digest_size=16).hexdigest()
+
+
 def _repeats(
     data: Path,
     rows: Sequence[Row],
@@ -160,72 +167,3 @@ def _repeats(
     if not repeats:
         return []
     return [f"Grouped with the row that has the same text: {counted(repeats, 'row')}."]
-
-
-def with_same_texts_together(catalog: Catalog) -> Catalog:
-    """Join the groups of text files that hold the same text, so that no split parts them."""
-    records = catalog.records
-    keys = [_key_of_file(record) for record in records]
-    column = [record.group if catalog.groups_known else "" for record in records]
-    groups = _groups([record.name for record in records], keys=keys, column=column)
-    repeats = len(keys) - len(set(keys))
-    notes = list(catalog.notes)
-    if repeats:
-        notes.append(f"Grouped with the file that has the same text: {counted(repeats, 'file')}.")
-    return replace(
-        catalog,
-        records=tuple(
-            replace(record, group=group)
-            for record, group in zip(records, groups.names, strict=True)
-        ),
-        notes=(*notes, *groups.notes),
-    )
-
-
-def _key_of_file(record: SampleRecord) -> str:
-    try:
-        text = record.source.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError):  # training says so, and leaves it out
-        return record.name
-    return text_key(text) or record.name
-
-
-def _groups(names: Sequence[str], *, keys: Sequence[str], column: Sequence[str]) -> Groups:
-    """Group rows by the column, and join groups that have a text in common.
-
-    Args:
-        names: Of the rows.
-        keys: What is the same for rows with the same text.
-        column: The group of each row, "" where it has none.
-    """
-    joined: dict[tuple[str, str], tuple[str, str]] = {}
-
-    def root_of(node: tuple[str, str]) -> tuple[str, str]:
-        while (parent := joined.setdefault(node, node)) != node:
-            joined[node] = joined[parent]
-            node = parent
-        return node
-
-    texts = [("text", key) for key in keys]
-    for text, group in zip(texts, column, strict=True):
-        if group:
-            joined[root_of(text)] = root_of(("group", group))
-    roots = [root_of(text) for text in texts]
-    called: dict[tuple[str, str], str] = {}
-    for root, group in zip(roots, column, strict=True):
-        if group:
-            called.setdefault(root, group)
-    known = bool(called)
-    alone = Counter(root in called for root in roots)[False]
-    for root, name in zip(roots, names, strict=True):
-        called.setdefault(root, name)
-    notes = []
-    lost = sorted({group for group in column if group} - set(called.values()))
-    if lost:
-        notes.append(
-            f"Joined to other groups, because they have a text in common: "
-            f"{counted(len(lost), 'group')} ({some(lost)})."
-        )
-    if known and alone:
-        notes.append(f"Without a group, so each text is one: {counted(alone, 'row')}.")
-    return Groups(tuple(called[root] for root in roots), known, tuple(notes))

@@ -8,12 +8,13 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from cliptide.configs.streams import SampleKind
+from cliptide.configs.streams import SampleKind, StepsConfig
 from cliptide.datasets.catalog.wording import some
 from cliptide.datasets.checking.comparing import near_pairs, same_content
 from cliptide.datasets.checking.samples import examine_sample, examine_texts
 from cliptide.datasets.checking.workers import Failure, Limits, in_workers
 from cliptide.datasets.records import SPLITS, SampleRecord
+from cliptide.datasets.streams.arrays import differing
 from cliptide.datasets.video.examine import Examination, examine
 from cliptide.datasets.video.timeline import TOLERANCE_S
 
@@ -120,6 +121,7 @@ def check_clips(
     limits: Limits,
     track: Callable[[Iterator[tuple[Path, Examination]], int], Iterator[tuple[Path, Examination]]],
     samples: SampleKind = "video",
+    steps: StepsConfig | None = None,
 ) -> CheckResult:
     """Read every file and compare the clips.
 
@@ -129,6 +131,7 @@ def check_clips(
         limits: What one file may cost.
         track: Hands on what it is given (with the number of it), to show how far it is.
         samples: What they are.
+        steps: Rates of what brings no times; None for the usual ones.
 
     Raises:
         CliptideError: The processes cannot be started.
@@ -138,19 +141,24 @@ def check_clips(
         examinations = examine_texts(records)
     else:
         found: dict[int, Examination] = {}
-        examined = examine_files(list(files), workers, limits, samples=samples)
+        examined = examine_files(list(files), workers, limits, samples=samples, steps=steps)
         for file, examination in track(examined, len(files)):
             for place in files[file]:
                 found[place] = examination
         examinations = [found[place] for place in range(len(records))]
     if samples == "arrays":
-        examinations = _of_one_width(examinations)
+        examinations = _of_like_columns(examinations)
     clips = [_checked(*pair) for pair in zip(records, examinations, strict=True)]
     return _compared(clips, num_files=len(files))
 
 
 def examine_files(
-    files: Sequence[Path], workers: int, limits: Limits, *, samples: SampleKind = "video"
+    files: Sequence[Path],
+    workers: int,
+    limits: Limits,
+    *,
+    samples: SampleKind = "video",
+    steps: StepsConfig | None = None,
 ) -> Iterator[tuple[Path, Examination]]:
     """Examine files in guarded processes, in the order they are done, the largest begun first.
 
@@ -159,12 +167,14 @@ def examine_files(
         workers: Processes that read.
         limits: What one file may cost.
         samples: What they are.
+        steps: Rates of what brings no times; None for the usual ones.
     """
     # A long video that comes last would leave all processes but one with nothing to do.
     largest_first = sorted(files, key=_num_bytes, reverse=True)
     read, home = examine, examine.__module__
     if samples != "video":
-        read, home = partial(examine_sample, kind=samples), examine_sample.__module__
+        read = partial(examine_sample, kind=samples, steps=steps or StepsConfig())
+        home = examine_sample.__module__
     results = in_workers(read, largest_first, workers=workers, limits=limits, preload=home)
     for file, result in results:
         if isinstance(result, Failure):
@@ -173,20 +183,26 @@ def examine_files(
             yield file, result
 
 
-def _of_one_width(examinations: Sequence[Examination]) -> list[Examination]:
-    """Tell arrays with another number of columns than most, which training leaves out."""
+def _of_like_columns(examinations: Sequence[Examination]) -> list[Examination]:
+    """Tell arrays whose columns are not those of most, which training leaves out."""
     widths = Counter(found.num_values for found in examinations if found.num_values)
-    usual = widths.most_common(1)[0][0] if widths else 0
-    return [
-        replace(
-            found,
-            status="unreadable",
-            problem=f"it has {found.num_values} numbers in a row, but most have {usual}",
-        )
-        if found.num_values not in (0, usual)
-        else found
+    width = widths.most_common(1)[0][0] if widths else 0
+    names = Counter(
+        tuple(sorted(found.columns))
         for found in examinations
-    ]
+        if found.columns and found.num_values == width
+    )
+    usual = names.most_common(1)[0][0] if names else ()
+    return [_held_against(found, width, usual) for found in examinations]
+
+
+def _held_against(found: Examination, width: int, usual: tuple[str, ...]) -> Examination:
+    problem = ""
+    if found.num_values not in (0, width):
+        problem = f"it has {found.num_values} numbers in a row, but most have {width}"
+    elif found.columns and (difference := differing(found.columns, usual)):
+        problem = f"it {difference}"
+    return replace(found, status="unreadable", problem=problem) if problem else found
 
 
 def _num_bytes(file: Path) -> int:

@@ -8,7 +8,7 @@ import numpy as np
 
 from cliptide.configs.errors import SampleError
 from cliptide.configs.streams import SampleKind, StepsConfig
-from cliptide.datasets.catalog.texts import text_key
+from cliptide.datasets.catalog.texts import text_digest
 from cliptide.datasets.records import SampleRecord
 from cliptide.datasets.streams.array_files import read_array
 from cliptide.datasets.streams.sound import read_sound
@@ -21,19 +21,20 @@ from cliptide.datasets.video.likeness import PicturesSeen
 _MOST_CHARACTERS = 2**27
 
 
-def examine_sample(path: Path, *, kind: SampleKind) -> Examination:
+def examine_sample(path: Path, *, kind: SampleKind, steps: StepsConfig) -> Examination:
     """Read a file, or a folder of images, to its end.
 
     Args:
         path: Anything: what is no such sample is reported, not raised.
         kind: What it should be; not a video, for which there is `examine`.
+        steps: Rates of what brings no times.
 
     Returns:
         What was found; `num_frames` is that of what it consists of: images, samples of sound, rows
         or characters.
     """
     try:
-        found = _READERS[kind](path)
+        found = _READERS[kind](path, steps)
     except SampleError as error:
         return Examination(status="unreadable", problem=in_short(error, path))
     return found
@@ -56,9 +57,9 @@ def in_short(error: SampleError, path: Path) -> str:
     return text.partition(". ")[0].rstrip(".")
 
 
-def _images(path: Path) -> Examination:
+def _images(path: Path, steps: StepsConfig) -> Examination:
     files = [path] if path.is_file() else sorted(path.iterdir()) if path.is_dir() else []
-    with ImageFolder(path, image_rate=StepsConfig().image_rate) as folder:
+    with ImageFolder(path, image_rate=steps.image_rate) as folder:
         seen = PicturesSeen(folder.num_frames)
         for frame in folder.pictures():
             seen.add(frame)
@@ -77,8 +78,8 @@ def _images(path: Path) -> Examination:
         )
 
 
-def _sound(path: Path) -> Examination:
-    rate = StepsConfig().sample_rate
+def _sound(path: Path, steps: StepsConfig) -> Examination:
+    rate = steps.sample_rate
     samples, first_s = read_sound(path, sample_rate=rate)
     return Examination(
         num_frames=len(samples),
@@ -90,10 +91,10 @@ def _sound(path: Path) -> Examination:
     )
 
 
-def _rows(path: Path) -> Examination:
+def _rows(path: Path, steps: StepsConfig) -> Examination:
     file = read_array(path)
     count = len(file.values)
-    times_s = np.arange(count) / StepsConfig().row_rate if file.times_s is None else file.times_s
+    times_s = np.arange(count) / steps.row_rate if file.times_s is None else file.times_s
     step_s = float(times_s[-1] - times_s[0]) / (count - 1) if count > 1 else 0.0
     times = b"" if file.times_s is None else file.times_s.tobytes()
     shape = repr(file.values.shape).encode()
@@ -103,11 +104,13 @@ def _rows(path: Path) -> Examination:
         last_frame_s=float(times_s[-1]),
         num_bytes=path.stat().st_size,
         frames_hash=_digest(shape + file.values.tobytes() + times),
-        num_values=len(file.columns),
+        num_values=file.values.shape[1],
+        columns=file.columns,
     )
 
 
-def _text_file(path: Path) -> Examination:
+def _text_file(path: Path, steps: StepsConfig) -> Examination:
+    del steps
     record = SampleRecord(path, str(path), label="", group="")
     return _of_text(read_text(record, most=_MOST_CHARACTERS))
 
@@ -118,7 +121,7 @@ def _of_text(text: str) -> Examination:
         num_frames=len(text),
         last_frame_s=float("inf"),
         num_bytes=len(text.encode("utf-8", errors="surrogatepass")),
-        frames_hash=_digest(text_key(text).encode("utf-8", errors="surrogatepass")),
+        frames_hash=text_digest(text),
     )
 
 
@@ -126,7 +129,7 @@ def _digest(data: bytes) -> str:
     return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
-_READERS: Mapping[SampleKind, Callable[[Path], Examination]] = {
+_READERS: Mapping[SampleKind, Callable[[Path, StepsConfig], Examination]] = {
     "frames": _images,
     "images": _images,
     "audio": _sound,

@@ -1,9 +1,10 @@
 """Rows of numbers as a stream: skeletons with a joint map, and sensors without one."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -11,10 +12,13 @@ from numpy.typing import NDArray
 
 from cliptide.configs.errors import ConfigError, DataError, SampleError
 from cliptide.configs.streams import JointMap
+from cliptide.datasets.catalog.wording import counted, some
 from cliptide.datasets.records import SampleRecord
-from cliptide.datasets.streams.array_files import ARRAY_SUFFIXES, read_array
+from cliptide.datasets.streams.array_files import TIME, ArrayFile, read_array
 from cliptide.datasets.streams.stream import Steps
 from cliptide.datasets.streams.windows import Rows, WindowedStream
+from cliptide.datasets.suffixes import ARRAY_SUFFIXES
+from cliptide.datasets.video import open_video
 from cliptide.datasets.video.timeline import TOLERANCE_S
 
 # A tenth is what a step towards the camera does: clips of one class differ by more than that, and
@@ -24,7 +28,12 @@ SCALE_JITTER = 0.1
 # digits of a number tell no clip.
 NOISE = 0.02
 
-_READ_AT_MOST = 20  # files that tell how many numbers a row has
+_READ_AT_MOST = 20  # files that tell what the columns are
+_MOST_APART = 0.05  # of its length, that rows may end before or behind the video beside them
+_GOLDEN = (5**0.5 - 1) / 2
+_MOST_SHARE = 0.75  # of them that must agree
+_QUOTED = 60  # characters of their names that an error shows at most
+_Found = TypeVar("_Found", int, str)
 _PAPER, _LINE, _GRID = (255, 255, 255), (75, 85, 99), (229, 231, 235)
 _LEFT, _RIGHT, _MIDDLE = (37, 99, 235), (234, 88, 12), (75, 85, 99)
 _COLUMNS = (
@@ -62,40 +71,96 @@ def array_path(source: Path) -> Path:
     )
 
 
-def num_values_of(records: Iterable[SampleRecord]) -> int:
-    """F, the numbers in a row: the most common one of the first files that can be read, up to 20.
+def columns_of(records: Sequence[SampleRecord]) -> tuple[int, tuple[str, ...]]:
+    """F, the numbers in a row, and what they are called; empty where no file says.
+
+    They are those of most of up to 20 files, which lie evenly among all of them.
 
     Raises:
-        DataError: None can be read; with the first one's cause.
+        DataError: None can be read; with the first one's cause. Or more than a quarter of them
+            have other columns, so that it is not clear which are meant.
     """
-    found: list[int] = []
+    widths: list[tuple[int, Path]] = []
+    named: list[tuple[tuple[str, ...], Path]] = []
     first: SampleError | None = None
-    for record in records:
+    # Records are sorted by class. Multiples of the golden ratio spread the first of any number of
+    # them evenly over all, however many of these cannot be read.
+    spread = sorted(enumerate(records), key=lambda pair: pair[0] * _GOLDEN % 1)
+    for _, record in spread:
         try:
-            found.append(len(read_array(array_path(record.source)).columns))
+            path = array_path(record.source)
+            file = read_array(path)
         except SampleError as error:
             first = first or error
-        if len(found) == _READ_AT_MOST:
+            continue
+        widths.append((file.values.shape[1], path))
+        if file.columns:
+            named.append((file.columns, path))
+        if len(widths) == _READ_AT_MOST:
             break
-    if not found:
+    if not widths:
         cause = f"The first: {first}" if first else "There are no samples."
         raise DataError(f"No array could be read, so how wide rows are is not known. {cause}")
-    return Counter(found).most_common(1)[0][0]
+    width = _usual(widths, "numbers in a row")
+    # Columns in another order are brought into this one when they are read.
+    orders = [(columns, path) for columns, path in named if len(columns) == width]
+    if not orders:
+        return width, ()
+    names = _usual([(", ".join(sorted(columns)), path) for columns, path in orders], "as columns")
+    return width, next(columns for columns, _ in orders if ", ".join(sorted(columns)) == names)
+
+
+def differing(columns: Sequence[str], usual: Sequence[str]) -> str:
+    """Say which columns a file lacks and has beyond the usual ones; "" where they are the same."""
+    lacks = [name for name in usual if name not in columns]
+    more = [name for name in columns if name not in usual]
+    said = [f"lacks the columns {some(lacks)}"] if lacks else []
+    said += [f"has the columns {some(more)}, which the others have not"] if more else []
+    return " and ".join(said)
+
+
+def _usual(found: Sequence[tuple[_Found, Path]], what: str) -> _Found:
+    """What most files have.
+
+    Raises:
+        DataError: They are less than three quarters.
+    """
+    ranked = Counter(value for value, _ in found).most_common(2)
+    usual, count = ranked[0]
+    if count < _MOST_SHARE * len(found):
+        other, other_count = ranked[1]
+        files = dict(reversed(found))
+        raise DataError(
+            f"Of {counted(len(found), 'array')} that were looked at, {count} have {_short(usual)} "
+            f"{what} ({files[usual]}), but {other_count} have {_short(other)} ({files[other]}). "
+            "Give all of them the same columns, or leave the others out."
+        )
+    return usual
+
+
+def _short(value: int | str) -> str:
+    text = str(value)
+    return text if len(text) <= _QUOTED else text[:_QUOTED] + "..."
 
 
 class ArrayStream(WindowedStream):
     """Rows of arrays, and windows over them as steps (window, F) float32, NaN where missing.
 
-    Times are those of the file, where it has a column time_s; else row i is at i / row_rate.
+    Times are those of the file, where it has a column time_s. Else, of as many rows as the video
+    beside it has frames, each is at its frame's time; else row i is at i / row_rate.
 
     Args:
         window: See `WindowedStream`.
         hop: See `WindowedStream`.
         num_values: F.
+        columns: Their names; empty takes them by their places.
         row_rate: Rows a second.
+        image_rate: Images a second of the pictures that they lie beside, where these are a folder
+            of images; None where there are none.
         joints: Of skeletons.
         flip: Whether `augmented` mirrors half of the skeletons.
         mirrors: Whether it does with a seed, where they lie beside pictures that are mirrored.
+        jitters: Whether it also scales skeletons, and adds noise to other rows.
 
     Raises:
         ConfigError: A row has another number of values than the joint map.
@@ -111,10 +176,13 @@ class ArrayStream(WindowedStream):
         window: int,
         hop: int,
         num_values: int,
+        columns: tuple[str, ...] = (),
         row_rate: float,
+        image_rate: float | None = None,
         joints: JointMap | None,
         flip: bool,
         mirrors: Callable[[int], bool] | None = None,
+        jitters: bool = True,
     ) -> None:
         super().__init__(window=window, hop=hop)
         if joints is not None and len(joints.names) * joints.axes != num_values:
@@ -123,24 +191,20 @@ class ArrayStream(WindowedStream):
                 f"{len(joints.names) * joints.axes} numbers, but rows have {num_values}. Correct "
                 "its joints or axes, or leave steps.joints out."
             )
-        self.num_values, self.row_rate, self.joints, self.flip = num_values, row_rate, joints, flip
+        self.num_values, self.columns = num_values, columns
+        self.image_rate, self.row_rate, self.joints, self.flip = image_rate, row_rate, joints, flip
         self.row_shape = (num_values,)
-        self.mirrors = mirrors
+        self.mirrors, self.jitters = mirrors, jitters
 
     def read(self, record: SampleRecord) -> Rows:
         """See `WindowedStream.read`."""
         path = array_path(record.source)
         file = read_array(path)
-        count, num_values = file.values.shape
-        if num_values != self.num_values:
-            raise SampleError(
-                f"{path} has {num_values} numbers in a row, but the others have "
-                f"{self.num_values}. Give all files the same columns, or leave it out."
-            )
+        values, count = self._in_order(file, path), len(file.values)
         times_s, gap_s = file.times_s, 1 / self.row_rate
         if times_s is None:
-            times_s = np.arange(count) / self.row_rate
-        elif count > 1:
+            times_s = self._times_beside(record.source, path, count)
+        if count > 1:
             gap_s = float(times_s[-1] - times_s[0]) / (count - 1)
         inside = times_s >= record.start_s - TOLERANCE_S
         if record.start_s <= 0:
@@ -154,12 +218,55 @@ class ArrayStream(WindowedStream):
                 f"{times_s[0]:.2f} s to {times_s[-1]:.2f} s. Correct start_s and end_s."
             )
         times_s = times_s[inside]
-        return Rows(times_s, file.values[inside], float(times_s[-1] - times_s[0]) + gap_s)
+        return Rows(times_s, values[inside], float(times_s[-1] - times_s[0]) + gap_s)
+
+    def _times_beside(self, source: Path, path: Path, count: int) -> NDArray[np.float64]:
+        """Times of so many rows whose file has none."""
+        times_s = np.arange(count) / self.row_rate
+        if self.image_rate is None:
+            return times_s
+        try:
+            with open_video(source, image_rate=self.image_rate) as video:
+                if video.num_frames == count:
+                    return video.pts_s
+                length_s = video.duration_s
+        except SampleError:  # whoever reads the pictures says so
+            return times_s
+        rows_s = count / self.row_rate
+        if not self.note and abs(rows_s - length_s) > _MOST_APART * length_s:
+            self.note = (
+                f"{path} has {count} rows without {TIME}, {rows_s:.2f} s at steps.row_rate "
+                f"{self.row_rate:g}, but {source.name} lasts {length_s:.2f} s. Set steps.row_rate "
+                f"to the rows recorded in a second, or write a column {TIME}."
+            )
+        return times_s
+
+    def _in_order(self, file: ArrayFile, path: Path) -> NDArray[np.float32]:
+        """The file's columns in the order of the others'.
+
+        Raises:
+            SampleError: They are not the same.
+        """
+        if self.columns and file.columns:
+            if difference := differing(file.columns, self.columns):
+                raise SampleError(
+                    f"{path} {difference}. Give all files the same columns, or leave it out."
+                )
+            return file.values[:, [file.columns.index(name) for name in self.columns]]
+        num_values = file.values.shape[1]
+        if num_values != self.num_values:
+            raise SampleError(
+                f"{path} has {num_values} numbers in a row, but the others have "
+                f"{self.num_values}. Give all files the same columns, or leave it out."
+            )
+        return file.values
 
     def augmented(self, steps: Steps, seed: int) -> Steps:
         """Mirror half of the skeletons and scale each a little; add slight noise to other rows."""
         rng = np.random.default_rng(seed)
         if self.joints is None:
+            if not self.jitters:
+                return steps
             noise = rng.normal(0, NOISE, steps.shape).astype(np.float32)
             noisy: Steps = steps + noise * _spread(steps)
             return noisy
@@ -169,6 +276,8 @@ class ArrayStream(WindowedStream):
             is_mirrored = self.flip and bool(rng.random() < 0.5)
         if is_mirrored:
             steps = mirrored(steps, self.joints)
+        if not self.jitters:
+            return steps
         return scaled(steps, self.joints, 1 + rng.uniform(-SCALE_JITTER, SCALE_JITTER))
 
     def drawn(self, steps: Steps, *, height: int) -> NDArray[np.uint8]:

@@ -71,10 +71,13 @@ def build_streams(
                 window=window,
                 hop=hop,
                 num_values=described.num_values,
+                columns=described.columns,
                 row_rate=steps.row_rate,
+                image_rate=steps.image_rate if described.has_pictures else None,
                 joints=described.joints,
                 flip=flip,
                 mirrors=mirrors,
+                jitters=augment != "none",
             )
         if name == "rows":
             return RowStream(window=window, hop=hop, size=size, fit=fit)
@@ -88,6 +91,6 @@ def build_streams(
 
     streams = tuple(build(name) for name in described.names)
     for stream in streams:
-        # Of pictures without augmentation, mirroring is a key of its own.
-        stream.augments = augment != "none" or stream.name in PICTURES
+        # Without augmentation, mirroring is a key of its own.
+        stream.augments = augment != "none" or stream.name in (*PICTURES, "arrays")
     return streams

@@ -18,6 +18,7 @@ is found by its size and time, and the file is replaced.
 import contextlib
 import hashlib
 import os
+import re
 import struct
 import sys
 import time
@@ -49,6 +50,7 @@ FRAMES_AT_ONCE = 32
 # An hour of film takes minutes; a decoder that hangs never ends.
 _LIMITS = Limits(time_s=3600.0, memory_mb=4096)
 _OLD_PART_S = 24 * 3600.0
+_PART = re.compile(r"[0-9a-f]{32}\.[0-9a-f]{32}\.part")  # as `keep` names them
 
 
 class FlowIsDamaged(Exception):
@@ -176,6 +178,15 @@ def open_kept(folder: Path, path: Path, rule: FlowRule) -> KeptFlow | None:
         file.close()
         return None
     return KeptFlow(file, index, rule.size)
+
+
+def bytes_in(folder: Path) -> int:
+    """Bytes of all flow that is kept in a folder."""
+    total = 0
+    for file in folder.glob("*.flow"):
+        with contextlib.suppress(OSError):  # another process may take it away
+            total += file.stat().st_size
+    return total
 
 
 def keep(folder: Path, path: Path, rule: FlowRule, *, writer: str | None = None) -> int:
@@ -396,5 +407,7 @@ def _remove_old_parts(folder: Path) -> None:
     """Remove what processes left that were killed while they wrote."""
     with contextlib.suppress(OSError):
         for part in folder.glob("*.part"):
-            if time.time() - part.stat().st_mtime > _OLD_PART_S:
+            # A folder that a person names may hold others, such as halves of downloads.
+            is_ours = _PART.fullmatch(part.name) is not None
+            if is_ours and time.time() - part.stat().st_mtime > _OLD_PART_S:
                 part.unlink()

@@ -163,19 +163,6 @@ def _dis(height: int, width: int) -> Any:
     return dis
 
 
-def flow_pictures(frames: NDArray[np.uint8], *, method: FlowMethod) -> NDArray[np.uint8]:
-    """Compute flow from each frame to the next, as pictures.
-
-    Args:
-        frames: (n + 1, H, W, 3) uint8 RGB; height and width 16 or more.
-        method: See `flow_codes`.
-
-    Returns:
-        (n, H, W, 3) uint8: x, y, strength.
-    """
-    return pictures_of(flow_codes(frames, method=method))
-
-
 def pictures_of(codes: Codes) -> NDArray[np.uint8]:
     """Make pictures (n, H, W, 3) uint8 of codes (n, H, W, 2)."""
     strength = _strengths()[codes[..., 0], codes[..., 1]]
@@ -185,11 +172,6 @@ def pictures_of(codes: Codes) -> NDArray[np.uint8]:
 def still_codes(count: int, size: tuple[int, int]) -> Codes:
     """Codes (count, height, width, 2) of no motion."""
     return np.full((count, *size, 2), STILL, np.uint8)
-
-
-def pixels_of(flow: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Motion in pixels, (n, H, W, 2) float32, x and y, of pictures (n, H, W, 3) or codes."""
-    return _shares()[flow[..., :2]] * np.float32(flow.shape[1] * BOUND_OF_HEIGHT)
 
 
 def mirrored(flow: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from cliptide.configs.errors import SampleError
 from cliptide.datasets.fitting import Fit, place, set_in_frame
 from cliptide.datasets.records import SampleRecord
-from cliptide.datasets.streams.patches import darkened
+from cliptide.datasets.streams.patches import darkened, refuse_part
 from cliptide.datasets.streams.stream import Steps, Track
 from cliptide.datasets.streams.windows import Rows, WindowedStream
 from cliptide.datasets.video import open_video
@@ -44,11 +44,7 @@ class RowStream(WindowedStream):
         Raises:
             SampleError: It cannot be read, is of several pictures, or a part of it is asked for.
         """
-        if record.start_s > 0 or record.end_s is not None:
-            raise SampleError(
-                f"{record.source}: start_s and end_s are given, but an image has no seconds. Leave "
-                "them empty."
-            )
+        refuse_part(record)
         with open_video(record.source) as video:
             if video.num_frames > 1:
                 raise SampleError(

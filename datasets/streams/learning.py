@@ -12,7 +12,7 @@ from cliptide.configs.streams import SampleKind, StepsConfig, StreamName, Stream
 from cliptide.datasets.catalog.catalog import Catalog
 from cliptide.datasets.catalog.wording import counted
 from cliptide.datasets.records import SampleRecord
-from cliptide.datasets.streams.arrays import num_values_of
+from cliptide.datasets.streams.arrays import columns_of
 from cliptide.datasets.streams.joint_map import read_joint_map
 from cliptide.datasets.streams.stream import Stream
 from cliptide.datasets.streams.text import read_text
@@ -86,7 +86,7 @@ def describe_streams(
     names = stream_names(asked, catalog.samples, steps=steps)
     found = Streams(names=names, samples=catalog.samples, steps=steps)
     if "arrays" in names:
-        num_values, joints = num_values_of(train_records), None
+        (num_values, columns), joints = columns_of(train_records), None
         if steps.joints is not None:
             joints = read_joint_map(steps.joints, num_values=num_values)
         if joints is not None and num_values != len(joints.names) * joints.axes:
@@ -95,7 +95,7 @@ def describe_streams(
                 f"numbers each, but a row of the arrays has {num_values}. Correct the joint map, "
                 "or leave steps.joints out."
             )
-        found = replace(found, num_values=num_values, joints=joints)
+        found = replace(found, num_values=num_values, columns=columns, joints=joints)
     if "text" in names:
         tokenizer, num_tokens = train_tokenizer(
             _readable_texts(train_records), tokens=steps.tokens, vocabulary=steps.vocabulary

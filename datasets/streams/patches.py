@@ -3,7 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from cliptide.configs.errors import ConfigError
+from cliptide.configs.errors import ConfigError, SampleError
+from cliptide.datasets.records import SampleRecord
 
 _MOST_NAMED = 6
 _DARK = 0.45
@@ -54,6 +55,19 @@ def darkened(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     grey = image.mean(axis=2, keepdims=True)
     dark: NDArray[np.uint8] = ((0.5 * image + 0.5 * grey) * _DARK).astype(np.uint8)
     return dark
+
+
+def refuse_part(record: SampleRecord) -> None:
+    """Refuse a record that asks for a part of an image whose rows or patches are the steps.
+
+    Raises:
+        SampleError: start_s or end_s is given.
+    """
+    if record.start_s > 0 or record.end_s is not None:
+        raise SampleError(
+            f"{record.source}: start_s and end_s are given, but an image has no seconds. Leave "
+            "them empty."
+        )
 
 
 def _divisors(length: int, *, near: int) -> str:

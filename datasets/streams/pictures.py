@@ -14,7 +14,13 @@ from cliptide.datasets.fitting import Fit, place
 from cliptide.datasets.looks import Looks, looks_of
 from cliptide.datasets.reading import read_fitted, times_in
 from cliptide.datasets.records import SampleRecord
-from cliptide.datasets.streams.patches import check_patch, cut_patches, darkened, join_patches
+from cliptide.datasets.streams.patches import (
+    check_patch,
+    cut_patches,
+    darkened,
+    join_patches,
+    refuse_part,
+)
 from cliptide.datasets.streams.stream import Steps, Stream, Track
 from cliptide.datasets.transforms import ClipTransform, clip_transform, decode_size
 from cliptide.datasets.video import Video, open_video
@@ -184,8 +190,9 @@ class PatchStream(PictureStream):
         """Patches as steps, a second apart; see `Stream.open`.
 
         Raises:
-            SampleError: It cannot be read, or is of several pictures.
+            SampleError: It cannot be read, is of several pictures, or a part of it is asked for.
         """
+        refuse_part(record)
         with open_video(record.source, image_rate=self.image_rate) as video:
             if video.num_frames > 1:
                 raise SampleError(

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from cliptide.datasets.records import SampleRecord
 from cliptide.datasets.streams.pictures import PatchStream, PictureStream
 from cliptide.datasets.streams.samples import joined
 from cliptide.datasets.streams.stream import Steps, Stream, Track
+from cliptide.datasets.streams.windows import NothingThereError
 from cliptide.datasets.video import TimedFrame, Video, open_video
 
 # Steps of joined streams that are read together.
@@ -28,11 +29,15 @@ class Playing:
         path: The file.
         duration_s: Its length, seconds.
         steps: Its steps with their times, rising; what reads them may raise a SampleError.
+        missing: Why, of each stream that is masked to the end: what cannot be opened is there at
+            once, what breaks on the way from then on, and what has nothing at any step behind
+            the last.
     """
 
     path: str
     duration_s: float
     steps: Iterator[TimedFrame]
+    missing: dict[str, str] = field(default_factory=dict)
 
 
 @contextmanager
@@ -74,36 +79,53 @@ def playing(
     with ExitStack() as stack:
         tracks: list[Track | None] = []
         errors = []
+        missing: dict[str, str] = {}
         for stream in streams:
             try:
                 tracks.append(stack.enter_context(stream.open(record)))
             except SampleError as error:
                 tracks.append(None)
                 errors.append(error)
+                missing[stream.name] = str(error)
         clock = next((track for track in tracks if track is not None), None)
         if clock is None:
             raise errors[0]
-        steps = _steps(tracks, clock, streams, rate_fps=rate_fps)
-        yield Playing(os.fspath(source), clock.duration_s, steps)
+        steps = _steps(tracks, clock, streams, missing, rate_fps=rate_fps)
+        yield Playing(os.fspath(source), clock.duration_s, steps, missing)
 
 
 def _steps(
-    tracks: Sequence[Track | None], clock: Track, streams: Sequence[Stream], *, rate_fps: float
+    tracks: Sequence[Track | None],
+    clock: Track,
+    streams: Sequence[Stream],
+    missing: dict[str, str],
+    *,
+    rate_fps: float,
 ) -> Iterator[TimedFrame]:
     """Steps from the first to the last of the clock, at the times of the source."""
     begin_s, end_s = float(clock.pts_s[0]), float(clock.pts_s[-1])
-    wanted_s = begin_s + np.arange(int((end_s - begin_s) * rate_fps + 1e-6) + 1) / rate_fps
-    held = list(tracks)
-    for start in range(0, len(wanted_s), AT_ONCE):
-        times_s = wanted_s[start : start + AT_ONCE]
-        views: list[Steps | None] = []
-        for place, track in enumerate(held):
+    count = int((end_s - begin_s) * rate_fps + 1e-6) + 1
+    held = {place: track for place, track in enumerate(tracks) if track is not None}
+    never_there = dict.fromkeys(held, "")
+    broke: SampleError | None = None
+    for start in range(0, count, AT_ONCE):
+        times_s = begin_s + np.arange(start, min(start + AT_ONCE, count)) / rate_fps
+        views: list[Steps | None] = [None] * len(tracks)
+        for place, track in list(held.items()):
             try:
-                views.append(None if track is None else track.around(times_s))
-            except SampleError:
-                held[place] = None  # it is masked from here on
-                views.append(None)
-                if not any(held):
-                    raise
+                views[place] = track.around(times_s)
+                never_there.pop(place, None)
+            except NothingThereError as error:
+                if place in never_there:  # it may begin later
+                    never_there[place] = str(error)
+            except SampleError as error:
+                broke = error
+                never_there.pop(place, None)
+                del held[place]
+                missing[streams[place].name] = f"from {times_s[0]:.2f} s on: {error}"
+        if all(view is None for view in views):
+            assert broke is not None, "a clock that is whole has something at its own times"
+            raise broke
         for number, step in enumerate(joined(views, streams)):
             yield TimedFrame(start + number, float(times_s[number]), step)
+    missing.update((streams[place].name, why) for place, why in never_there.items())

@@ -35,7 +35,7 @@ from cliptide.datasets.video.timeline import MAX_FALL_S, TOLERANCE_S
 
 # Stamps that are rounded, or of a clock that drifts a little, are no gaps.
 MIN_GAP_S = 0.05
-# Silence for a leap in the stamps of more than this is no pause, and would fill the memory.
+# Silence for leaps in the stamps of more than this together is no pause, and would fill the memory.
 MAX_GAP_S = 3600.0
 # Sound is decoded some hundred times as fast as it plays: before this, seeking gains nothing.
 SEEK_FROM_S = 10.0
@@ -340,6 +340,7 @@ def _placed(path: Path, frames: Iterator[_Decoded], clock: _Clock, entry: int) -
     """Give the samples from number `entry` on, each in its place in time, gaps as silence."""
     number: int | None = None  # of the next sample
     leap = 0  # by which stamps were set back, in samples
+    filled = 0  # samples of silence put in
     for pts_s, decoded in frames:
         samples, silent = decoded, 0
         if number is None:
@@ -351,14 +352,17 @@ def _placed(path: Path, frames: Iterator[_Decoded], clock: _Clock, entry: int) -
                 leap -= gap
             elif gap < -MIN_GAP_S * clock.rate:
                 samples = samples[-gap:]
-            elif gap > MAX_GAP_S * clock.rate:
-                at_s = clock.first_s + number / clock.rate
-                raise SampleError(
-                    f"{path}: the stamps of its sound leap by {gap / clock.rate:.0f} s behind "
-                    f"{at_s:.2f} s. Write it anew: ffmpeg -i IN -vn OUT.wav"
-                )
             elif gap > MIN_GAP_S * clock.rate:
                 silent = gap
+                filled += gap
+                if filled > MAX_GAP_S * clock.rate:
+                    at_s = clock.first_s + number / clock.rate
+                    before = filled - gap
+                    also = f" and before that by {before / clock.rate:.0f} s" if before else ""
+                    raise SampleError(
+                        f"{path}: the stamps of its sound leap by {gap / clock.rate:.0f} s behind "
+                        f"{at_s:.2f} s{also}. Write it anew: ffmpeg -i IN -vn OUT.wav"
+                    )
         for piece in chain(_silence(silent, clock.rate), [samples]):
             begin, number = number, number + len(piece)
             if number > entry:

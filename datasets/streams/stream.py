@@ -64,9 +64,11 @@ class Stream(ABC):
         row_shape: Of what is kept in memory of a track, a row; see `content`.
         row_type: numpy's type of it.
         augments: Whether `augmented` is asked for in training.
+        note: What the user should know of what was read so far; "" for nothing.
     """
 
     augments: bool = True
+    note: str = ""
 
     name: ClassVar[str]
     row_shape: tuple[int, ...]

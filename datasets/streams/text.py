@@ -12,9 +12,8 @@ from cliptide.datasets.records import SampleRecord
 from cliptide.datasets.streams.stream import Steps
 from cliptide.datasets.streams.tokens import CHARACTERS_PER_TOKEN, NOTHING, UNKNOWN, Tokenizer
 from cliptide.datasets.streams.windows import Rows, WindowedStream
+from cliptide.datasets.suffixes import TEXT_SUFFIXES
 from cliptide.datasets.video.timeline import TOLERANCE_S
-
-TEXT_SUFFIXES = frozenset({".txt"})
 
 # Share of its different tokens that training hides in a text, so that no single one is relied on
 # and the number of the unknown is learnt as well. All places of a token go together: windows
@@ -150,6 +149,8 @@ def _read_file(path: Path, *, most: int) -> str:
             f"{path} is not UTF-8 (it holds the byte 0x{error.object[error.start]:02x}). Save it "
             "as UTF-8."
         ) from error
+    except FileNotFoundError:
+        raise SampleError(f"{path} is not there. Correct the path.") from None
     except OSError as error:
         raise SampleError(
             f"{path} cannot be read: {error.strerror}. Mend its permissions or the path."

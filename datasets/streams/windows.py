@@ -23,6 +23,10 @@ from cliptide.datasets.records import SampleRecord
 from cliptide.datasets.streams.stream import Steps, Stream, Track
 
 
+class NothingThereError(SampleError):
+    """A sample has a stream, but nothing of it at the moments asked for."""
+
+
 @dataclass(frozen=True)
 class Rows:
     """All rows of a sample.
@@ -72,8 +76,10 @@ class WindowedTrack(Track):
     def around(self, times_s: NDArray[np.float64]) -> Steps:
         """Windows with the row nearest to each moment in their middle.
 
+        Blank where rows pause: where the nearest is further away than half a window and half a row.
+
         Raises:
-            SampleError: No row lies in any of them.
+            NothingThereError: No row lies in any of them.
         """
         known = self.rows.times_s
         behind = np.clip(np.searchsorted(known, times_s), 1, max(1, len(known) - 1))
@@ -84,14 +90,18 @@ class WindowedTrack(Track):
         # Where rows end before the others do, what is there is nothing, and not the last row.
         step_s = self.rows.duration_s
         if len(known) > 1:
-            step_s = (known[-1] - known[0]) / (len(known) - 1)
+            step_s = float(np.median(np.diff(known)))  # the mean would count pauses, too
         beyond = np.zeros(len(times_s))
         if step_s > 0:
             beyond = np.where(times_s > known[-1], (times_s - known[-1]) / step_s, beyond)
             beyond = np.where(times_s < known[0], (times_s - known[0]) / step_s, beyond)
         starts = nearest + np.rint(beyond).astype(np.int64) - (self.window - 1) // 2
+        inside = (times_s > known[0]) & (times_s < known[-1])
+        # Rows of a window of one may come a little late.
+        far = np.abs(known[nearest] - times_s) > (self.window + 1) / 2 * step_s
+        starts[inside & far & (step_s > 0)] = len(known)  # where no row is
         if not ((starts < len(known)) & (starts + self.window > 0)).any():
-            raise SampleError(
+            raise NothingThereError(
                 f"Its times are from {known[0]:.2f} s to {known[-1]:.2f} s, and those of the other "
                 f"streams from {times_s[0]:.2f} s to {times_s[-1]:.2f} s. Count all from the "
                 "beginning of the video."

@@ -68,6 +68,7 @@ class Examination:
         frames_hash: Digest of all its pictures; empty where none was decoded.
         looks: 64 bits for each of a few frames; None for a blank one.
         num_values: Numbers in a row of arrays; 0 of all else.
+        columns: What these are called; empty where the file does not say.
     """
 
     status: Status = "ok"
@@ -89,6 +90,7 @@ class Examination:
     frames_hash: str = ""
     looks: tuple[int | None, ...] = ()
     num_values: int = 0
+    columns: tuple[str, ...] = ()
 
 
 def examine(path: Path) -> Examination:

@@ -17,7 +17,7 @@ A stream that a sample lacks is not encoded and counts for nothing; batch norms 
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -55,7 +55,6 @@ class JoinedEncoder(Encoder):
         self.dims = tuple(encoder.dim for encoder in encoders)
         count = len(encoders)
         self.dim = sum(self.dims) + count
-        self.channels = encoders[0].channels
         pictures = next((e for e in encoders if e.mean != Encoder.mean), encoders[0])
         self.mean, self.std = pictures.mean, pictures.std
         if fusion != "late":
@@ -64,6 +63,7 @@ class JoinedEncoder(Encoder):
             self.dim = gated_dim
             self.project = nn.ModuleList(nn.Linear(dim, gated_dim) for dim in self.dims)
             self.gate = nn.Linear(count * gated_dim, count * gated_dim)
+        self.channels = self.dim
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -77,39 +77,34 @@ class JoinedEncoder(Encoder):
         del lengths, state
         given, *parts = torch.split(steps, [len(self.shapes), *self.sizes], dim=1)
         here = (given > 0).to(steps.dtype)
-        encoded = [
+        vectors = [
             self._encode(place, torch.unflatten(part, 1, shape), here[:, place])
             for place, (part, shape) in enumerate(zip(parts, self.shapes, strict=True))
         ]
-        return EncodedFrames(encoded[0].maps, self._fused(encoded, here)), EncoderState(None, ())
+        fused = self._fused(vectors, here)
+        # Steps of several streams have no place that maps could show: one point stands for all.
+        return EncodedFrames(fused[..., None, None], fused), EncoderState(None, ())
 
-    def _encode(self, place: int, steps: Tensor, here: Tensor) -> EncodedFrames:
-        """Encode one stream's steps where it is there; zero elsewhere."""
-        encoder, ones = self.streams[place], here.new_ones(here.shape[0], dtype=torch.int64)
+    def _encode(self, place: int, steps: Tensor, here: Tensor) -> Tensor:
+        """One stream's vectors (N, D) where it is there; zero elsewhere."""
+        encoder = cast(Encoder, self.streams[place])
+        ones = here.new_ones(here.shape[0], dtype=torch.int64)
         rows = here > 0
         if torch.compiler.is_compiling() or bool(rows.all()):
-            found = encoder(steps, ones)
-            mask = here[:, None]
-            return EncodedFrames(found.maps * mask[..., None, None], found.pooled * mask)
-        if not rows.any():  # the shapes are wanted all the same
-            with torch.no_grad():
-                found = encoder.eval()(steps[:1], ones[:1])
-            encoder.train(self.training)
-            return EncodedFrames(
-                found.maps.new_zeros(len(steps), *found.maps.shape[1:]),
-                found.pooled.new_zeros(len(steps), encoder.dim),
-            )
+            everywhere: Tensor = encoder(steps, ones).pooled
+            return everywhere * here[:, None]
+        if not rows.any():
+            return steps.new_zeros(len(steps), encoder.dim)
+        # A backward pass that computes again would find the norms of a lonely step let go.
+        checkpointing = encoder.checkpointing
+        encoder.checkpointing = checkpointing and int(rows.sum()) > 1
         with lonely_norms_held(encoder, ones[rows]):
-            found = encoder(steps[rows], ones[rows])
-        return EncodedFrames(
-            *(
-                values.new_zeros(len(steps), *values.shape[1:]).index_put((rows,), values)
-                for values in found
-            )
-        )
+            found: Tensor = encoder(steps[rows], ones[rows]).pooled
+        encoder.checkpointing = checkpointing
+        return found.new_zeros(len(steps), encoder.dim).index_put((rows,), found)
 
-    def _fused(self, encoded: Sequence[EncodedFrames], here: Tensor) -> Tensor:
-        vectors, masks = [found.pooled for found in encoded], here.to(encoded[0].pooled.dtype)
+    def _fused(self, vectors: Sequence[Tensor], here: Tensor) -> Tensor:
+        masks = here.to(vectors[0].dtype)
         if self.fusion != "late":
             vectors = [norm(vector) for norm, vector in zip(self.norms, vectors, strict=True)]
         if self.fusion == "gated":
