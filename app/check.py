@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cliptide.app.check_tables import show_check
+from cliptide.app.inference.nouns import Nouns
 from cliptide.app.inference.terminal import log, track
 from cliptide.app.outputs import require_writable
 from cliptide.app.training.split_table import split_title
@@ -122,7 +123,7 @@ def check(
         samples=clips.samples,
         steps=config.steps,
     )
-    seconds = time.perf_counter() - began
+    seconds, nouns = time.perf_counter() - began, Nouns.of_samples(clips.samples)
     write_check(csv_to, result)
     for note in clips.notes:
         log(f"Note: {note}")
@@ -133,12 +134,13 @@ def check(
         no_split=clips.no_split,
         task=clips.task,
         samples=SAMPLES[clips.samples],
+        nouns=nouns,
         seconds=seconds,
         csv_to=csv_to,
     )
     if result.is_sound:
         return 0
-    print(f"cliptide: {_verdict(result)}.", file=sys.stderr)
+    print(f"cliptide: {_verdict(result, nouns)}.", file=sys.stderr)
     return 1
 
 
@@ -197,8 +199,8 @@ def _read(data: Path, config: RunConfig) -> _Clips:
     notes = (*catalog.notes, *plan.notes)
     if not plan.groups_known:
         notes += (
-            "No groups are known, so like clips may stand in two splits. Give them with "
-            "--data.group_regex or a manifest's group column.",
+            f"No groups are known, so like {Nouns.of_samples(catalog.samples).records} may stand "
+            "in two splits. Give them with --data.group_regex or a manifest's group column.",
         )
     title = split_title(catalog, plan)
     return _Clips(
@@ -270,9 +272,9 @@ def _row(clip: CheckedClip, torn: Sequence[str]) -> list[str | int]:
     ]
 
 
-def _verdict(result: CheckResult) -> str:
+def _verdict(result: CheckResult, nouns: Nouns) -> str:
     found = [
-        (len(result.with_status("unreadable")), "clip", "cannot be read"),
+        (len(result.with_status("unreadable")), nouns.record, "cannot be read"),
         (len(result.leaks), "sample", "with the same content in two splits"),
         (len(result.torn), "group", "torn between splits"),
     ]

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 
+from cliptide.app.inference.nouns import Nouns
 from cliptide.app.inference.terminal import format_seconds, result_console
 from cliptide.configs.tasks import Task
 from cliptide.datasets.catalog import Samples
@@ -37,6 +38,7 @@ def show_check(
     no_split: str,
     task: Task,
     samples: Samples,
+    nouns: Nouns,
     seconds: float,
     csv_to: Path,
 ) -> None:
@@ -48,7 +50,8 @@ def show_check(
         class_names: The classes, labels or targets, in order.
         no_split: Why there is no split; empty where there is one.
         task: What the labels mean.
-        samples: What was checked, as words.
+        samples: How what was checked lies on disk.
+        nouns: What it is called.
         seconds: How long reading took.
         csv_to: Where the CSV is.
     """
@@ -57,44 +60,46 @@ def show_check(
         console.width = PIPE_COLUMNS
     console.print(title, style="bold", soft_wrap=True)
     if task == "regression":
-        _show_targets(console, result, class_names)
+        _show_targets(console, result, class_names, nouns)
     elif class_names:
-        _show_classes(console, result, class_names, task)
+        _show_classes(console, result, class_names, task, nouns)
     _show_figures(console, result, samples, seconds)
     if no_split:
         console.print("No split can be made", style=WARNING)
         _print_indented(console, no_split)
-    _show_findings(console, result, samples)
+    _show_findings(console, result, samples, nouns)
     if result.is_sound:
         console.print(
-            "Every clip can be read, and none leaks from one split into another."
+            f"Every {nouns.record} can be read, and none leaks from one split into another."
             if not no_split
-            else "Every clip can be read.",
+            else f"Every {nouns.record} can be read.",
             style="bold green",
         )
     # print, not rich: a path that is wrapped cannot be copied.
-    print(f"A row for each clip: {csv_to}")
+    print(f"A row for each {nouns.record}: {csv_to}")
 
 
-def _show_targets(console: Console, result: CheckResult, target_names: Sequence[str]) -> None:
+def _show_targets(
+    console: Console, result: CheckResult, target_names: Sequence[str], nouns: Nouns
+) -> None:
     records = [clip.record for clip in result.clips]
     unreadable = len(result.with_status("unreadable"))
     has_splits = any(record.split for record in records)
     splits = SPLITS if has_splits else (None,)
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("target", overflow="fold")
-    for column in (*(SPLITS if has_splits else ("clips",)), "unreadable"):
+    for column in (*(SPLITS if has_splits else (nouns.records,)), "unreadable"):
         table.add_column(column, justify="right")
     for target in target_ranges(records, target_names, splits):
         table.add_row(*target, "")
     table.add_section()
     sums = split_sizes(records) if has_splits else (len(records),)
-    table.add_row("clips", *map(str, sums), str(unreadable or "-"))
+    table.add_row(nouns.records, *map(str, sums), str(unreadable or "-"))
     console.print(table)
 
 
 def _show_classes(
-    console: Console, result: CheckResult, class_names: Sequence[str], task: Task
+    console: Console, result: CheckResult, class_names: Sequence[str], task: Task, nouns: Nouns
 ) -> None:
     records = [clip.record for clip in result.clips]
     unreadable = [clip.record for clip in result.with_status("unreadable")]
@@ -105,7 +110,7 @@ def _show_classes(
     splits = any(record.split for record in records)
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("class" if task == "single" else "label", overflow="fold")
-    for column in (*(("train", "val", "test") if splits else ("clips",)), "unreadable"):
+    for column in (*(("train", "val", "test") if splits else (nouns.records,)), "unreadable"):
         table.add_column(column, justify="right")
     counts = list(split_counts(records, class_names, task))
     # Of many classes the rarest are what one wants to see.
@@ -117,18 +122,18 @@ def _show_classes(
         figures = (row.train, row.val, row.test) if splits else (totals[name],)
         table.add_row(name, *map(str, figures), str(bad[name] or "-"))
     if len(counts) > len(shown):
-        rest = len(counts) - len(shown)
-        table.add_row(f"... {counted(rest, 'class')} with as many clips or more")
+        rest = counted(len(counts) - len(shown), "class")
+        table.add_row(f"... {rest} with as many {nouns.records} or more")
     table.add_section()
     sums = split_sizes(records) if splits else (len(records),)
-    table.add_row("clips", *map(str, sums), str(len(unreadable) or "-"))
+    table.add_row(nouns.records, *map(str, sums), str(len(unreadable) or "-"))
     console.print(table)
     ranked = totals.most_common()
     (most, many), (least, few) = ranked[0], ranked[-1]
     if many >= UNEVEN_CLASSES * few:
         console.print(
-            f"{most} has {many / few:.0f} times the clips of {least}. Training can weigh them "
-            "alike: --train.class_weights balanced",
+            f"{most} has {many / few:.0f} times the {nouns.records} of {least}. Training can "
+            "weigh them alike: --train.class_weights balanced",
             style="yellow",
             soft_wrap=True,
         )
@@ -226,7 +231,7 @@ def _named(names: Sequence[str]) -> str:
     return f"{len(names)} ({some(names, limit=2)})"
 
 
-def _show_findings(console: Console, result: CheckResult, samples: Samples) -> None:
+def _show_findings(console: Console, result: CheckResult, samples: Samples, nouns: Nouns) -> None:
     """Each kind of finding: a headline, its worst cases, and what to do."""
     noun = samples.noun
     same = "pictures" if samples.kind == "video" else "content"
@@ -234,7 +239,7 @@ def _show_findings(console: Console, result: CheckResult, samples: Samples) -> N
     unreadable = result.with_status("unreadable")
     _show(
         console,
-        f"Unreadable: {counted(len(unreadable), 'clip')}",
+        f"Unreadable: {counted(len(unreadable), nouns.record)}",
         [(clip.record.name, clip.problem) for clip in unreadable],
         f"Training leaves them out. Copy or download them again"
         f"{save if samples.kind == 'video' else ''}, or take them out of DATA. One that is merely "
@@ -254,21 +259,21 @@ def _show_findings(console: Console, result: CheckResult, samples: Samples) -> N
         console,
         f"Torn: {counted(len(torn), 'group')} in more than one split",
         [(group, f"in {' and '.join(splits)}") for group, splits in torn],
-        "Clips of a group look alike. Mend the lists or the split column, or leave the split to "
-        "cliptide, which tears no group.",
+        f"{nouns.records.capitalize()} of a group are alike. Mend the lists or the split column, "
+        "or leave the split to cliptide, which tears no group.",
         style=BAD,
     )
     cut = result.with_status("cut short")
     _show(
         console,
-        f"Cut short: {counted(len(cut), 'clip')}",
+        f"Cut short: {counted(len(cut), nouns.record)}",
         [(clip.record.name, clip.problem.removeprefix("cut short: ")) for clip in cut],
         "They are used as far as they go. Copy or download them again if the rest matters.",
     )
     damaged = result.with_status("damaged")
     _show(
         console,
-        f"Damaged: {counted(len(damaged), 'clip')}",
+        f"Damaged: {counted(len(damaged), nouns.record)}",
         [(clip.record.name, clip.problem.removeprefix("damaged ")) for clip in damaged],
         "Every frame can be had, but some pictures are broken. Look at them there, and replace "
         "what is spoilt.",

@@ -26,7 +26,7 @@ def _overview() -> str:
     lines = [f"  {name:<{width}}  {command.about}" for name, command in COMMANDS.items()]
     return "\n".join(
         [
-            "cliptide recognises actions in video.",
+            "cliptide recognises actions in video, and the class of sounds, texts and the like.",
             "",
             "usage: cliptide COMMAND ...",
             "",

@@ -22,9 +22,9 @@ def show_comparison(compared: "ComparedRuns") -> None:
     for note in comparison.notes:
         log(f"Note: {note}")
     console = result_console()
-    count = comparison.num_common
-    videos = "the one video" if count == 1 else f"the {count} videos"
-    console.print(f"Results on {videos} that all runs scored", style="bold", soft_wrap=True)
+    count, nouns = comparison.num_common, comparison.nouns
+    common = f"the one {nouns.sample}" if count == 1 else f"the {count} {nouns.samples}"
+    console.print(f"Results on {common} that all runs scored", style="bold", soft_wrap=True)
     console.print(_figures_table(comparison))
     for difference in comparison.differences:
         console.print(difference.words, style="bold", soft_wrap=True)
@@ -33,7 +33,7 @@ def show_comparison(compared: "ComparedRuns") -> None:
         console.print(_classes_table(comparison))
     # print, not rich: a path that is wrapped cannot be copied.
     print(f"page:        {compared.page}")
-    print(f"differences: {compared.table} ({len(comparison.videos)} videos)")
+    print(f"differences: {compared.table} ({nouns.counted(len(comparison.videos))})")
 
 
 def _figures_table(comparison: "Comparison") -> Table:
@@ -58,8 +58,10 @@ def _figures_table(comparison: "Comparison") -> Table:
                 "-" if run.ci95 is None else f"{show(run.ci95[0])} to {show(run.ci95[1])}"
                 for run in comparison.runs
             ]
-            table.add_row(f"95 % interval, over {comparison.ci95_over}", *intervals)
-    table.add_row("videos", *(str(run.num_videos) for run in comparison.runs))
+            table.add_row(
+                f"95 % interval, over {comparison.nouns.drawn(comparison.ci95_over)}", *intervals
+            )
+    table.add_row(comparison.nouns.samples, *(str(run.num_videos) for run in comparison.runs))
     table.add_row("beyond the common ones", *(str(run.num_beyond) for run in comparison.runs))
     return table
 
@@ -71,7 +73,7 @@ def _classes_table(comparison: "Comparison") -> Table:
     show = number if comparison.task == "regression" else percent
     table = Table()
     table.add_column(f"{what}, by {figure}")
-    table.add_column("videos", justify="right")
+    table.add_column(comparison.nouns.samples, justify="right")
     for run in comparison.runs:
         table.add_column(run.name, justify="right")
     for one in comparison.classes[:_MOST_CLASSES]:

@@ -25,10 +25,11 @@ def show_export(exported: "Exported") -> None:
     quantized = exported.quantized
     if quantized is not None and quantized.cost is not None:
         console.print(_cost_table(quantized.cost))
+        nouns = quantized.cost.comparison.nouns
         for difference in quantized.cost.comparison.differences:
             console.print(difference.words, soft_wrap=True)
         if quantized.cost.num_failed:
-            warn(f"Not read: {quantized.cost.num_failed} videos.")
+            warn(f"Not read: {nouns.counted(quantized.cost.num_failed)}.")
     elif quantized is not None:
         warn("What 8 bits cost is not measured: give a data set with --data.")
     # print, not rich: a path that is wrapped cannot be copied.
@@ -79,6 +80,8 @@ def _cost_table(cost: "Cost") -> Table:
         values = [run.figures[key] for run in comparison.runs]
         if any(value is not None for value in values):
             table.add_row(name, *map(show, values))
-    table.add_row("videos", *(str(run.num_videos) for run in comparison.runs))
-    table.add_row("clips a second", *(f"{rate:.1f}" for rate in cost.clips_per_s))
+    table.add_row(comparison.nouns.samples, *(str(run.num_videos) for run in comparison.runs))
+    table.add_row(
+        f"{comparison.nouns.records} a second", *(f"{rate:.1f}" for rate in cost.clips_per_s)
+    )
     return table

@@ -19,7 +19,6 @@ from cliptide.app.results import percent
 from cliptide.app.sources import expand_sources, in_tables
 from cliptide.configs.errors import InputError
 from cliptide.configs.schema import DataConfig, EvalConfig
-from cliptide.datasets.catalog import SAMPLES
 from cliptide.datasets.in_order import thread_count
 from cliptide.datasets.labels import SEPARATOR, joined_names
 
@@ -67,10 +66,12 @@ def predict_sources(
         require_writable(path, overwrite=overwrite)
     recognizer = load(model, device=device)
     videos = expand_sources(sources, samples=recognizer.info.streams.samples)
-    what = SAMPLES[recognizer.info.streams.samples].plural
+    what = Nouns.of_streams(recognizer.info.streams).samples
     given = in_tables(videos) if recognizer.info.streams.samples == "text" else videos
-    predictions = recognizer.predict_many(given, clips=clips, workers=thread_count(workers))
-    results = list(track(predictions, total=len(given), what="Predicting", unit=what))
+    whole = [one for one in given if not isinstance(one, FailedVideo)]
+    predictions = recognizer.predict_many(whole, clips=clips, workers=thread_count(workers))
+    read = iter(list(track(predictions, total=len(whole), what="Predicting", unit=what)))
+    results = [one if isinstance(one, FailedVideo) else next(read) for one in given]
     if csv_to is not None:
         rows = [_row(result) for result in results]
         write_predictions(csv_to, rows, recognizer.class_names, task=recognizer.task)

@@ -8,7 +8,6 @@ from rich.table import Table
 
 from cliptide.app.inference.nouns import Nouns
 from cliptide.app.inference.terminal import format_seconds, log, result_console, warn
-from cliptide.datasets.catalog.wording import counted
 
 if TYPE_CHECKING:
     from cliptide.app.evaluation.evaluate import Evaluation
@@ -86,11 +85,12 @@ def _figures_table(metrics: Mapping[str, Any]) -> Table:
     table = Table(show_header=False)
     table.add_column("figure")
     table.add_column("value", justify="right")
-    interval, samples = metrics["ci95"], Nouns.of_metrics(metrics).samples
+    interval, nouns = metrics["ci95"], Nouns.of_metrics(metrics)
+    samples = nouns.samples
     first, *others = _ROWS[metrics["task"]](metrics)
     table.add_row(*first, style="bold")
     if interval:
-        over = metrics["ci95_over"]
+        over = nouns.drawn(metrics["ci95_over"])
         low, high = map(number if metrics["task"] == "regression" else percent, interval)
         table.add_row(f"95 % interval, over {over}", f"{low} to {high}")
     for row in others:
@@ -178,13 +178,13 @@ def show_folds(result: "FoldsResult") -> None:
     """Print pooled figures, classes, the figures of each fold with mean and spread, and paths."""
     from cliptide.app.training.headline import FOLD_FIGURES
 
-    count = len(result.folds)
+    count, nouns = len(result.folds), Nouns.of_metrics(result.metrics)
     figures = FOLD_FIGURES[result.metrics["task"]]
     shown = number if result.metrics["task"] == "regression" else percent
-    _show_metrics(result.metrics, on=f"the tested clips of all {count} folds together")
+    _show_metrics(result.metrics, on=f"the tested {nouns.records} of all {count} folds together")
     table = Table()
     table.add_column("fold")
-    for name in (*figures.values(), Nouns.of_metrics(result.metrics).samples, "epoch kept"):
+    for name in (*figures.values(), nouns.samples, "epoch kept"):
         table.add_column(name, justify="right")
     for fold in result.folds:
         table.add_row(
@@ -265,6 +265,7 @@ def _show_paths(paths: Mapping[str, Any]) -> None:
 def show_timeline_evaluation(evaluation: "TimelineEvaluation") -> None:
     """Print how well a timeline agrees with annotations, and where the figures are."""
     metrics = evaluation.metrics
+    videos = Nouns.of_metrics(metrics).counted(metrics["num_videos"])
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for name in ("segments found", "F1", "95 % interval", "precision", "recall", "mAP"):
         table.add_column(name, justify="left" if name == "segments found" else "right")
@@ -285,7 +286,7 @@ def show_timeline_evaluation(evaluation: "TimelineEvaluation") -> None:
         f"Right in {percent(moments['accuracy'])}{interval} of all moments, and in "
         f"{percent(moments['where_something_happens'])} of those where something happens: "
         f"{metrics['num_found']} segments found, {metrics['num_segments']} annotated in "
-        f"{counted(metrics['num_videos'], 'video')}, {format_seconds(metrics['duration_s'])}."
+        f"{videos}, {format_seconds(metrics['duration_s'])}."
     )
     for failure in evaluation.failed:
         warn(f"Not read: {failure.error}")

@@ -4,10 +4,11 @@ import glob
 from collections.abc import Sequence
 from pathlib import Path
 
-from cliptide.configs.errors import InputError
+from cliptide.app.inference.prediction import FailedVideo
+from cliptide.configs.errors import DataError, InputError
 from cliptide.configs.streams import SampleKind
 from cliptide.datasets.catalog import SAMPLES, Samples
-from cliptide.datasets.catalog.texts import unlabelled_texts
+from cliptide.datasets.catalog.texts import has_text_header, unlabelled_texts
 from cliptide.datasets.records import SampleRecord
 from cliptide.datasets.suffixes import TABLE_SUFFIXES
 
@@ -16,8 +17,8 @@ def expand_sources(sources: Sequence[str], *, samples: SampleKind = "video") -> 
     """Turn files, folders (with all below them) and globs into samples, each once, in order.
 
     A file that is named is taken whatever its name; in folders and globs, what looks like a
-    sample. Where a sample is a folder of images, a folder that holds images is one, and one that
-    does not is searched.
+    sample: of tables, those of texts. Where a sample is a folder of images, a folder that holds
+    images is one, and one that does not is searched.
 
     Args:
         sources: As written by the user.
@@ -44,27 +45,39 @@ def expand_sources(sources: Sequence[str], *, samples: SampleKind = "video") -> 
     return list(dict.fromkeys(found))
 
 
-def in_tables(files: Sequence[str]) -> list[str | SampleRecord]:
+def in_tables(files: Sequence[str]) -> list[str | SampleRecord | FailedVideo]:
     """Put the rows of tables of texts in their place; other files stay.
 
-    Raises:
-        DataError: A table has no column text.
+    A table that has no column text, or cannot be read, becomes a failure, which costs no other.
     """
-    found: list[str | SampleRecord] = []
+    found: list[str | SampleRecord | FailedVideo] = []
     for name in files:
-        is_table = Path(name).suffix.lower() in TABLE_SUFFIXES and Path(name).is_file()
-        found += unlabelled_texts(Path(name)) if is_table else [name]
+        if not (_is_table(Path(name)) and Path(name).is_file()):
+            found.append(name)
+            continue
+        try:
+            found += unlabelled_texts(Path(name))
+        except DataError as error:
+            found.append(FailedVideo(name, str(error)))
     return found
+
+
+def _is_table(path: Path) -> bool:
+    return path.suffix.lower() in TABLE_SUFFIXES
 
 
 def _samples_of(path: Path, kind: Samples) -> list[str]:
     """The samples that a file or folder is or, if it is a folder of them, holds."""
     if kind.is_sample(path):
-        return [str(path)]
-    if not path.is_dir():
+        found = [path]
+    elif not path.is_dir():
         return []
-    # A table beside arrays is a list of them; of texts it is the texts.
-    found = kind.find(path) if kind.kind == "text" else kind.of_dataset(path)
+    else:
+        # A table beside arrays is a list of them; of texts it is the texts.
+        found = kind.find(path) if kind.kind == "text" else kind.of_dataset(path)
+    if kind.kind == "text":
+        # Not the predictions that were written there before, nor any other table.
+        found = [path for path in found if not _is_table(path) or has_text_header(path)]
     return [str(sample) for sample in found]
 
 

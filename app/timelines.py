@@ -11,6 +11,7 @@ from rich.table import Table
 
 from cliptide.app.annotate import write_annotated
 from cliptide.app.inference.loading import load
+from cliptide.app.inference.nouns import Nouns
 from cliptide.app.inference.prediction import FailedVideo
 from cliptide.app.inference.recognise import ActionRecognizer
 from cliptide.app.inference.terminal import format_seconds, log, result_console, showing, warn
@@ -85,7 +86,7 @@ def predict_timelines(
             "happens when. Leave it out."
         )
     videos = expand_sources(sources, samples=streams.samples)
-    files = _require_outputs(outputs, videos, overwrite=overwrite)
+    files = _require_outputs(outputs, videos, Nouns.of_streams(streams), overwrite=overwrite)
     _require_task(recognizer, outputs)
     if outputs.video and streams.samples in ("audio", "arrays"):
         raise InputError(
@@ -158,7 +159,9 @@ class _Files:
         return [path for path in paths if path is not None]
 
 
-def _require_outputs(outputs: TimelineOutputs, videos: Sequence[str], *, overwrite: bool) -> _Files:
+def _require_outputs(
+    outputs: TimelineOutputs, videos: Sequence[str], nouns: Nouns, *, overwrite: bool
+) -> _Files:
     """Refuse now what would fail when all is computed."""
     for flag, path in (("csv", outputs.csv), ("srt", outputs.srt), ("video", outputs.video)):
         if path is not None and str(path) == STDOUT:
@@ -170,8 +173,8 @@ def _require_outputs(outputs: TimelineOutputs, videos: Sequence[str], *, overwri
             if folder is not None:
                 if folder.exists() and not folder.is_dir():
                     raise InputError(
-                        f"{flag} {folder} is a file, and there are {len(videos)} videos. Give a "
-                        "folder: each video gets a file in it."
+                        f"{flag} {folder} is a file, and there are {nouns.counted(len(videos))}. "
+                        f"Give a folder: each {nouns.sample} gets a file in it."
                     )
                 folder.mkdir(parents=True, exist_ok=True)
     paths = files.written(videos)
@@ -183,7 +186,9 @@ def _require_outputs(outputs: TimelineOutputs, videos: Sequence[str], *, overwri
     given = {Path(video).resolve() for video in videos}
     for path in paths:
         if path.resolve() in given:
-            raise InputError(f"{path} is a video that is to be read. Give another name to write.")
+            raise InputError(
+                f"{path} is {nouns.one} that is to be read. Give another name to write."
+            )
         require_writable(path, overwrite=overwrite)
     return files
 
@@ -213,11 +218,12 @@ def _require_task(recognizer: ActionRecognizer, outputs: TimelineOutputs) -> Non
 def _look_along(
     recognizer: ActionRecognizer, video: str, *, options: SegmentOptions, place: str
 ) -> Result:
+    noun = Nouns.of_streams(recognizer.info.streams).sample
     try:
         with (
             recognizer.play(video) as opened,
             showing(
-                total=opened.duration_s, what=f"Looking along{place}", unit="s of video"
+                total=opened.duration_s, what=f"Looking along{place}", unit=f"s of {noun}"
             ) as tell,
         ):
             return recognizer.timeline(

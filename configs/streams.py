@@ -21,6 +21,15 @@ from cliptide.configs.sizes import parse_size
 
 # What a sample is on disk; see `datasets.catalog.samples`.
 SampleKind = Literal["video", "frames", "images", "audio", "arrays", "text"]
+# What people call one.
+SAMPLE_NOUNS: dict[SampleKind, str] = {
+    "video": "video",
+    "frames": "video",
+    "images": "image",
+    "audio": "sound",
+    "arrays": "sequence",
+    "text": "text",
+}
 # Layouts of videos, or what a sample is, whose layout is then told by itself.
 DataKind = Literal[
     "auto",
@@ -53,6 +62,11 @@ _WINDOWS: dict[str, tuple[int, int]] = {
     "rows": (1, 1),
     "text": (7, 3),
 }
+
+
+def record_noun(sample: str) -> str:
+    """What people call a row of a data set: one of videos may be a part, a clip."""
+    return "clip" if sample == "video" else sample
 
 
 @dataclass(frozen=True)

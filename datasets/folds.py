@@ -117,13 +117,13 @@ def make_folds(
     """
     records = sorted(catalog.records, key=lambda r: (r.name, r.label))
     tags = tags_of(records, catalog.task)
-    dealt = _deal(records, tags, folds=folds, seed=seed, where=str(catalog.root))
+    dealt = _deal(records, tags, folds=folds, seed=seed, where=str(catalog.root), noun=catalog.noun)
     notes: tuple[str, ...] = ()
     if catalog.split_origin is not None:
         own = _WHOSE[catalog.split_origin]
         there = f" (of {counted(len(catalog.official_folds), 'fold')})"
         notes = (
-            f"{folds} folds are dealt out of all clips: {own}"
+            f"{folds} folds are dealt out of all {catalog.noun}s: {own}"
             f"{there if catalog.official_folds else ''} is not used, and figures on it are not "
             "comparable with these.",
         )
@@ -139,7 +139,7 @@ def make_folds(
             mend = (
                 "More folds leave more groups to train on."
                 if groups > folds
-                else "Add clips of other groups: there is no room for more folds."
+                else f"Add {catalog.noun}s of other groups: there is no room for more folds."
             )
             raise SplitError(f"Fold {number} of {folds}: {error} {mend}") from error
         plans.append(dataclasses.replace(plan, notes=(*notes, *plan.notes)))
@@ -147,7 +147,13 @@ def make_folds(
 
 
 def make_validation_folds(
-    plan: SplitPlan, *, folds: int, seed: int, where: str, task: Task = "single"
+    plan: SplitPlan,
+    *,
+    folds: int,
+    seed: int,
+    where: str,
+    task: Task = "single",
+    noun: str = "clip",
 ) -> tuple[SplitPlan, ...]:
     """Deal the clips outside test into folds, each of which is the validation split of one plan.
 
@@ -159,6 +165,7 @@ def make_validation_folds(
         seed: Decides between equally good deals.
         where: What the records come from, for the message.
         task: What their labels mean.
+        noun: What messages call a record.
 
     Raises:
         SplitError: There are too few groups outside test, in all or of one class.
@@ -171,6 +178,7 @@ def make_validation_folds(
         folds=folds,
         seed=seed,
         where=f"{where} without its test split",
+        noun=noun,
     )
     return tuple(
         dataclasses.replace(
@@ -189,7 +197,7 @@ def make_validation_folds(
 
 
 def _deal(
-    records: Sequence[SampleRecord], tags: Tags, *, folds: int, seed: int, where: str
+    records: Sequence[SampleRecord], tags: Tags, *, folds: int, seed: int, where: str, noun: str
 ) -> list[frozenset[str]]:
     if folds < 2:
         raise ConfigError(f"folds is {folds}. Use 2 or more, such as 5.")
@@ -201,10 +209,10 @@ def _deal(
     if folds > len(groups):
         raise SplitError(
             f"{where} has {counted(len(groups), 'group')} ({some(groups)}), too few for {folds} "
-            f"folds. Use {len(groups)} folds or fewer, or add clips of other groups."
+            f"folds. Use {len(groups)} folds or fewer, or add {noun}s of other groups."
             if len(groups) > 1
             else f"{where} has one group only ({groups[0]}), which cannot be dealt into {folds} "
-            "folds. Add clips of other groups, or tell groups apart with --data.group_regex."
+            f"folds. Add {noun}s of other groups, or tell groups apart with --data.group_regex."
         )
     lone = sorted(label for label, members in of_class.items() if len(members) < 2)
     if lone:
@@ -212,7 +220,7 @@ def _deal(
         raise SplitError(
             f"Class {lone[0]!r}{others} in {where} has one group only, "
             f"{next(iter(of_class[lone[0]]))!r}: when its fold is held out, nothing is left to "
-            "learn it from. Add clips of it in other groups, or leave the class out."
+            f"learn it from. Add {noun}s of it in other groups, or leave the class out."
         )
     for attempt in range(_DEALS):
         dealt = deal_groups(records, tags, num_folds=folds, seed=(seed + attempt) % 2**32)
@@ -223,7 +231,7 @@ def _deal(
     raise SplitError(
         f"{folds} folds of {where}: all {counted(len(of_class[label]), 'group')} of class "
         f"{label!r} fall into fold {number + 1}, so that it could not be learnt there. Use more "
-        "folds, or add clips of it in other groups."
+        f"folds, or add {noun}s of it in other groups."
     )
 
 

@@ -84,8 +84,8 @@ def make_splits(
     for name, share in (("val_share", val_share), ("test_share", test_share)):
         if not 0 < share < 1:
             raise ConfigError(
-                f"{name} {share} is no share of the clips. Use a number above 0 and below 1, "
-                "such as 0.2."
+                f"{name} {share} is no share of the {catalog.noun}s. Use a number above 0 and "
+                "below 1, such as 0.2."
             )
     records = sorted(catalog.records, key=lambda r: (r.name, r.label))
     if catalog.split_origin is None:
@@ -96,9 +96,9 @@ def make_splits(
         groups = Groups(records, tags)
         if not any(groups.spare(groups.names)):
             raise SplitError(
-                f"No test clips can be taken out of {catalog.root}: each of its groups "
-                f"({some(sorted(groups.names))}) is the only one with some label. Add clips of "
-                "other groups, or give the split in a manifest's split column."
+                f"No test {catalog.noun}s can be taken out of {catalog.root}: each of its groups "
+                f"({some(sorted(groups.names))}) is the only one with some label. Add "
+                f"{catalog.noun}s of other groups, or give the split in a manifest's split column."
             )
         test_groups = carve(groups, records, tags, aim=aim, seed=seed)
         records = [
@@ -210,7 +210,7 @@ def require_split(
         return chosen
     names = _splits_present(every)
     if not names:
-        raise SplitError(f"Split {split!r} is not in {where}: no clip there has a split.")
+        raise SplitError(f"Split {split!r} is not in {where}: nothing there has a split.")
     raise SplitError(
         f"Split {split!r} is not in {where}.{did_you_mean(split, names)} "
         f"Use one of: {', '.join(names)}."
@@ -223,7 +223,7 @@ def _splits_present(records: Sequence[SampleRecord]) -> list[Split]:
 
 
 def _require_groups_for_three_splits(records: Sequence[SampleRecord], catalog: Catalog) -> None:
-    mend = "Add clips of other groups, or give the split in a manifest's split column."
+    mend = f"Add {catalog.noun}s of other groups, or give the split in a manifest's split column."
     groups = sorted({record.group for record in records})
     if len(groups) < 3:
         raise SplitError(
@@ -255,12 +255,12 @@ def _require_train_and_test(records: Sequence[SampleRecord], catalog: Catalog) -
                 f"Add the folder {wanted!r} with its class folders (validation may be left out), "
                 "or give one split's folder alone to have a split made."
                 if catalog.split_origin == "folders"
-                else "Mark some clips as it (validation may be left out), or leave the split "
-                "column empty to have a split made."
+                else f"Mark some {catalog.noun}s as it (validation may be left out), or leave the "
+                "split column empty to have a split made."
             )
             raise SplitError(
-                f"{catalog.root} has no clip in split {wanted!r}, only in: {', '.join(present)}. "
-                f"{mend}"
+                f"{catalog.root} has no {catalog.noun} in split {wanted!r}, only in: "
+                f"{', '.join(present)}. {mend}"
             )
 
 
@@ -272,9 +272,10 @@ def _with_validation(
     groups = Groups(training, tags)
     if not any(groups.spare(groups.names)):
         raise SplitError(
-            f"No validation clips can be taken out of the training clips of {catalog.root}: each "
-            f"of their groups ({some(sorted(groups.names))}) is the only one of some class. Add "
-            "training clips of other groups, or mark clips as split 'val' in a manifest."
+            f"No validation {catalog.noun}s can be taken out of those for training of "
+            f"{catalog.root}: each of their groups ({some(sorted(groups.names))}) is the only one "
+            f"of some class. Add training {catalog.noun}s of other groups, or mark some as split "
+            "'val' in a manifest."
         )
     largest = max(share, min(0.5, _LARGEST_VAL_FACTOR * share))
     aim = Aim(share=share, largest=largest, leaves_spare=False)
@@ -301,7 +302,7 @@ def _missing_classes(records: Sequence[SampleRecord], catalog: Catalog) -> tuple
     for split, consequence in consequences.items():
         missing = [row.class_name for row in counts if getattr(row, split) == 0]
         for name in missing[:3]:
-            notes.append(f"Class {name!r} has no clip in {split}: {consequence}.")
+            notes.append(f"Class {name!r} has no {catalog.noun} in {split}: {consequence}.")
         if len(missing) > 3:
-            notes.append(f"{len(missing) - 3} more classes have no clip in {split}.")
+            notes.append(f"{len(missing) - 3} more classes have no {catalog.noun} in {split}.")
     return tuple(notes)

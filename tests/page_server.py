@@ -23,6 +23,7 @@ import torch
 from video_files import write_video
 
 from cliptide.configs.schema import ModelConfig
+from cliptide.configs.streams import Streams
 from cliptide.configs.tasks import Task
 from cliptide.models.build import build_recognizer
 from cliptide.models.bundle import save_model
@@ -92,6 +93,29 @@ def write_model(path: Path, *, task: Task = "single") -> Path:
         split_fingerprint="0123456789ab",
         task=task,
         thresholds=(0.5,) * 3 if task == "multi" else (),
+    )
+    save_model(path, network, info)
+    return path
+
+
+def write_sound_model(path: Path) -> Path:
+    """A model of sounds that has learnt nothing."""
+    torch.manual_seed(3)
+    config = ModelConfig(temporal="none", summary="mean", step_dim=8)
+    streams = Streams(names=("audio",), samples="audio")
+    network = build_recognizer(config, num_classes=2, size=(SIDE, SIDE), streams=streams).eval()
+    info = ModelInfo(
+        model=asdict(config),
+        class_names=("knock", "ring"),
+        size=(SIDE, SIDE),
+        mean=network.encoder.mean,
+        std=network.encoder.std,
+        sampling="uniform",
+        frames=16,
+        rate_fps=8.0,
+        context_s=2.0,
+        split_fingerprint="0123456789ab",
+        streams=streams,
     )
     save_model(path, network, info)
     return path

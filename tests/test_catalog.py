@@ -192,12 +192,12 @@ def test_find_videos_lists_a_folder_for_prediction(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["walk/1.mp4", "walk/monday/1.mp4"])
 def test_one_class_only_is_refused_by_name(tmp_path: Path, name: str) -> None:
-    with pytest.raises(DataError, match=r"one class only: 'walk.*at least two: add clips"):
+    with pytest.raises(DataError, match=r"one class only: 'walk.*at least two: add some"):
         read_catalog(make_files(tmp_path, name))
 
 
 def test_one_class_beside_loose_videos_is_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"one class only: 'walk'.*add clips"):
+    with pytest.raises(DataError, match=r"one class only: 'walk'.*add some"):
         read_catalog(make_files(tmp_path, "walk/1.mp4", "loose.mp4"))
 
 
@@ -583,12 +583,12 @@ def test_an_unknown_column_is_ignored_with_the_nearest_name(tmp_path: Path) -> N
         ),
         ("a.mp4,walk", ["b.mp4,x"], DataError, r"'path' and 'label'; .*a\.mp4, walk\. Make the fi"),
         ("path,label,path", ["a.mp4,x,"], DataError, r"column 'path' twice\. Rename or remove"),
-        ("path,label", [], DataError, r"is empty: it lists no clip\. Write the header"),
+        ("path,label", [], DataError, r"is empty: it lists nothing\. Write the header"),
         ("path,label", ["a.mp4,x", "b.mp4,", "c.mp4"], DataError, r"label in lines 3, 4\. Write t"),
         ("path,label", ["a.mp4,x", ",y"], DataError, r"empty path in line 3\. Write the video's"),
         ("path,label", ["a.mp4,x,y"], DataError, r"line 2 has 3 cells.*double quotes"),
         ("path,label", ['"a.mp4,x'], DataError, r"line 2 is no CSV.*Mend the quotes"),
-        ("path,label", ["a.mp4,x", "b.mp4,x"], DataError, r"one class only: 'x'.*add clips"),
+        ("path,label", ["a.mp4,x", "b.mp4,x"], DataError, r"one class only: 'x'.*add some"),
         (
             "path,label",
             ["a.mp4,x", "a.mp4,x"],
@@ -651,7 +651,7 @@ def test_a_manifest_in_another_encoding_is_named_with_its_line(tmp_path: Path) -
 
 
 def test_an_empty_file_is_no_manifest(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"is empty: it lists no clip\. Write the header"):
+    with pytest.raises(DataError, match=r"is empty: it lists nothing\. Write the header"):
         read_catalog(write(tmp_path / "videos.csv", ""))
 
 

@@ -52,7 +52,7 @@ def test_without_a_test_folder_validation_is_the_test_split(tmp_path: Path) -> N
     catalog = read_catalog(make_split_folders(tmp_path, "train", "val"))
     assert splits(catalog)["val/run/0.mp4"] == "test"
     assert "val" not in splits(catalog).values()
-    assert "no test split: the validation clips became the test split" in catalog.notes[0]
+    assert "no test split: the validation split became the test split" in catalog.notes[0]
 
 
 def test_split_folders_in_a_single_folder_or_behind_a_link_are_found(tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def test_a_tree_that_is_no_split_folders_is_refused_with_the_mend(tmp_path: Path
         read_catalog(data / "walk" / "1.mp4", kind="split-folders")
     with pytest.raises(DataError, match=r"holds no videos\. Give a folder with train/<class>"):
         read_catalog(make_files(tmp_path / "none", "train/a/x.txt"), kind="split-folders")
-    with pytest.raises(DataError, match=r"one class only: 'a'.*add clips"):
+    with pytest.raises(DataError, match=r"one class only: 'a'.*add some"):
         read_catalog(make_files(tmp_path / "one", "train/a/1.mp4", "test/a/2.mp4"))
 
 
@@ -307,7 +307,7 @@ def test_without_a_labelled_test_split_validation_becomes_it(tmp_path: Path) -> 
     catalog = read_catalog(data)
     assert splits(catalog)["val/b_000002_000012.mp4"] == "test"
     assert catalog.notes[0] == "Left out, because without a label: 1 test clip."
-    assert "the validation clips became the test split" in catalog.notes[1]
+    assert "the validation split became the test split" in catalog.notes[1]
 
 
 def test_a_kinetics_csv_without_splits_has_them_made(tmp_path: Path) -> None:
@@ -330,8 +330,8 @@ def test_a_kinetics_csv_without_splits_has_them_made(tmp_path: Path) -> None:
         (HEADER, ["x,-a,11,1,train"], DataError, r"time_end 1 is not after time_start 11\. Write"),
         (HEADER, ["x,-a,soon,1,train"], DataError, r"time_start 'soon' is no number.*like 12\.5"),
         (HEADER, ["x,-a,1,11,tset"], SplitError, r"'tset' in line 2 .*Did you mean 'test'"),
-        (HEADER, ["x,-a,1,11,test"], DataError, r"one class only: 'x'.*add clips"),
-        (HEADER, [], DataError, r"lists no clip\. Write the header label,youtube_id,"),
+        (HEADER, ["x,-a,1,11,test"], DataError, r"one class only: 'x'.*add some"),
+        (HEADER, [], DataError, r"lists nothing\. Write the header label,youtube_id,"),
         (HEADER, [ROWS[0], ROWS[0]], DataError, r"listed twice, lines 2 and 3 .*Remove one"),
         (
             HEADER,

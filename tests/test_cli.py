@@ -124,7 +124,7 @@ MANIFESTS = {
         "path,label\nno1.mp4,x\na.mp4,x\nno2.mp4,y\n",
         ["2 of 3 files", "no1.mp4, no2.mp4", "mend them or remove"],
     ),
-    "one.csv": ("path,label\na.mp4,x\n", ["one class only: 'x'", "add clips"]),
+    "one.csv": ("path,label\na.mp4,x\n", ["one class only: 'x'", "add some"]),
     "split.csv": ("path,label,split\na.mp4,x,tset\n", ["'tset' in line 2", "'test'"]),
     "empty.csv": ("", ["is empty", "path,label"]),
 }
@@ -144,7 +144,7 @@ def test_a_wrong_folder_is_one_line_with_the_mend(cliptide, tmp_path, small_data
     (tmp_path / "one" / "walk" / "a.mp4").touch()
     assert is_user_error(cliptide("train", tmp_path / "empyt"), "empyt does not exist", "'empty'")
     assert is_user_error(cliptide("train", tmp_path / "empty"), "holds no videos", "Give a folder")
-    assert is_user_error(cliptide("train", tmp_path / "one"), "one class only: 'walk'", "add clips")
+    assert is_user_error(cliptide("train", tmp_path / "one"), "one class only: 'walk'", "add some")
     video = next(small_data.rglob("*.mp4"))
     assert is_user_error(cliptide("train", video), "is a single video", "Give a folder")
 

@@ -56,7 +56,7 @@ def test_a_bar_in_any_label_means_several_labels_in_all(tmp_path):
     assert catalog.task == "multi"
     assert catalog.class_names == ("jump", "run", "wave")
     assert [record.label for record in catalog.records] == ["run", "jump|wave", "jump", ""]
-    assert "1 clip has none of the labels, as their rows say." in catalog.notes
+    assert "1 row has none of the labels." in catalog.notes
 
 
 def test_without_a_bar_each_clip_has_one_class(tmp_path):
@@ -112,7 +112,7 @@ def test_class_folders_named_by_numbers_can_be_a_regression(tmp_path):
         ),
         (["a", "a/b", "b"], "multi", r"line 3: the label 'a/b' is made", "or another name"),
         (["a|b", "c"], "single", r"'\|' in line 2", "data.task multi"),
-        (["a|b", "b|a"], "auto", r"every clip the label 'a\|b'", "Add clips with others"),
+        (["a|b", "b|a"], "auto", r"every row the label 'a\|b'", "Add rows with others"),
         (["3.5", "fast"], "regression", "line 3: the target 'fast'", "Write it like 3.5"),
         (["3.5", "1,5"], "regression", "line 3", "double quotes"),
         (["3.5", '"1,5"'], "regression", "line 3: the target '1,5'", "with a point"),
@@ -121,7 +121,7 @@ def test_class_folders_named_by_numbers_can_be_a_regression(tmp_path):
         (["1", "-inf"], "regression", "line 3: the target '-inf'", "no finite number"),
         (["1|2", "1|2|3"], "regression", "line 2 has 2 targets, line 3 has 3", "the same number"),
         (["1", ""], "regression", "empty label in line 3", "Write the number to predict"),
-        (["2", "2.0"], "regression", "every clip the label '2'", "Add clips with others"),
+        (["2", "2.0"], "regression", "every row the label '2'", "Add rows with others"),
     ],
 )
 def test_a_label_that_does_not_fit_is_named_with_its_mend(tmp_path, labels, task, value, mend):

@@ -16,8 +16,9 @@ sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not 
 pytest.importorskip("uvicorn", reason="the extra serve is not installed")
 
 from page_browser import PHONE, Tab, faults, launch, opened_tab  # noqa: E402
-from page_server import started, write_colours, write_model  # noqa: E402
+from page_server import serving, started, write_colours, write_model, write_sound_model  # noqa: E402
 from playwright.sync_api import Browser, Page, expect  # noqa: E402
+from video_files import write_wav  # noqa: E402
 
 PROGRAM = find_browser()
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no Chromium is installed to open it with")
@@ -79,6 +80,22 @@ def time_of(page: Page) -> float:
 
 
 # --- From a video to its timeline ----------------------------------------------------------------
+
+
+def test_a_model_of_sounds_asks_for_a_sound(
+    new_tab: Callable[..., Tab], folder: Path, tmp_path: Path
+) -> None:
+    sound = write_wav(tmp_path / "door.wav", 3)
+    with serving(write_sound_model(folder / "doors.safetensors")) as address:
+        tab = new_tab(address)
+        page = tab.open()
+        drop = page.locator("#drop")
+        expect(drop).to_contain_text("Drop a sound here")
+        expect(page.locator("#knows")).to_contain_text("as long as the sound is")
+        assert "audio/*" in str(page.locator("#file").get_attribute("accept"))
+        tab.look_at(sound)
+        expect(page.get_by_role("button", name="Another sound")).to_be_visible()
+        expect(page.locator("main")).not_to_contain_text("video")
 
 
 def test_a_video_plays_with_its_timeline_and_a_click_jumps(

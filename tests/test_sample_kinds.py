@@ -336,7 +336,9 @@ def test_a_csv_with_a_column_of_texts_is_read_as_texts(tmp_path: Path) -> None:
 def mixture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     names = ["x/1.png", "x/2.png", "y/z/1.png", "1.wav", "y/2.mp4", "3.npy", "y/t.txt", "y/t.csv"]
-    return make_files(tmp_path, *(f"in/{name}" for name in names))
+    folder = make_files(tmp_path, *(f"in/{name}" for name in names))
+    (folder / "in/y/t.csv").write_text("text,label\nsome words,a\n")
+    return folder
 
 
 @pytest.mark.parametrize(

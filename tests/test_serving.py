@@ -87,6 +87,7 @@ def test_models_limits_and_state_are_told(server, recognizer, tiny_model):
     assert first["default"] and not again["default"]
     assert first["labels"] == list(recognizer.class_names)
     assert first["can_stream"] and first["parameters"] > 1000
+    assert first["takes"] == "video"
     assert answer["limits"]["upload_bytes"] == 200 * 2**20
     assert answer["needs_key"] is False
     assert server.get("/healthz").body == {"status": "ok"}

@@ -11,7 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cliptide.configs.errors import ConfigError, SplitError
+from cliptide.configs.streams import SampleKind
 from cliptide.datasets.catalog import Catalog, read_catalog
+from cliptide.datasets.folds import make_folds
 from cliptide.datasets.records import SPLITS, SampleRecord, Split
 from cliptide.datasets.splits import (
     SplitCount,
@@ -202,6 +204,23 @@ def test_a_class_with_two_groups_is_learnt_and_tested_and_noted_as_missing_from_
     )
 
 
+@pytest.mark.parametrize(
+    ("samples", "noun"),
+    [("video", "clip"), ("frames", "clip"), ("text", "text"), ("audio", "sound")],
+)
+def test_each_kind_is_told_of_its_own_records(samples: SampleKind, noun: str) -> None:
+    rows: list[Row] = [("common", f"a{i}", None) for i in range(40)]
+    rows += [("rare", "b0", None), ("rare", "b1", None)]
+    catalog = dataclasses.replace(make_catalog(rows), samples=samples)
+    (note,) = make_splits(catalog, seed=0).notes
+    assert note.startswith(f"Class 'rare' has no {noun} in val")
+    few = dataclasses.replace(make_catalog(rows[-2:]), samples=samples)
+    with pytest.raises(SplitError, match=rf"at least 3\. Add {noun}s of other groups"):
+        make_splits(few, seed=0)
+    with pytest.raises(SplitError, match=rf"3 folds.*add {noun}s of other groups"):
+        make_folds(few, folds=3, seed=0)
+
+
 def test_fewer_than_three_groups_are_refused_with_the_mend() -> None:
     rows: list[Row] = [("a", "g1", None), ("b", "g1", None), ("a", "g2", None), ("b", "g2", None)]
     with pytest.raises(
@@ -355,7 +374,7 @@ def test_an_unknown_split_is_refused_with_the_nearest_and_those_that_are_there()
         require_split(records, "tset", where="list.txt")
     with pytest.raises(SplitError, match=r"'val' is not in list\.txt\. Use one of: train, test\."):
         require_split(records, "val", where="list.txt")
-    with pytest.raises(SplitError, match=r"'test' is not in d: no clip there has a split"):
+    with pytest.raises(SplitError, match=r"'test' is not in d: nothing there has a split"):
         require_split(square(classes=2, groups=2, clips=1).records, "test", where="d")
 
 

@@ -70,6 +70,10 @@ def test_a_header_that_names_a_text_and_no_path_is_known(
     assert not has_text_header(tmp_path / "missing.csv")
 
 
+def test_a_file_without_lines_has_no_header(tmp_path: Path) -> None:
+    assert not has_text_header(write(tmp_path, "y" * 20_000_000))
+
+
 def test_splits_and_several_labels_and_numbers_are_read_as_in_a_manifest(tmp_path: Path) -> None:
     path = write(tmp_path, "text,label,split", "x,a|b,train", "y,b,val", "z,a,test")
     catalog = read(path)

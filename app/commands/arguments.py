@@ -56,7 +56,7 @@ def add_data_argument(parser: Parser) -> None:
         nargs="?",
         default=None,
         type=str | None,
-        help="Folder of videos, or manifest CSV; may stand in --config.",
+        help="Folder of videos or other samples, or a CSV that lists them; may stand in --config.",
     )
 
 

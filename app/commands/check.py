@@ -1,4 +1,4 @@
-"""`cliptide check`: what is wrong with the videos."""
+"""`cliptide check`: what is wrong with a data set."""
 
 from pathlib import Path
 from typing import Literal
@@ -13,9 +13,9 @@ from cliptide.configs.streams import StepsConfig
 
 
 def _add_arguments(parser: Parser) -> None:
-    parser.add_argument("DATA", help="Folder of videos, or manifest CSV.")
+    parser.add_argument("DATA", help="Folder of videos or other samples, or a CSV that lists them.")
     parser.add_argument(
-        "--csv", type=str, default="check.csv", help="File to write a row for each clip to."
+        "--csv", type=str, default="check.csv", help="File to write a row for each sample to."
     )
     parser.add_argument("--overwrite", action="store_true", help="Replace a --csv that is there.")
     parser.add_argument(
@@ -27,12 +27,17 @@ def _add_arguments(parser: Parser) -> None:
     data, run, steps = DataConfig(), RunConfig(), StepsConfig()
     for key, kind, default, about in (
         ("data.kind", str, data.kind, "Layout of DATA on disk, or what a sample is; see train."),
-        ("data.folds", int, data.folds, "Deal all clips into so many folds; 0: the data's split."),
+        (
+            "data.folds",
+            int,
+            data.folds,
+            "Deal all samples into so many folds; 0: the data's split.",
+        ),
         ("data.fold", int, data.fold, "The fold to test on, of data.folds or official ones."),
         ("data.group_regex", str | None, None, "Regular expression that finds the group."),
         ("data.task", str, data.task, "What labels mean: auto, single, multi or regression."),
-        ("data.val_share", float, data.val_share, "Share of the training clips for validation."),
-        ("data.test_share", float, data.test_share, "Share of the clips for testing."),
+        ("data.val_share", float, data.val_share, "Share of the training samples for validation."),
+        ("data.test_share", float, data.test_share, "Share of the samples for testing."),
         ("steps.row_rate", float, steps.row_rate, "Rows a second of arrays without time_s."),
         ("steps.image_rate", float, steps.image_rate, "Images a second in folders of images."),
         ("seed", int, run.seed, "Seed of a split to be made."),
@@ -105,8 +110,8 @@ COMMAND = Command(
     _add_arguments,
     _run,
     _prepare,
-    "Exit code 1: a clip is unreadable (training would leave it out), the same pictures stand "
+    "Exit code 1: a sample is unreadable (training would leave it out), the same content stands "
     "in two splits, or a group is torn between splits. Files cut short or damaged of which "
-    "every frame left can be read, copies within a split, and clips of two splits that look "
+    "every frame left can be read, copies within a split, and videos of two splits that look "
     "alike are warnings.",
 )

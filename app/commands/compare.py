@@ -31,11 +31,11 @@ def _run(parser: Parser, args: Namespace) -> int:
 
 
 COMMAND = Command(
-    "Put evaluated runs side by side: is one better, and on which videos",
+    "Put evaluated runs side by side: is one better, and on which samples",
     "cliptide compare RUN RUN... [--out DIR] [--overwrite] [--seed N]",
     _add_arguments,
     _run,
-    details="Each run is compared with the first on the videos that all of them scored, by a "
+    details="Each run is compared with the first on the samples that all of them scored, by a "
     "paired bootstrap interval and McNemar's test (of numbers: Wilcoxon's), corrected by Holm "
     "for more than two runs.",
 )

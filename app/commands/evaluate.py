@@ -18,16 +18,16 @@ def _add_arguments(parser: Parser) -> None:
     parser.add_argument("MODEL", help="A model.safetensors from a run folder.")
     parser.add_argument(
         "DATA",
-        help="Folder of videos, or manifest CSV; with --timeline annotations: a CSV with "
-        "path,start_s,end_s,label, or videos with a CSV beside each.",
+        help="Folder of videos or other samples, or a CSV that lists them; with --timeline "
+        "annotations: a CSV with path,start_s,end_s,label, or samples with a CSV beside each.",
     )
     parser.add_argument(
         "--timeline",
         action="store_true",
-        help="Judge what the model finds along long videos against annotated segments.",
+        help="Judge what the model finds along long videos or sounds against annotated segments.",
     )
     parser.add_argument(
-        "--split", default="test", help="test, val, train, or all for every video of DATA."
+        "--split", default="test", help="test, val, train, or all for every sample of DATA."
     )
     parser.add_argument(
         "--out",
@@ -42,13 +42,13 @@ def _add_arguments(parser: Parser) -> None:
         "--eval.clips",
         type=int | None,
         default=None,
-        help="Clips a video; as in training by default.",
+        help="Clips a sample; as in training by default.",
     )
     parser.add_argument(
         "--eval.probes",
         type=bool,
         default=True,
-        help="Whether to try the videos with frames shuffled, reversed and one alone, and the "
+        help="Whether to try the samples with frames shuffled, reversed and one alone, and the "
         "baselines of the model file.",
     )
     parser.add_argument(
@@ -124,7 +124,7 @@ def _run_timeline(args: Namespace) -> int:
     for key, value in given.items():
         if value is not None and key != "data.workers":
             raise ConfigError(
-                f"--{key} is {value}, but --timeline looks at whole videos. Leave one of them out."
+                f"--{key} is {value}, but --timeline looks at whole samples. Leave one of them out."
             )
     from cliptide.app.evaluation.reading import parse_renames
     from cliptide.app.evaluation.timelines import evaluate_timelines

@@ -15,7 +15,9 @@ from cliptide.configs.errors import ConfigError
 
 def _add_arguments(parser: Parser) -> None:
     parser.add_argument("MODEL", help="A model.safetensors from a run folder.")
-    parser.add_argument("SOURCE", nargs="+", help="Video files, folders or globs.")
+    parser.add_argument(
+        "SOURCE", nargs="+", help="Files of what the model was trained on, folders or globs."
+    )
     parser.add_argument(
         "--json", type=str | None, default=None, help="Write JSON to a file, or to stdout with -."
     )
@@ -23,7 +25,7 @@ def _add_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--timeline",
         action="store_true",
-        help="Find out what happens when, in videos of any length.",
+        help="Find out what happens when, in videos or sounds of any length.",
     )
     parser.add_argument(
         "--srt",
@@ -42,7 +44,7 @@ def _add_arguments(parser: Parser) -> None:
         "--eval.clips",
         type=int | None,
         default=None,
-        help="Clips a video, their scores averaged; as in training by default.",
+        help="Clips a sample, their scores averaged; as in training by default.",
     )
     parser.add_argument(
         "--overwrite", action="store_true", help="Replace output files that are there."
@@ -71,8 +73,8 @@ def _run(parser: Parser, args: Namespace) -> int:
 def _run_timelines(args: Namespace) -> int:
     if args.eval.clips is not None:
         raise ConfigError(
-            f"--eval.clips is {args.eval.clips}, but a timeline looks at the whole video. Leave it "
-            "out, or leave --timeline, --srt and --video out."
+            f"--eval.clips is {args.eval.clips}, but a timeline looks at the whole sample. Leave "
+            "it out, or leave --timeline, --srt and --video out."
         )
     from cliptide.app.timelines import SegmentOptions, TimelineOutputs, predict_timelines
 
@@ -92,7 +94,7 @@ def _run_timelines(args: Namespace) -> int:
 
 
 COMMAND = Command(
-    "Recognise the action in video files",
+    "Recognise the action in videos, or the class of sounds, texts and the like",
     "cliptide predict MODEL SOURCE... [--json FILE|-] [--csv F] [--timeline] [--srt F] [--video F]",
     _add_arguments,
     _run,

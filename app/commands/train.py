@@ -77,7 +77,7 @@ def _run(parser: Parser, args: Namespace) -> int:
         require_data(args.DATA)
     elif args.resume is None:
         raise InputError(
-            "No DATA was given. Name a folder of videos or a manifest CSV: cliptide train DATA"
+            "No DATA was given. Name a folder of samples or a manifest CSV: cliptide train DATA"
         )
 
     from cliptide.app.results import show_folds, show_training
@@ -100,7 +100,7 @@ def _run(parser: Parser, args: Namespace) -> int:
 
 
 COMMAND = Command(
-    "Train on a folder of videos, evaluate, and write model and report",
+    "Train on a folder of videos or the like, evaluate, and write model and report",
     "cliptide train DATA [--config F] [--out DIR] [--resume DIR] [--init MODEL] [--folds K] "
     "[--KEY VALUE]",
     _add_arguments,

@@ -85,7 +85,7 @@ def _run(parser: Parser, args: Namespace) -> int:
     config = RunConfig(**{field.name: values[field.name] for field in fields(RunConfig)})
     if args.DATA is None:
         raise InputError(
-            "No DATA was given. Name a folder of videos or a manifest CSV: cliptide tune DATA"
+            "No DATA was given. Name a folder of samples or a manifest CSV: cliptide tune DATA"
         )
     require_data(args.DATA)
 
@@ -109,7 +109,7 @@ def _run(parser: Parser, args: Namespace) -> int:
 
 
 COMMAND = Command(
-    "Search for the config that is best on the validation clips",
+    "Search for the config that is best on the validation samples",
     "cliptide tune DATA [--trials N] [--space FILE] [--folds K] [--study URL] [--KEY VALUE]",
     _add_arguments,
     _run,

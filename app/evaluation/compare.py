@@ -27,8 +27,9 @@ from cliptide.app.evaluation.figures.paired import (
     mcnemar,
     wilcoxon,
 )
-from cliptide.app.evaluation.matching import EvaluatedRun, Matched, match
+from cliptide.app.evaluation.matching import EvaluatedRun, Matched, match, nouns_of
 from cliptide.app.evaluation.predictions import VideoPrediction
+from cliptide.app.inference.nouns import Nouns
 from cliptide.configs.tasks import Task
 from cliptide.datasets.labels import names_in, numbers_in
 
@@ -176,6 +177,7 @@ class Comparison:
         classes: Every class with a common video, the one that differs most first.
         warnings: Why the comparison may not be fair.
         notes: What else one must know.
+        nouns: What the samples are called.
     """
 
     task: Task
@@ -189,6 +191,7 @@ class Comparison:
     classes: tuple[ClassDifference, ...]
     warnings: tuple[str, ...]
     notes: tuple[str, ...]
+    nouns: Nouns
 
 
 def compare_runs(runs: Sequence[EvaluatedRun], *, seed: int = 0) -> Comparison:
@@ -202,7 +205,7 @@ def compare_runs(runs: Sequence[EvaluatedRun], *, seed: int = 0) -> Comparison:
         DataError: They cannot be compared; see `match`.
     """
     matched = match(runs)
-    first = runs[0]
+    first, nouns = runs[0], nouns_of(runs)
     units = units_of(matched.groups)
     all_metrics = [
         compute_metrics(rows, first.class_names, split=first.split, seed=seed, task=first.task)
@@ -221,11 +224,14 @@ def compare_runs(runs: Sequence[EvaluatedRun], *, seed: int = 0) -> Comparison:
         num_unscored=matched.num_named - num_common,
         ci95_over=over,
         num_groups=num_groups(matched.groups),
-        differences=_differences(runs, matched, figures, units, seed=seed),
+        differences=_differences(runs, matched, figures, units, nouns, seed=seed),
         videos=_video_differences(matched, first),
         classes=_class_differences(first, all_metrics, num_common=num_common),
-        warnings=tuple(warnings_on(runs)),
-        notes=tuple(notes_on(runs, matched, over=over, num_groups=num_groups(matched.groups))),
+        warnings=tuple(warnings_on(runs, nouns)),
+        notes=tuple(
+            notes_on(runs, matched, nouns, over=over, num_groups=num_groups(matched.groups))
+        ),
+        nouns=nouns,
     )
 
 
@@ -275,6 +281,7 @@ def _differences(
     matched: Matched,
     figures: Sequence[RunFigures],
     units: Sequence[Unit],
+    nouns: Nouns,
     *,
     seed: int,
 ) -> tuple[Difference, ...]:
@@ -313,6 +320,7 @@ def _differences(
             test=test,
             p=p,
             corrected=len(tests) > 1,
+            nouns=nouns,
         )
         differences.append(Difference(run.name, gain, ci95, test, p, verdict, words))
     return tuple(differences)

@@ -12,6 +12,7 @@ from cliptide.app.evaluation.metrics_file import read_metrics
 from cliptide.app.evaluation.predictions import read_predictions
 from cliptide.app.evaluation.report.folder import file_sha256
 from cliptide.app.evaluation.run_folder import COMPARISON_FILES, claim_run_folder
+from cliptide.app.inference.nouns import Nouns
 from cliptide.configs.checks import nearest
 from cliptide.configs.errors import DataError, InputError
 from cliptide.configs.schema import RunConfig
@@ -153,7 +154,7 @@ def read_run(folder: Path) -> EvaluatedRun:
     except UnicodeError as error:
         raise _damaged(path, str(error)) from error
     if not rows:
-        raise _damaged(path, "it holds no video")
+        raise _damaged(path, f"it holds no {Nouns.of_metrics(metrics).sample}")
     fingerprints = metrics.get("folds", {}).get("split_fingerprints")
     fingerprints = [metrics.get("split_fingerprint")] if fingerprints is None else fingerprints
     return EvaluatedRun(
@@ -167,6 +168,7 @@ def read_run(folder: Path) -> EvaluatedRun:
         num_torn=int(metrics.get("torn_groups") or 0),
         num_copies=int(metrics.get("copies") or 0),
         same_split=metrics.get("same_split") is not False,
+        nouns=Nouns.of_metrics(metrics),
         changed=metrics.get("predictions_sha256") not in (None, file_sha256(path)),
     )
 

@@ -4,17 +4,18 @@ from collections.abc import Sequence
 
 from cliptide.app.evaluation.figures.paired import PairedTest
 from cliptide.app.evaluation.matching import EvaluatedRun, Matched
+from cliptide.app.inference.nouns import Nouns
 from cliptide.configs.tasks import Task
 
-# What a score on other videos than the test split is worth.
+# What a score on other samples than those of the test split is worth.
 _NOT_TEST = {
-    "train": "was scored on its training videos, which it may know by heart",
-    "val": "was scored on its validation videos, by which its training was guided",
-    "all": "was scored on all videos, those it was trained on among them",
+    "train": "was scored on its training {samples}, which it may know by heart",
+    "val": "was scored on its validation {samples}, by which its training was guided",
+    "all": "was scored on all {samples}, those it was trained on among them",
 }
 _OTHER_DATA = (
     "was trained on another split or other data, so it is not known whether it has seen these "
-    "videos"
+    "{samples}"
 )
 
 
@@ -29,6 +30,7 @@ def verdict_words(
     test: PairedTest,
     p: float,
     corrected: bool,
+    nouns: Nouns,
 ) -> str:
     """Say in a sentence how a run stands to the reference.
 
@@ -42,11 +44,12 @@ def verdict_words(
         test: The paired test.
         p: Its p-value, corrected or not.
         corrected: Whether it was.
+        nouns: What the samples are called.
     """
-    who = _test_words(test, name, reference, task=task, corrected=corrected)
+    who = _test_words(test, name, reference, task=task, corrected=corrected, nouns=nouns)
     tested = f"{p_words(p)} ({who})"
     if not test.wins + test.losses and not gain:
-        return f"no difference shown: {name} does as {reference} on every video"
+        return f"no difference shown: {name} does as {reference} on every {nouns.sample}"
     if gain is None or ci95 is None:
         return f"no difference shown between {name} and {reference}: {tested}"
     clear = ci95[0] > 0 or ci95[1] < 0
@@ -91,25 +94,26 @@ def p_words(p: float) -> str:
     return f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
 
 
-def _test_words(test: PairedTest, name: str, reference: str, *, task: Task, corrected: bool) -> str:
+def _test_words(
+    test: PairedTest, name: str, reference: str, *, task: Task, corrected: bool, nouns: Nouns
+) -> str:
     holm = ", Holm" if corrected else ""
     better = {"multi": "alone has every label right", "regression": "errs less"}.get(
         task, "alone is right"
     )
-    videos = "video" if test.wins == 1 else "videos"
-    return (
-        f"{test.name}{holm}: {name} {better} on {test.wins} {videos}, {reference} on {test.losses}"
-    )
+    wins = nouns.counted(test.wins)
+    return f"{test.name}{holm}: {name} {better} on {wins}, {reference} on {test.losses}"
 
 
-def warnings_on(runs: Sequence[EvaluatedRun]) -> list[str]:
+def warnings_on(runs: Sequence[EvaluatedRun], nouns: Nouns) -> list[str]:
     """Why the runs may not be compared fairly, in sentences."""
+    samples = nouns.samples
     found = []
     if len({run.fingerprints for run in runs}) > 1:
         splits = ", ".join(f"{run.name} {_fingerprint(run)}" for run in runs)
         found.append(
-            f"The splits differ (fingerprints: {splits}): a run may have been trained on videos "
-            "that are compared here, and then it looks too good."
+            f"The splits differ (fingerprints: {splits}): a run may have been trained on "
+            f"{samples} that are compared here, and then it looks too good."
         )
     for run in runs:
         if run.num_torn:
@@ -119,7 +123,7 @@ def warnings_on(runs: Sequence[EvaluatedRun]) -> list[str]:
                 "test data, so its score is too good."
             )
         if run.num_copies:
-            copies = "video is a copy" if run.num_copies == 1 else "videos are copies"
+            copies = f"{nouns.sample} is a copy" if run.num_copies == 1 else f"{samples} are copies"
             found.append(
                 f"{run.num_copies} test {copies} of what {run.name} was trained or chosen with, so "
                 "its score is too good."
@@ -130,9 +134,10 @@ def warnings_on(runs: Sequence[EvaluatedRun]) -> list[str]:
                 "are of the file as it is now."
             )
         if not run.same_split:
-            found.append(f"{run.name} {_OTHER_DATA}.")
+            found.append(f"{run.name} {_OTHER_DATA.format(samples=samples)}.")
         elif run.split in _NOT_TEST:
-            found.append(f"{run.name} {_NOT_TEST[run.split]}: it looks too good.")
+            scored = _NOT_TEST[run.split].format(samples=samples)
+            found.append(f"{run.name} {scored}: it looks too good.")
     return found
 
 
@@ -143,7 +148,7 @@ def _fingerprint(run: EvaluatedRun) -> str:
 
 
 def notes_on(
-    runs: Sequence[EvaluatedRun], matched: Matched, *, over: str, num_groups: int
+    runs: Sequence[EvaluatedRun], matched: Matched, nouns: Nouns, *, over: str, num_groups: int
 ) -> list[str]:
     """What else one must know of the figures, in sentences."""
     notes = []
@@ -155,23 +160,25 @@ def notes_on(
     num_common = len(matched.groups)
     if beyond:
         notes.append(
-            f"Only the {matched.num_named} videos that all runs have are compared: "
+            f"Only the {nouns.counted(matched.num_named)} that all runs have are compared: "
             f"{', '.join(beyond)}."
         )
     if unscored := matched.num_named - num_common:
-        verb = "video is" if unscored == 1 else "videos are"
+        verb = f"{nouns.sample} is" if unscored == 1 else f"{nouns.samples} are"
         notes.append(
             f"{unscored} common {verb} left out of every figure: not read, or without a true label "
             "that the model knows, in one of the runs."
         )
     if over == "clips" and 1 < num_groups < num_common:
         notes.append(
-            f"There are only {num_groups} groups, so the intervals were drawn over clips. Clips of "
-            "one group resemble each other: they are likely too narrow."
+            f"There are only {num_groups} groups, so the intervals were drawn over "
+            f"{nouns.records}. {nouns.records.capitalize()} of one group resemble each other: "
+            "they are likely too narrow."
         )
     elif over == "groups":
         notes.append(
-            f"Intervals are drawn over {num_groups} groups. The test counts each video by itself: "
-            "where clips of one group resemble each other, its p is too small."
+            f"Intervals are drawn over {num_groups} groups. The test counts each {nouns.sample} "
+            f"by itself: where {nouns.records} of one group resemble each other, its p is too "
+            "small."
         )
     return notes

@@ -97,8 +97,11 @@ def evaluate(
     values: dict[str, Any] = {**given, "workers": workers}
     RunConfig(data=DataConfig(**values), eval=EvalConfig(clips=clips), seed=seed)  # checks them
 
+    nouns = Nouns.of_streams(info.streams)
     found = read_to_score(data, info, split=split, seed=seed, given=given, renames=renames or {})
-    _warn_of_known_clips(split, same_split=found.same_split, torn_groups=found.plan.torn_groups)
+    _warn_of_known_clips(
+        split, nouns, same_split=found.same_split, torn_groups=found.plan.torn_groups
+    )
     folder = claim_run_folder(
         f"{data_name(data)}-evaluate",
         out=None if out is None else Path(out),
@@ -119,13 +122,16 @@ def evaluate(
         clips=scored.facts,
         temperature=info.temperature,
         nothing_below=info.nothing_below,
-        nouns=Nouns.of_streams(info.streams),
+        nouns=nouns,
     )
     began = time.perf_counter()
     mistakes = mistake_strips(recognizer, scored.rows, found.records)
     confused = confused_pairs(recognizer, scored.rows, found.records)
     explained_s = time.perf_counter() - began
-    told = "this split's other clips" if found.same_split else "another split or other data"
+    told = (
+        f"this split's other {nouns.records}" if found.same_split else "another split or other data"
+    )
+    whole = f"all {nouns.samples}"
     # Of other data nobody knows which clips the model learnt from.
     copies = copies_in(found.plan.records, scored.rows) if found.same_split else []
     metrics = {
@@ -147,7 +153,7 @@ def evaluate(
         catalog=found.catalog,
         plan=found.plan,
         device=recognizer.device,
-        title=f"{data_name(data)}, {'all videos' if split == 'all' else f'{split} split'}",
+        title=f"{data_name(data)}, {whole if split == 'all' else f'{split} split'}",
         facts={
             "model": str(model),
             "trained on": f"{told} (fingerprint {info.split_fingerprint})",
@@ -181,14 +187,19 @@ def timings(scored_s: float, *, videos: int, explained_s: float) -> dict[str, fl
     }
 
 
-def _warn_of_known_clips(split: str, *, same_split: bool, torn_groups: Sequence[str]) -> None:
+def _warn_of_known_clips(
+    split: str, nouns: Nouns, *, same_split: bool, torn_groups: Sequence[str]
+) -> None:
     if same_split and split == "all":
-        warn("--split all scores the training clips too: it says nothing about new videos.")
+        warn(
+            f"--split all scores the training {nouns.records} too: it says nothing about new "
+            f"{nouns.samples}."
+        )
     elif not same_split and split != "all":
         warn(
-            "These are not the clips, or not the split, that the model was trained with: clips it "
-            "knows may be among them. For a data set it has never seen, --split all scores every "
-            "video."
+            f"These are not the {nouns.records}, or not the split, that the model was trained "
+            f"with: {nouns.records} it knows may be among them. For a data set it has never seen, "
+            f"--split all scores every {nouns.sample}."
         )
     if num := len(torn_groups):
         warn(

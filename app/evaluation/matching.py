@@ -2,10 +2,11 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cliptide.app.evaluation.predictions import VideoPrediction, is_labelled
+from cliptide.app.inference.nouns import Nouns
 from cliptide.configs.errors import DataError
 from cliptide.configs.tasks import Task
 from cliptide.datasets.labels import classes_of, names_in, numbers_in
@@ -29,6 +30,7 @@ class EvaluatedRun:
         num_copies: Test clips that are copies of clips it was trained or chosen with.
         same_split: Whether it is the split of the model's own training, as far as is known.
         changed: Whether its predictions were edited after the evaluation.
+        nouns: What its samples are called.
     """
 
     name: str
@@ -42,6 +44,7 @@ class EvaluatedRun:
     num_copies: int = 0
     same_split: bool = True
     changed: bool = False
+    nouns: Nouns = field(default_factory=Nouns)
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,12 @@ class Matched:
     num_named: int
 
 
+def nouns_of(runs: Sequence[EvaluatedRun]) -> Nouns:
+    """What the samples of all runs are called: samples, where they are of several kinds."""
+    found = {run.nouns.sample for run in runs}
+    return runs[0].nouns if len(found) == 1 else Nouns("sample")
+
+
 def match(runs: Sequence[EvaluatedRun]) -> Matched:
     """Find the videos that every run scored.
 
@@ -69,7 +78,7 @@ def match(runs: Sequence[EvaluatedRun]) -> Matched:
         DataError: Tasks, classes or the true labels of a video differ, a run has a video twice,
             or no video was scored by all.
     """
-    first = runs[0]
+    first, nouns = runs[0], nouns_of(runs)
     for other in runs[1:]:
         _refuse_other_task(first, other)
         _refuse_other_classes(first, other)
@@ -77,9 +86,10 @@ def match(runs: Sequence[EvaluatedRun]) -> Matched:
     names = [name for name in tables[0] if all(name in table for table in tables)]
     if not names:
         raise DataError(
-            f"{_listed([run.name for run in runs])} have no video in common: {first.name} scored "
-            f"{_example(first)}, {runs[1].name} {_example(runs[1])}. Videos are matched by name: "
-            "evaluate the models on the same data, by the same path."
+            f"{_listed([run.name for run in runs])} have no {nouns.sample} in common: "
+            f"{first.name} scored {_example(first)}, {runs[1].name} {_example(runs[1])}. "
+            f"{nouns.samples.capitalize()} are matched by name: evaluate the models on the "
+            "same data, by the same path."
         )
     _refuse_other_labels(runs, tables, names)
     known = set(first.class_names)
@@ -90,9 +100,9 @@ def match(runs: Sequence[EvaluatedRun]) -> Matched:
     ]
     if not scored:
         raise DataError(
-            f"{_listed([run.name for run in runs])} have {_videos(len(names))} in common, but none "
-            "that all of them could read and that has a true label. Evaluate them on readable, "
-            "labelled videos."
+            f"{_listed([run.name for run in runs])} have {nouns.counted(len(names))} in common, "
+            "but none that all of them could read and that has a true label. Evaluate them on "
+            f"readable, labelled {nouns.samples}."
         )
     return Matched(
         runs=tuple(
@@ -132,8 +142,9 @@ def _by_name(run: EvaluatedRun) -> Mapping[str, VideoPrediction]:
     name, count = Counter(row.video for row in run.rows).most_common(1)[0] if run.rows else ("", 0)
     if count > 1:
         raise DataError(
-            f"{run.name} scored the video {name!r} {count} times, so it cannot be matched by name. "
-            "Compare runs that score each video once, such as the fold-1 of a cross-validation."
+            f"{run.name} scored the {run.nouns.sample} {name!r} {count} times, so it cannot be "
+            f"matched by name. Compare runs that score each {run.nouns.sample} once, such as the "
+            "fold-1 of a cross-validation."
         )
     return {row.video: row for row in run.rows}
 
@@ -190,7 +201,3 @@ def _listed(names: Sequence[str]) -> str:
 
 def _example(run: EvaluatedRun) -> str:
     return f"such as {run.rows[0].video!r}" if run.rows else "none"
-
-
-def _videos(count: int) -> str:
-    return "1 video" if count == 1 else f"{count} videos"

@@ -14,6 +14,7 @@ from cliptide.app.evaluation.reading import check_labels_known
 from cliptide.app.evaluation.run_folder import claim_run_folder, data_name
 from cliptide.app.evaluation.writing import library_versions
 from cliptide.app.inference.loading import load
+from cliptide.app.inference.nouns import Nouns
 from cliptide.app.inference.prediction import FailedVideo, Segment
 from cliptide.app.inference.recognise import ActionRecognizer
 from cliptide.app.inference.terminal import log, showing, warn
@@ -81,6 +82,7 @@ def evaluate_timelines(
             "without --timeline, on a manifest with start_s and end_s."
         )
     streams = recognizer.info.streams
+    nouns = Nouns.of_streams(streams)
     samples = SAMPLES[streams.samples]
     if not streams.has_seconds:
         raise ConfigError(
@@ -118,14 +120,16 @@ def evaluate_timelines(
         except SampleError as error:
             failed.append(FailedVideo(str(video.path), str(error)))
     if not timelines:
-        raise CliptideError(f"None of {len(videos)} videos could be read: {failed[0].error}")
+        raise CliptideError(
+            f"None of {nouns.counted(len(videos))} could be read: {failed[0].error}"
+        )
     compared = [_compared(video, timeline, renames) for video, timeline in timelines]
     annotated = sum(len(video.annotations) for video, _ in timelines)
     beyond = annotated - sum(len(video.true) for video in compared)
     if beyond:
         warn(
-            f"{counted(beyond, 'annotated segment')} begin behind the end of the video and cannot "
-            "be found: left out. Are the times seconds from its beginning?"
+            f"{counted(beyond, 'annotated segment')} begin behind the end of the {nouns.sample} "
+            "and cannot be found: left out. Are the times seconds from its beginning?"
         )
     along = [timeline for _, timeline in timelines]
     for note in missing_notes(along, samples.plural):
@@ -138,6 +142,7 @@ def evaluate_timelines(
         "seed": seed,
         "command": repeat_command(),
         "versions": library_versions(),
+        "nouns": nouns.to_dict(),
         "num_failed": len(failed),
         "num_beyond_end": beyond,
         "failed": [failure.to_json() for failure in failed],
@@ -154,9 +159,10 @@ def evaluate_timelines(
 def _look_along(
     recognizer: ActionRecognizer, video: AnnotatedVideo, *, what: str, options: Mapping[str, Any]
 ) -> Timeline:
+    nouns = Nouns.of_streams(recognizer.info.streams)
     with (
         recognizer.play(video.path) as opened,
-        showing(total=opened.duration_s, what=what, unit="s of video") as tell,
+        showing(total=opened.duration_s, what=what, unit=f"s of {nouns.sample}") as tell,
     ):
         return recognizer.timeline(opened, on_progress=tell, **options)
 

@@ -12,6 +12,7 @@ from cliptide.app.evaluation.predictions import VideoPrediction, written_scores
 from cliptide.app.evaluation.reading import read_to_score
 from cliptide.app.evaluation.scored import answer_text
 from cliptide.app.inference.engine import scores_of
+from cliptide.app.inference.nouns import Nouns
 from cliptide.app.inference.onnx_engine import open_onnx
 from cliptide.app.inference.recognise import ActionRecognizer
 from cliptide.app.inference.rules import sampling_rule, streams_of
@@ -56,6 +57,7 @@ def cost_on(data: Path, folders: Sequence[Path]) -> Cost:
     """
     recognizers = [ActionRecognizer(open_onnx(folder, device="cpu")) for folder in folders]
     info = recognizers[0].info
+    nouns = Nouns.of_streams(info.streams)
     seed = int(info.run.get("seed", 0))
     found = read_to_score(data, info, split="test", seed=seed, given={}, renames={})
     rows: list[list[VideoPrediction]] = [[] for _ in recognizers]
@@ -63,7 +65,7 @@ def cost_on(data: Path, folders: Sequence[Path]) -> Cost:
     read = partial(_views, info=info)
     threads = thread_count("auto")
     all_views = in_order(read, found.records, threads=threads)
-    shown = track(all_views, total=len(found.records), what="Measuring", unit="videos")
+    shown = track(all_views, total=len(found.records), what="Measuring", unit=nouns.samples)
     for record, views in zip(found.records, shown, strict=True):
         if views is None:
             continue
@@ -86,7 +88,7 @@ def cost_on(data: Path, folders: Sequence[Path]) -> Cost:
                 )
             )
     if not rows[0]:
-        raise DataError(f"No test video of {data} can be read. See: cliptide check {data}")
+        raise DataError(f"No test {nouns.sample} of {data} can be read. See: cliptide check {data}")
     runs = [
         EvaluatedRun(
             name=name,
@@ -94,6 +96,7 @@ def cost_on(data: Path, folders: Sequence[Path]) -> Cost:
             task=info.task,
             class_names=info.class_names,
             rows=tuple(of_run),
+            nouns=nouns,
         )
         for name, folder, of_run in zip(NAMES, folders, rows, strict=True)
     ]

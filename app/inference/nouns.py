@@ -7,16 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from cliptide.configs.streams import SampleKind, Streams
+from cliptide.configs.streams import SAMPLE_NOUNS, SampleKind, Streams, record_noun
 
-_SAMPLES: dict[SampleKind, str] = {
-    "video": "video",
-    "frames": "video",
-    "images": "image",
-    "audio": "sound",
-    "arrays": "sequence",
-    "text": "text",
-}
 SECONDS = "s"
 
 
@@ -45,7 +37,12 @@ class Nouns:
             unit = "token"
         elif kind == "images":
             unit = {"rows": "row", "patches": "patch", "whole": ""}[streams.steps.image]
-        return cls(_SAMPLES[kind], "frame" if whole else "step", unit)
+        return cls(SAMPLE_NOUNS[kind], "frame" if whole else "step", unit)
+
+    @classmethod
+    def of_samples(cls, samples: SampleKind) -> "Nouns":
+        """Tell what a data set's samples are called, whatever is read of them."""
+        return cls(SAMPLE_NOUNS[samples])
 
     @classmethod
     def of_metrics(cls, metrics: Mapping[str, Any]) -> "Nouns":
@@ -60,6 +57,20 @@ class Nouns:
     def samples(self) -> str:
         """Several samples."""
         return f"{self.sample}s"
+
+    @property
+    def record(self) -> str:
+        """What a row of a data set is; see `record_noun`."""
+        return record_noun(self.sample)
+
+    @property
+    def records(self) -> str:
+        """Several rows of a data set."""
+        return f"{self.record}s"
+
+    def drawn(self, over: str) -> str:
+        """What intervals were drawn over, by the `ci95_over` of metrics.json."""
+        return self.records if over == "clips" else over
 
     @property
     def one(self) -> str:

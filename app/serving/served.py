@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cliptide.app.inference.loading import load
+from cliptide.app.inference.nouns import Nouns
 from cliptide.app.inference.recognise import ActionRecognizer
 from cliptide.app.inference.rules import blank_clip, picture_fit, sampling_rule
 from cliptide.app.inference.segments import segment_rule
@@ -122,6 +123,7 @@ class ServedModel:
             "rate_fps": info.rate_fps,
             "context_s": info.context_s,
             "can_stream": self.takes_frames,
+            "takes": Nouns.of_streams(info.streams).sample,
             "default": default,
         }
         network = getattr(self.recognizer, "network", None)  # exported models have none

@@ -11,6 +11,7 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
+from cliptide.app.inference.nouns import Nouns
 from cliptide.app.training.figures import FIGURES, Figure
 from cliptide.app.training.missing_streams import MISSING_FILE, MissingStreams
 from cliptide.app.training.module import ClassifierModule
@@ -61,6 +62,7 @@ class DataWatch(Callback):
         train_records: What the training batches index.
         val_records: What the validation batches index.
         clock: Seconds of a steady clock.
+        nouns: What samples are called; videos when left out.
     """
 
     def __init__(
@@ -70,8 +72,9 @@ class DataWatch(Callback):
         train_records: tuple[SampleRecord, ...],
         val_records: tuple[SampleRecord, ...],
         clock: Callable[[], float],
+        nouns: Nouns | None = None,
     ) -> None:
-        self.quarantine, self.clock = quarantine, clock
+        self.quarantine, self.clock, self.nouns = quarantine, clock, nouns or Nouns()
         self.missing = MissingStreams(quarantine.path.with_name(MISSING_FILE))
         self.train_records, self.val_records = train_records, val_records
         self.rates: dict[int, float] = {}
@@ -179,8 +182,8 @@ class DataWatch(Callback):
             if failed == len(records):
                 _, reason = next(w for w in self.quarantine.reasons.values() if w[0] == split)
                 raise DataError(
-                    f"None of the {failed} {split} videos could be read; the first: {reason} "
-                    f"All are listed in {self.quarantine.path}."
+                    f"None of the {failed} {split} {self.nouns.samples} could be read; the first: "
+                    f"{reason} All are listed in {self.quarantine.path}."
                 )
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from cliptide.app.inference.nouns import Nouns
 from cliptide.app.inference.terminal import log, track
 from cliptide.configs.schema import RunConfig
 from cliptide.configs.sizes import parse_size
@@ -103,10 +104,11 @@ def encode_clips(
         Each record's features; None where fewer frames are drawn in all epochs than the clips
         have, or where they do not fit into memory.
     """
+    nouns = Nouns.of_streams(network.streams)
     way = _way(network, config, precision)
     kept = store.kept.get(way, {})
     rate = config.steps.image_rate
-    times = _times(records, store, workers=workers, image_rate=rate)
+    times = _times(records, store, workers=workers, image_rate=rate, unit=nouns.samples)
     wanted = {
         number: [mirrored for mirrored in sides if _key(record, mirrored) not in kept]
         for number, record in enumerate(records)
@@ -116,7 +118,10 @@ def encode_clips(
     if num_frames:
         drawn = sum(min(config.data.frames, len(clip.pts_s)) for clip in times)
         if num_frames > drawn * config.train.epochs * store.runs:
-            log("The clips have more frames than are ever drawn: those drawn are encoded each time")
+            log(
+                f"The {nouns.records} have more frames than are ever drawn: those drawn are "
+                "encoded each time"
+            )
             return None
         black = torch.zeros(1, 3, *parse_size(config.data.size), dtype=torch.uint8)
         wanted_bytes = num_frames * _encoded(network, black, precision).nbytes
@@ -140,12 +145,17 @@ def encode_clips(
 
 
 def _times(
-    records: Sequence[SampleRecord], store: EncodedStore, *, workers: int, image_rate: float
+    records: Sequence[SampleRecord],
+    store: EncodedStore,
+    *,
+    workers: int,
+    image_rate: float,
+    unit: str,
 ) -> list[ClipTimes]:
     """Where each clip lies in its video; those that no run has asked for are opened."""
     new = [record for record in records if _key(record, False) not in store.times]
     found = clip_times(new, workers=workers, image_rate=image_rate) if new else []
-    opening = track(found, total=len(new), what="Opening", unit="videos")
+    opening = track(found, total=len(new), what="Opening", unit=unit)
     for record, times in zip(new, opening, strict=True):
         store.times[_key(record, False)] = times
     return [store.times[_key(record, False)] for record in records]

@@ -119,7 +119,7 @@ def train_folds(
         InputError: The data, the config or an option is wrong, or the folds cannot be made.
     """
     if data is None:
-        raise InputError("No data was given. Name a folder of videos or a manifest CSV.")
+        raise InputError("No data was given. Name a folder of samples or a manifest CSV.")
     start = None if init is None else Path(init)
     if config is None:
         config = RunConfig() if start is None else config_from_model(start)
@@ -273,6 +273,7 @@ def _pool(
     catalog, plan = splits[0]
     shown = _number if catalog.task == "regression" else _percent
     infos = [read_info(one.out / "model.safetensors") for one in results]
+    nouns = Nouns.of_streams(infos[0].streams)
     # Each fold has thresholds of its own; those of all together are judged by their mean.
     thresholds = [
         statistics.fmean(each) for each in zip(*(info.thresholds for info in infos), strict=True)
@@ -298,7 +299,7 @@ def _pool(
             task=catalog.task,
             thresholds=thresholds,
             clips=scored.facts,
-            nouns=Nouns.of_streams(infos[0].streams),
+            nouns=nouns,
         ),
         "same_split": True,
         "torn_groups": len(torn),
@@ -348,7 +349,9 @@ def _pool(
                 + f" (in {result.out.name}/report.html)"
                 for result in results
             },
-            "these figures": f"pooled: the tested clips of all {len(results)} folds together",
+            "these figures": (
+                f"pooled: the tested {nouns.records} of all {len(results)} folds together"
+            ),
         },
     )
     return FoldsResult(folder, results, written)

@@ -14,6 +14,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from cliptide.app.inference.nouns import Nouns
 from cliptide.app.inference.terminal import format_seconds, log, log_console
 from cliptide.app.training.callbacks import DataWatch
 from cliptide.app.training.figures import FIGURES, Figure
@@ -23,15 +24,18 @@ LINE_EVERY_S = 60.0
 
 
 class TrainingProgress(Callback):
-    """Shows loss and figure, clips per second, the share of time waiting for data, and the ETA.
+    """Shows loss and figure, samples per second, the share of time waiting for data, and the ETA.
 
     Args:
         watch: Gives speed and waiting; must stand before this in the list of callbacks.
         figure: What epochs are chosen by.
+        nouns: What samples are called; videos when left out.
     """
 
-    def __init__(self, watch: DataWatch, figure: Figure = FIGURES["single"]) -> None:
-        self.watch, self.figure = watch, figure
+    def __init__(
+        self, watch: DataWatch, figure: Figure = FIGURES["single"], nouns: Nouns | None = None
+    ) -> None:
+        self.watch, self.figure, self.nouns = watch, figure, nouns or Nouns()
         self._bar: Progress | None = None
         self._task = TaskID(0)
         self._began = self._last_shown = 0.0
@@ -89,7 +93,7 @@ class TrainingProgress(Callback):
             [
                 f"loss {loss:.3f}",
                 *(f"{self.figure.name} {value:.2f}" for value in figure),
-                f"{self.watch.clips_per_s:.0f} clips/s",
+                self._speed(),
                 f"waiting for data {self.watch.wait_share:.0%}",
             ]
         )
@@ -115,7 +119,7 @@ class TrainingProgress(Callback):
                 if f"{split}_{key}" in figures
             ),
             *(f"grad {float(figures[key]):.2g}" for key in ("grad_norm",) if key in figures),
-            f"{self.watch.clips_per_s:.0f} clips/s",
+            self._speed(),
             f"waiting for data {self.watch.wait_share:.0%}",
             f"{format_seconds(each_s * (epochs - epoch))} left",
         ]
@@ -130,6 +134,9 @@ class TrainingProgress(Callback):
     ) -> None:
         """Take the bar away, so that the message is read."""
         self._stop()
+
+    def _speed(self) -> str:
+        return f"{self.watch.clips_per_s:.0f} {self.nouns.records}/s"
 
     def _stop(self) -> None:
         if self._bar:

@@ -123,11 +123,13 @@ class Run:
             store=store or EncodedStore(),
         )
         self.quarantine = Quarantine(out / "quarantine.csv")
+        nouns = Nouns.of_streams(network.streams)
         self.watch = DataWatch(
             self.quarantine,
             train_records=self.data.train_records,
             val_records=self.data.val_records,
             clock=time.perf_counter,
+            nouns=nouns,
         )
         self.figure = FIGURES[catalog.task]
         self.keeper = EpochKeeper(
@@ -138,7 +140,7 @@ class Run:
             figure=self.figure,
             choose=config.train.choose,
         )
-        self.progress = progress or TrainingProgress(self.watch, self.figure)
+        self.progress = progress or TrainingProgress(self.watch, self.figure, nouns)
         self.module: ClassifierModule
 
     def fit_and_evaluate(self) -> TrainingResult:

@@ -10,13 +10,13 @@ import torch
 from torch.utils.data import DataLoader
 
 from cliptide.app.evaluation.baselines import MOST_CLIPS
+from cliptide.app.inference.nouns import Nouns
 from cliptide.app.inference.terminal import log, track
 from cliptide.app.training.encoding import EncodedStore, encode_clips, encoder_stays
 from cliptide.configs.schema import RunConfig
 from cliptide.configs.sizes import parse_size
 from cliptide.configs.streams import Streams
 from cliptide.datasets.catalog import Catalog
-from cliptide.datasets.catalog.wording import counted
 from cliptide.datasets.clips import ClipDataset, Sample
 from cliptide.datasets.encoded import EncodedClip, EncodedDataset
 from cliptide.datasets.kept import SHARE_OF_FREE_MEMORY, KeptRows, free_memory_bytes
@@ -67,7 +67,7 @@ class RunData:
         store: EncodedStore,
     ) -> None:
         self.config, self.catalog, self.device = config, catalog, device
-        self.described = streams
+        self.described, self.nouns = streams, Nouns.of_streams(streams)
         self.precision, self.store = precision, store
         self.size = parse_size(config.data.size)
         self.rule = SamplingRule(
@@ -141,18 +141,18 @@ class RunData:
             folder=folder,
             workers=scoring_worker_count(self.config.data.workers, num_samples=total),
         )
-        items = list(track(done, total=total, what="Optical flow", unit="videos"))
+        items = list(track(done, total=total, what="Optical flow", unit=self.nouns.samples))
         kept = [item for item in items if item.num_bytes]
         if kept:
             log(
-                f"Optical flow of {counted(len(kept), 'video')} lies in {folder} "
+                f"Optical flow of {self.nouns.counted(len(kept))} lies in {folder} "
                 f"({sum(item.num_bytes for item in kept) / 2**20:.0f} MiB of "
                 f"{bytes_in(folder) / 2**20:.0f} MiB there, which may be deleted at any time); "
                 "--steps.flow_cache names another folder"
             )
         failed = [item for item in items if item.error]
         if failed:
-            log(f"Note: no flow of {counted(len(failed), 'video')}. The first: {failed[0].error}")
+            log(f"Note: no flow of {self.nouns.counted(len(failed))}. The first: {failed[0].error}")
 
     def _encoded_clips(
         self, network: Recognizer
@@ -231,9 +231,12 @@ class RunData:
             workers=self.workers,
         )
         total = len(self.train_records)
-        found = list(track(lengths, total=total, what="Measuring lengths", unit="videos"))
+        found = list(track(lengths, total=total, what="Measuring lengths", unit=self.nouns.records))
         if len(set(found)) == 1:
-            log("Note: every training clip has as many frames: data.bucket changes nothing.")
+            log(
+                f"Note: every training {self.nouns.record} has as many {self.nouns.steps}: "
+                "data.bucket changes nothing."
+            )
         return found
 
     @contextmanager

@@ -58,7 +58,7 @@ def train_single(
     elif config is None:
         config = config_from_model(Path(init)) if init is not None else RunConfig()
     if data is None:
-        raise InputError("No data was given. Name a folder of videos or a manifest CSV.")
+        raise InputError("No data was given. Name a folder of samples or a manifest CSV.")
 
     data = Path(data)
     config = with_whole_path(config)

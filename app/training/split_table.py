@@ -2,6 +2,7 @@
 
 from rich.table import Table
 
+from cliptide.app.inference.nouns import Nouns
 from cliptide.app.inference.terminal import log, log_console, warn
 from cliptide.datasets.catalog import Catalog
 from cliptide.datasets.records import SPLITS
@@ -41,7 +42,7 @@ def show_split(catalog: Catalog, plan: SplitPlan) -> None:
         for target in target_ranges(plan.records, catalog.class_names, SPLITS):
             table.add_row(*target)
     table.add_section()
-    table.add_row("clips", *map(str, split_sizes(plan.records)))
+    table.add_row(Nouns.of_samples(catalog.samples).records, *map(str, split_sizes(plan.records)))
     groups = [
         len({record.group for record in plan.records if record.split == split})
         for split in ("train", "val", "test")

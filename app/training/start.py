@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from cliptide.app.inference.nouns import Nouns
 from cliptide.app.inference.terminal import log, track
 from cliptide.app.training.chunks import check_chunk
 from cliptide.app.training.config_file import read_config_file
@@ -300,9 +301,10 @@ def start_from_model(
     log(f"Starting from {init}" + (", with a new head for the labels here" if fresh else ""))
     if info.split_fingerprint == plan.fingerprint:
         return plan
+    clips = Nouns.of_samples(catalog.samples).records
     note = (
-        f"{init.name} was trained on other clips or another split. If those hold test clips of "
-        "this one, the score will be too good."
+        f"{init.name} was trained on other {clips} or another split. If those hold test {clips} "
+        "of this one, the score will be too good."
     )
     return replace(plan, groups_known=False, notes=(*plan.notes, note))
 

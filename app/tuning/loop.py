@@ -9,6 +9,7 @@ from pathlib import Path
 
 import optuna
 
+from cliptide.app.inference.nouns import Nouns
 from cliptide.app.inference.terminal import log, warn
 from cliptide.app.training.config_file import write_config_file
 from cliptide.app.training.headline import validation_name
@@ -154,17 +155,21 @@ class Loop:
                 left_s=each_s * left,
             )
         )
+        nouns = Nouns.of_samples(self.search.catalog.samples)
         unreadable = ended.user_attrs.get("unreadable")
         if unreadable and "unreadable" not in self.told:
             self.told.add("unreadable")
-            warn(f"{unreadable} videos could not be read and are left out; see cliptide check.")
+            warn(
+                f"{nouns.counted(unreadable)} could not be read, so training goes without; see "
+                "cliptide check."
+            )
         undefined = row.state == "complete" and row.figure == -math.inf
         if undefined and self.figure not in self.told:
             self.told.add(self.figure)
             warn(
-                f"{self.figure} is undefined on these validation clips, so trials are ranked by "
-                "their loss, if it is of one kind. Give more clips with --data.val_share or "
-                "another split, or --folds."
+                f"{self.figure} is undefined on these validation {nouns.records}, so trials are "
+                f"ranked by their loss, if it is of one kind. Give more {nouns.records} with "
+                "--data.val_share or another split, or --folds."
             )
         if self.failures >= MOST_FAILURES:
             raise ConfigError(

@@ -88,7 +88,12 @@ def tune(
         (plan,)
         if folds is None
         else make_validation_folds(
-            plan, folds=folds, seed=base.seed, where=str(data), task=catalog.task
+            plan,
+            folds=folds,
+            seed=base.seed,
+            where=str(data),
+            task=catalog.task,
+            noun=catalog.noun,
         )
     )
     settings = settings_of(fingerprint=plan.fingerprint, config=base, space=searched, folds=folds)

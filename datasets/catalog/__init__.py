@@ -131,7 +131,7 @@ def _as_task(catalog: Catalog, task: Task) -> Catalog:
     if task == "multi":
         raise DataError(
             f"data.task is multi, but {catalog.root} is read as {catalog.kind!r}, which gives each "
-            "clip one label. Write a manifest CSV with labels such as walk|wave, or leave "
+            "sample one label. Write a manifest CSV with labels such as walk|wave, or leave "
             "data.task at auto."
         )
     odd = next((name for name in catalog.class_names if not are_numbers([name])), None)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from cliptide.configs.errors import DataError
-from cliptide.configs.streams import SampleKind
+from cliptide.configs.streams import SAMPLE_NOUNS, SampleKind, record_noun
 from cliptide.configs.tasks import Task
 from cliptide.datasets.records import SampleRecord
 
@@ -49,6 +49,11 @@ class Catalog:
     task: Task = "single"
     samples: SampleKind = "video"
 
+    @property
+    def noun(self) -> str:
+        """What messages call a record."""
+        return record_noun(SAMPLE_NOUNS[self.samples])
+
 
 def require_classes(class_names: Sequence[str], *, where: Path) -> None:
     """Refuse a data set with nothing to tell apart.
@@ -59,6 +64,6 @@ def require_classes(class_names: Sequence[str], *, where: Path) -> None:
     if len(class_names) < 2:
         names = ", ".join(repr(name) for name in class_names) or "none"
         raise DataError(
-            f"{where} has one class only: {names}. A recogniser needs at least two: add clips "
+            f"{where} has one class only: {names}. A recogniser needs at least two: add some "
             "of what it is to be told apart from."
         )

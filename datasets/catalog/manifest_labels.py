@@ -75,7 +75,7 @@ def require_difference(found: FoundLabels, *, where: Path) -> None:
         label = found.labels[0]
         held = f"the label {label!r}" if label else "no label"
         raise DataError(
-            f"{where} gives every clip {held}: there is nothing to learn. Add clips with others."
+            f"{where} gives every row {held}: there is nothing to learn. Add rows with others."
         )
 
 
@@ -102,7 +102,7 @@ def _several(data: Path, rows: Sequence[Row]) -> FoundLabels:
     without = labels.count("")
     if without:
         verb = "has" if without == 1 else "have"
-        notes += (f"{counted(without, 'clip')} {verb} none of the labels, as their rows say.",)
+        notes += (f"{counted(without, 'row')} {verb} none of the labels.",)
     return FoundLabels("multi", labels, names, notes)
 
 
@@ -151,7 +151,7 @@ def _targets(data: Path, rows: Sequence[Row]) -> FoundLabels:
         if len(numbers) != len(found[0]):
             raise DataError(
                 f"{data}: line {rows[0].line} has {counted(len(found[0]), 'target')}, line "
-                f"{row.line} has {len(numbers)} ({row.cells['label']!r}). Give each clip the same "
+                f"{row.line} has {len(numbers)} ({row.cells['label']!r}). Give each line the same "
                 "number of targets, with '|' between them."
             )
     labels = [joined_numbers(numbers) for numbers in found]

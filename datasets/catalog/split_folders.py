@@ -20,8 +20,8 @@ from cliptide.datasets.catalog.wording import counted, relative_name, some
 from cliptide.datasets.records import SampleRecord
 
 NO_TEST = (
-    "There is no test split: the validation clips became the test split, and validation is taken "
-    "out of the training clips, as nothing may be chosen on the test split."
+    "There is no test split: the validation split became the test split, and validation is taken "
+    "out of training, as nothing may be chosen on the test split."
 )
 
 

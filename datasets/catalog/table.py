@@ -94,8 +94,8 @@ def read_rows(
         ) from error
     if not rows and not (names and may_be_empty):
         raise DataError(
-            f"{data} is empty: it lists no clip. Write the header {header} and a line for each "
-            "clip."
+            f"{data} is empty: it lists nothing. Write the header {header} and a line for each "
+            "sample."
         )
     notes = []
     for name in names:
@@ -110,9 +110,10 @@ def header_names(path: Path) -> set[str]:
     try:
         with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
             line = next((text for text in file if text.strip()), "")
-    except OSError:  # The reader of the layout names what is wrong with the file.
+        cells = next(csv.reader([line], delimiter=_delimiter_of(line)), [])
+    # The reader of the layout names what is wrong with the file; csv refuses endless cells.
+    except (OSError, csv.Error):
         return set()
-    cells = next(csv.reader([line], delimiter=_delimiter_of(line)), [])
     return {cell.strip().casefold() for cell in cells}
 
 
@@ -180,7 +181,7 @@ def labels_of(data: Path, rows: Sequence[Row]) -> list[str]:
     if several:
         raise DataError(
             f"{data} has a label with '|' in {lines_of(several)}, which stands for several labels. "
-            "A clip has one label here: write one, or another sign than '|', or give a manifest "
+            "A line has one label here: write one, or another sign than '|', or give a manifest "
             "and data.task multi."
         )
     return [nfc(row.cells["label"]) for row in rows]
@@ -275,6 +276,6 @@ def refuse_repeats(
         if labels[i] != labels[j]:
             raise DataError(
                 f"{name!r} is listed as {labels[j]!r} and as {labels[i]!r}, {lines}. Keep one "
-                "label for each clip."
+                "label for each."
             )
         raise DataError(f"{name!r} is listed twice, {lines}. Remove one of them.")

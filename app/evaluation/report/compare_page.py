@@ -55,6 +55,7 @@ def _context(comparison: Comparison, folders: Sequence[Path]) -> dict[str, Any]:
     }
     return {
         "comparison": comparison,
+        "nouns": comparison.nouns,
         "names": [run.name for run in comparison.runs],
         "runs": [
             (run, folder, [_figure(run.figures[key], regression) for key in figures])

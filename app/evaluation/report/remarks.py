@@ -113,18 +113,19 @@ def _interval_remarks(metrics: Mapping[str, Any], *, spread: str) -> list[str]:
     if metrics["ci95"] is None:
         return []
     low, high = metrics["ci95"]
-    told = []
+    told, nouns = [], Nouns.of_metrics(metrics)
+    records = nouns.records
     if 1 < metrics["num_groups"] < metrics["num_scored"] and metrics["ci95_over"] == "clips":
         told.append(
             f"There are only {metrics['num_groups']} groups, so the interval was drawn over "
-            "clips. Clips of one group resemble each other: it is likely too narrow."
-            + (f" {spread}" if spread else "")
+            f"{records}. {records.capitalize()} of one group resemble each other: it is likely "
+            "too narrow." + (f" {spread}" if spread else "")
         )
     elif spread:
         told.append(spread)
     if low == high and metrics["task"] != "regression":
         # Rule of three: Hanley and Lippman-Hand, JAMA 249 (1983).
-        over = metrics["ci95_over"]
+        over = nouns.drawn(metrics["ci95_over"])
         units = metrics["num_groups"] if over == "groups" else metrics["num_scored"]
         told.append(
             f"Every resample scores the same, so the interval has no width. With {units} {over} "

@@ -10,7 +10,7 @@ export class Player {
     Object.assign(this, {answer, colours, listeners: [], plays: true, still: 0});
     this.address = URL.createObjectURL(file);
     // preload: the first picture shall be there before anyone presses play.
-    this.video = make("video", {controls: true, playsinline: true, preload: "auto", "aria-label": `The video ${file.name}`});
+    this.video = make("video", {controls: true, playsinline: true, preload: "auto", "aria-label": `The ${answer.model.takes} ${file.name}`});
     this.now = make("div", {class: "now", "aria-hidden": "true"});
     this.element = make("div", {class: "player"}, this.video, this.now);
     const cannot = () => this.giveUp(kindOf(file.name));

@@ -28,7 +28,7 @@ function covered(segments) {
 }
 
 function summary(answer, colours) {
-  if (answer.isRegression) return make("div", {class: "summary"}, make("h2", {}, "Along the video"), valueTable(answer, colours));
+  if (answer.isRegression) return make("div", {class: "summary"}, make("h2", {}, `Along the ${answer.model.takes}`), valueTable(answer, colours));
   const seconds = [...answer.seconds], nothing = answer.duration - covered(answer.segments);
   const rest = seconds.length - MOST_IN_SUMMARY;
   if (!seconds.length) {
@@ -57,9 +57,9 @@ export class Result {
     this.title = make("h2", {tabindex: -1, class: "file"}, answer.video);
     this.again = button("Look again with this model", onAgain, {hidden: true});
     target.replaceChildren(
-      make("section", {class: "stage", "aria-label": "The video"},
+      make("section", {class: "stage", "aria-label": `The ${answer.model.takes}`},
         make("div", {class: "head"}, make("div", {class: "what"}, this.title, make("p", {class: "quiet"}, inWords(answer))),
-          make("div", {class: "row"}, this.again, button("Another video", onAnother))),
+          make("div", {class: "row"}, this.again, button(`Another ${answer.model.takes}`, onAnother))),
         make("div", {class: "beside"}, this.player.element, summary(answer, colours))),
       this.timeline.element);
     this.player.onTime(time => this.timeline.mark(time));

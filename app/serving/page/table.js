@@ -42,7 +42,7 @@ export function valueTable(answer, colours) {
     return make("tr", {}, make("th", {scope: "row", class: colours.classOf(name)}, make("i", {class: "swatch"}), name),
       ...[number(mean), at(low), at(high)].map(text => make("td", {class: "number"}, text)));
   };
-  return make("table", {}, make("caption", {class: "unseen"}, "Numbers along the video"),
+  return make("table", {}, make("caption", {class: "unseen"}, `Numbers along the ${answer.model.takes}`),
     head([["Number"], ["Mean", "number"], ["Lowest", "number"], ["Highest", "number"]]),
     make("tbody", {}, ...[...answer.curves].filter(([, values]) => values.length).map(row)));
 }

@@ -6,11 +6,14 @@ import {inWords, Result} from "./result.js";
 import {Upload} from "./upload.js";
 
 const MOST_LABELS = 24;
+// What the file dialog offers beside videos, which have sound as well.
+const ALSO = {sound: "audio/*,.wav,.flac,.mp3,.m4a,.ogg,.opus,", image: "image/*,"};
 
 export class VideoTab {
   constructor({server, currentModel}) {
     Object.assign(this, {server, currentModel, upload: null, result: null, file: null});
     const {limits} = server, input = find("file");
+    this.videos = input.accept;
     find("limits").textContent = `up to ${size(limits.upload_bytes)} and ${lasting(limits.duration_s)}`;
     find("drop").addEventListener("click", () => input.click());
     input.addEventListener("change", () => { if (input.files.length) this.take(input.files); input.value = ""; });
@@ -42,7 +45,9 @@ export class VideoTab {
   }
 
   modelChanged() {
-    const model = this.currentModel(), {labels, task} = model;
+    const model = this.currentModel(), {labels, task, takes} = model;
+    for (const place of document.querySelectorAll(".taken")) place.textContent = `${takes === "image" ? "an" : "a"} ${takes}`;
+    find("file").accept = (ALSO[takes] ?? "") + this.videos;
     const what = task === "regression" ? counted(labels.length, "number") : counted(labels.length, "label");
     const rest = labels.length - MOST_LABELS;
     const list = make("ul", {class: "labels"}, ...labels.map((label, n) => make("li", {hidden: n >= MOST_LABELS}, label)));
@@ -51,7 +56,7 @@ export class VideoTab {
       more.remove();
     }, {class: "plain"});
     find("knows").replaceChildren(
-      make("p", {}, "It watches every moment, as long as the video is, and says what it sees. ", make("b", {}, model.name), ` knows ${what}:`), list, more || "");
+      make("p", {}, `It goes through every moment, as long as the ${takes} is, and says what is there. `, make("b", {}, model.name), ` knows ${what}:`), list, more || "");
     this.result?.offer(model);
   }
 
@@ -70,9 +75,9 @@ export class VideoTab {
     const [file] = files, {upload_bytes: most} = this.server.limits;
     this.select();
     this.upload?.cancel();
-    if (files.length > 1) announce(`One video at a time: this is ${file.name}`);
+    if (files.length > 1) announce(`One ${this.currentModel().takes} at a time: this is ${file.name}`);
     if (file.size > most) return this.refuse(`${file.name} has ${size(file.size)}; this server takes up to ${size(most)}. Cut it, or start the server with a higher --max_upload_mb.`);
-    if (!file.size) return this.refuse(`${file.name} is empty. Choose another video.`);
+    if (!file.size) return this.refuse(`${file.name} is empty. Choose another ${this.currentModel().takes}.`);
     this.look(file);
   }
 
