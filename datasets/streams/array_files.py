@@ -9,6 +9,7 @@
 
 import csv
 import io
+import threading
 import tokenize
 import zipfile
 import zlib
@@ -48,6 +49,9 @@ _DAMAGED = (
 # Of the numbers as they lie in memory: what is larger is no sequence, and an archive of zeros that
 # is a thousandth as large on the disk would fill the memory.
 MOST_BYTES = 2**30
+# numpy parses the headers of arrays by `ast`, which fails now and then where threads do so at once
+# (CPython before 3.12: "AST constructor recursion depth mismatch").
+_HEADERS = threading.Lock()
 # What the index of a table is called that was written with it, once and again.
 _INDEX_NAMES = ("", "Unnamed: 0")
 _QUOTED = 40  # characters of a cell that an error shows at most
@@ -203,7 +207,8 @@ def _pickled(path: Path) -> SampleError:
 def _read_npy(path: Path) -> _Held:
     try:
         # Mapped, a header that claims more than the file holds is found before memory is taken.
-        return _Held(np.lib.format.open_memmap(path, mode="r"))
+        with _HEADERS:
+            return _Held(np.lib.format.open_memmap(path, mode="r"))
     except _DAMAGED as error:
         if "Python objects" in str(error):
             raise _pickled(path) from None
@@ -223,8 +228,9 @@ def _read_npz(path: Path) -> _Held:
                     f"{path} holds the arrays {', '.join(sorted(names)) or '(none)'}. Save one "
                     f"array, or values and {TIME}: np.savez(path, values=..., {TIME}=...)."
                 )
-            values = arrays[known[0]]
-            times = arrays[TIME] if TIME in names else None
+            with _HEADERS:
+                values = arrays[known[0]]
+                times = arrays[TIME] if TIME in names else None
     except _DAMAGED as error:
         if "Object arrays" in str(error):
             raise _pickled(path) from None
