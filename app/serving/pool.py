@@ -52,8 +52,16 @@ class Worker:
 
     @property
     def is_alive(self) -> bool:
-        """Whether the process is there and can take a job."""
+        """Whether the process is there."""
         return not self.is_spent and bool(self._process.is_alive())
+
+    @property
+    def can_take_job(self) -> bool:
+        """Whether the process is there and waits for a job; asked of one that has none."""
+        # Of a death the fork server tells later, on a busy machine; the connection ends with it.
+        with contextlib.suppress(OSError):
+            return self.is_alive and not self._connection.poll(0)
+        return False
 
     def answers(
         self, job: Job, *, file: int | None, time_s: float, on_death: Callable[[str], None]
@@ -241,7 +249,7 @@ class DecoderPool:
     async def _one(self) -> Worker:
         while self._idle:
             worker = self._idle.pop()
-            if worker.is_alive:
+            if worker.can_take_job:
                 return worker
             self._end(worker)  # it was killed while it was idle
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._new)

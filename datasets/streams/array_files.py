@@ -49,8 +49,8 @@ _DAMAGED = (
 # Of the numbers as they lie in memory: what is larger is no sequence, and an archive of zeros that
 # is a thousandth as large on the disk would fill the memory.
 MOST_BYTES = 2**30
-# numpy parses the headers of arrays by `ast`, which fails now and then where threads do so at once
-# (CPython before 3.12: "AST constructor recursion depth mismatch").
+# numpy parses the headers of arrays by `ast`, which in Python 3.11 fails now and then where threads
+# do so at once ("AST constructor recursion depth mismatch", CPython's issue 106905).
 _HEADERS = threading.Lock()
 # What the index of a table is called that was written with it, once and again.
 _INDEX_NAMES = ("", "Unnamed: 0")
