@@ -322,6 +322,20 @@ def test_a_model_is_started_from_whatever_keys_of_other_streams_are(trained: Tra
         started(*patches, patch="4")
 
 
+def test_a_model_is_started_from_with_arrays_of_its_own_columns_alone(
+    trained: Trained, tmp_path: Path
+) -> None:
+    model, data = trained.model("sensors"), tmp_path / "data"
+    with pytest.raises(ConfigError, match=r"have 34 numbers in a row, but .* trained with"):
+        started(model, trained.data("skeletons"))
+    shutil.copytree(trained.data("sensors"), data)
+    for path in data.rglob("*.csv"):
+        header, _, rest = path.read_text().partition("\n")
+        path.write_text(header.upper() + "\n" + rest)
+    with pytest.raises(ConfigError, match=r"have the columns [A-Z].*start without --init"):
+        started(model, data)
+
+
 def test_folds_and_trials_take_other_kinds(trained: Trained, cliptide: Any, tmp_path: Path) -> None:
     once = ["--train.epochs", "1"]
     words = ["--folds", "2", "--out", tmp_path / "folds", *trained.flags("skeletons"), *once]

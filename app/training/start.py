@@ -21,6 +21,7 @@ from cliptide.datasets.folds import read_fold
 from cliptide.datasets.labels import numbers_in
 from cliptide.datasets.records import SampleRecord
 from cliptide.datasets.splits import SplitPlan
+from cliptide.datasets.streams.arrays import columns_of
 from cliptide.datasets.streams.build import build_streams
 from cliptide.datasets.streams.joint_map import BUILT_IN, read_joint_map
 from cliptide.datasets.streams.learning import (
@@ -277,6 +278,8 @@ def _streams_of_init(init: Path, config: RunConfig, catalog: Catalog) -> Streams
                 f"steps.{field.name} is {new}, but {init} was trained with {old}, and its weights "
                 f"fit nothing else. Leave steps.{field.name} out, or start without --init."
             )
+    if "arrays" in found.names:
+        _check_columns(init, found, catalog)
     joints = config.steps.joints
     if (
         "arrays" in found.names
@@ -289,6 +292,19 @@ def _streams_of_init(init: Path, config: RunConfig, catalog: Catalog) -> Streams
             "fit nothing else. Leave steps.joints out, or start without --init."
         )
     return replace(found, samples=catalog.samples, steps=config.steps)
+
+
+def _check_columns(init: Path, found: Streams, catalog: Catalog) -> None:
+    num_values, columns = columns_of(catalog.records)
+    here, there = f"{num_values} numbers in a row", f"{found.num_values}"
+    if num_values == found.num_values:
+        if not columns or not found.columns or {*columns} == {*found.columns}:
+            return
+        here, there = f"the columns {', '.join(columns)}", ", ".join(found.columns)
+    raise ConfigError(
+        f"The arrays of {catalog.root} have {here}, but {init} was trained with {there}, and its "
+        "weights fit nothing else. Give arrays of the same columns, or start without --init."
+    )
 
 
 def start_from_model(
