@@ -138,8 +138,8 @@ def _no_samples(data: Path, samples: Samples) -> str:
     texts = TEXT_FILES.find(data) if samples.kind == "video" else []
     if len({path.parent for path in texts} - {data}) > 1:  # one for each class
         return (
-            f"{data} holds no videos, but {counted(len(texts), 'text file')}. Set data.kind to "
-            "text if they are the samples."
+            f"{data} holds no videos, but {counted(len(texts), 'text file')}. Give "
+            "--data.kind text if they are the samples."
         )
     lists = sorted(path.name for path in data.glob("*.csv") if not is_ignored(path.name))
     if lists:
