@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from cliptide.configs.errors import DataError, SampleError
+from cliptide.configs.streams import DataKind
 from cliptide.datasets.catalog import read_catalog
 from cliptide.datasets.records import SampleRecord
 from cliptide.datasets.streams.pictures import PatchStream
@@ -291,7 +292,7 @@ def test_patches_are_cut_of_one_image_alone(small_data: Path) -> None:
 
 def test_texts_in_folders_are_told_of_and_same_ones_are_never_torn(tmp_path: Path) -> None:
     paths = write_text_files(tmp_path / "data")
-    with pytest.raises(DataError, match=r"holds no videos, but 24 text files\. Set data\.kind to"):
+    with pytest.raises(DataError, match=r"holds no videos, but 24 text files\. Give --data\.kind"):
         read_catalog(tmp_path / "data")
     for path in paths[2::2]:
         path.write_text("the  same\n" if path.name < "10" else "the same")
@@ -300,6 +301,14 @@ def test_texts_in_folders_are_told_of_and_same_ones_are_never_torn(tmp_path: Pat
     assert len({group for name, group in groups.items() if name.startswith("a/")}) == 2
     assert len(set(groups.values())) == 2 + 12
     assert "Grouped with the file that has the same text: 10 files." in catalog.notes
+
+
+@pytest.mark.parametrize("kind", ["audio", "arrays", "frames"])
+def test_a_table_of_texts_is_not_read_as_another_kind(kind: DataKind, tmp_path: Path) -> None:
+    (tmp_path / "reviews.csv").write_text("text,label\none,a\ntwo,b\n")
+    with pytest.raises(DataError, match=f"a table of texts, but data.kind is {kind}. Use --config"):
+        read_catalog(tmp_path / "reviews.csv", kind=kind)
+    assert read_catalog(tmp_path / "reviews.csv").samples == "text"
 
 
 def test_a_manifest_of_text_files_is_read_as_texts(tmp_path: Path) -> None:
