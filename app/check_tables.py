@@ -20,6 +20,7 @@ from cliptide.datasets.labels import classes_of
 from cliptide.datasets.records import SPLITS, SampleRecord
 from cliptide.datasets.splits import split_counts, split_sizes
 from cliptide.datasets.strata import target_ranges
+from cliptide.datasets.streams.sound_file import NO_TRACK
 from cliptide.datasets.video.examine import Examination
 
 MOST_ROWS = 10
@@ -237,6 +238,16 @@ def _show_findings(console: Console, result: CheckResult, samples: Samples, noun
     same = "pictures" if samples.kind == "video" else "content"
     save = ", save what is whole (ffmpeg -i IN -c:v libx264 OUT.mp4)"
     unreadable = result.with_status("unreadable")
+    silent = [clip for clip in unreadable if clip.problem.startswith(NO_TRACK)]
+    _show(
+        console,
+        f"Without sound: {counted(len(silent), 'video')}",
+        [(clip.record.name, clip.problem) for clip in silent],
+        "Training on sound leaves them out. Take them out of DATA, or train on their pictures, "
+        "without --config audio-gru or --data.kind audio.",
+        style=BAD,
+    )
+    unreadable = tuple(clip for clip in unreadable if clip not in silent)
     _show(
         console,
         f"Unreadable: {counted(len(unreadable), nouns.record)}",

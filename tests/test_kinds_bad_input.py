@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from cliptide.configs.errors import DataError, SampleError
-from cliptide.configs.streams import DataKind
+from cliptide.configs.streams import DataKind, StepsConfig
 from cliptide.datasets.catalog import read_catalog
+from cliptide.datasets.checking.samples import examine_sample
 from cliptide.datasets.records import SampleRecord
 from cliptide.datasets.streams.pictures import PatchStream
 from cliptide.datasets.synthetic_arrays import write_skeleton_dataset
@@ -241,7 +242,10 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
         # Before the training samples are read, none of which has sound.
         ("--data.streams rgb,audio --train.mixup 0.2", r"train\.mixup is 0\.2.*as rgb, audio"),
         ("--data.streams rgb,arrays", r"No array could be read.*has no array beside it\. Put v_"),
-        ("--data.kind audio", r"None of \d+ training samples has the stream audio.*no sound track"),
+        (
+            "--data.kind audio",
+            r"None of \d+ training samples has the stream audio.*no sound track.*pictures",
+        ),
         ("--data.streams rgb,rgb", r"'rgb,rgb'\. Use auto, or some of .* each once"),
         ("--data.streams rgb,text", r"'rgb,text'\. Use auto, or some of rgb, flow, audio, arrays"),
         ("--data.streams foo", r"'foo'\. Use auto"),
@@ -254,6 +258,27 @@ def test_streams_that_silent_videos_do_not_have_are_refused(
     result = cliptide("train", small_data, "--out", tmp_path / "run", *TINY.split(), *flags.split())
     assert (result.code, result.out) == (2, "")
     assert re.search(message, result.err), result.err
+
+
+def test_check_tells_videos_without_sound_apart_from_broken_files(
+    small_data: Path, cliptide: Any, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(small_data, data)
+    next(data.rglob("*.mp4")).write_bytes(b"no video")
+    words = ["--data.kind", "audio", "--csv", tmp_path / "c.csv", "--workers", "1"]
+    result = cliptide("check", data, *words)
+    assert result.code == 1
+    silent, broken = re.split("Unreadable: 1 sound", result.out)
+    assert re.search(r"Without sound: \d+ videos", silent)
+    assert "train on their pictures" in silent and "download" not in silent
+    assert "Copy or download" in broken
+
+
+def test_check_says_the_line_and_the_column_first(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("x,y\n1,oops\n")
+    found = examine_sample(tmp_path / "a.csv", kind="arrays", steps=StepsConfig())
+    assert found.problem == "line 2, column 'y': 'oops' is no number"
 
 
 @pytest.mark.parametrize(
