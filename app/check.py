@@ -24,6 +24,7 @@ from cliptide.datasets.checking.workers import Limits
 from cliptide.datasets.folds import read_fold
 from cliptide.datasets.processes import usable_cores
 from cliptide.datasets.records import SampleRecord
+from cliptide.datasets.streams.learning import stream_names
 from cliptide.datasets.video.examine import Examination
 
 COLUMNS = (
@@ -92,7 +93,8 @@ def check(
 
     Args:
         data: A data set; see `read_catalog`. A folder of videos without classes will do.
-        config: Decides the split, as in training, and the rates of what brings no times.
+        config: Decides the split, as in training, the streams that each sample should have, and
+            the rates of what brings no times.
         csv_to: File to write a row for each clip to.
         overwrite: Whether it may be replaced.
         workers: Processes that read, or `auto` for one a processor core.
@@ -114,6 +116,9 @@ def check(
     except LeakError as error:
         print(f"cliptide: {error}", file=sys.stderr)
         return 1
+    streams = config.data.stream_names()
+    if streams:  # refused here as training would
+        stream_names(streams, clips.samples, steps=config.steps)
     began = time.perf_counter()
     result = check_clips(
         clips.records,
@@ -134,6 +139,7 @@ def check(
         no_split=clips.no_split,
         task=clips.task,
         samples=SAMPLES[clips.samples],
+        streams=streams,
         nouns=nouns,
         seconds=seconds,
         csv_to=csv_to,

@@ -1,9 +1,10 @@
 """What `cliptide check` prints: the split, the figures, and each thing found with its mend."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
+from typing import Literal
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -12,6 +13,7 @@ from rich.table import Table
 
 from cliptide.app.inference.nouns import Nouns
 from cliptide.app.inference.terminal import format_seconds, result_console
+from cliptide.configs.streams import StreamName
 from cliptide.configs.tasks import Task
 from cliptide.datasets.catalog import Samples
 from cliptide.datasets.catalog.wording import counted, some
@@ -20,6 +22,7 @@ from cliptide.datasets.labels import classes_of
 from cliptide.datasets.records import SPLITS, SampleRecord
 from cliptide.datasets.splits import split_counts, split_sizes
 from cliptide.datasets.strata import target_ranges
+from cliptide.datasets.streams.sound_file import NO_TRACK
 from cliptide.datasets.video.examine import Examination
 
 MOST_ROWS = 10
@@ -38,6 +41,7 @@ def show_check(
     no_split: str,
     task: Task,
     samples: Samples,
+    streams: Sequence[StreamName] = (),
     nouns: Nouns,
     seconds: float,
     csv_to: Path,
@@ -51,6 +55,7 @@ def show_check(
         no_split: Why there is no split; empty where there is one.
         task: What the labels mean.
         samples: How what was checked lies on disk.
+        streams: What each sample should have; none where that is left to the data.
         nouns: What it is called.
         seconds: How long reading took.
         csv_to: Where the CSV is.
@@ -68,6 +73,7 @@ def show_check(
         console.print("No split can be made", style=WARNING)
         _print_indented(console, no_split)
     _show_findings(console, result, samples, nouns)
+    _show_lacking(console, result, streams, nouns)
     if result.is_sound:
         console.print(
             f"Every {nouns.record} can be read, and none leaks from one split into another."
@@ -237,6 +243,16 @@ def _show_findings(console: Console, result: CheckResult, samples: Samples, noun
     same = "pictures" if samples.kind == "video" else "content"
     save = ", save what is whole (ffmpeg -i IN -c:v libx264 OUT.mp4)"
     unreadable = result.with_status("unreadable")
+    silent = [clip for clip in unreadable if clip.problem.startswith(NO_TRACK)]
+    _show(
+        console,
+        f"Without sound: {counted(len(silent), 'video')}",
+        [(clip.record.name, clip.problem) for clip in silent],
+        "Training on sound leaves them out. Take them out of DATA, or train on their pictures, "
+        "without --config audio-gru or --data.kind audio.",
+        style=BAD,
+    )
+    unreadable = tuple(clip for clip in unreadable if clip not in silent)
     _show(
         console,
         f"Unreadable: {counted(len(unreadable), nouns.record)}",
@@ -305,6 +321,31 @@ def _show_findings(console: Console, result: CheckResult, samples: Samples, noun
         "Look at both. If they are takes of one scene, give them one group. A static camera looks "
         "alike in every clip, so this is no more than a hint.",
     )
+
+
+def _show_lacking(
+    console: Console, result: CheckResult, streams: Sequence[StreamName], nouns: Nouns
+) -> None:
+    """What has pictures, but not all that is to be read beside them."""
+    things: Mapping[Literal["audio", "arrays"], str] = {
+        "audio": "sound",
+        "arrays": "an array beside it",
+    }
+    for name, what in things.items():
+        lacking = result.lacking(name) if name in streams else []
+        total = len(result.clips) - len(result.with_status("unreadable"))
+        if len(lacking) == total:
+            mend = f"None has it, which training refuses. Leave {name} out of data.streams."
+        elif len(streams) == 1:
+            mend = f"Training on {name} alone leaves them out. --data.streams rgb,{name} does not."
+        else:
+            mend = f"Training masks {name} there, and lists them in missing_streams.csv."
+        _show(
+            console,
+            f"Without {what}: {len(lacking)} of {counted(total, nouns.record)}",
+            [(clip.record.name, "") for clip in lacking],
+            mend,
+        )
 
 
 def _places(records: Sequence[SampleRecord]) -> tuple[str, str]:

@@ -1,5 +1,6 @@
 """Sound as a stream: columns on the clock, augmentation, drawing, and the synthetic sounds."""
 
+import cv2
 import numpy as np
 import pytest
 from clapper import write_clapper
@@ -81,6 +82,16 @@ def test_a_video_without_sound_says_so(tmp_path):
         made().open(record(silent)),
     ):
         pass
+
+
+def test_an_image_is_called_no_video(tmp_path):
+    for name in ("a.png", "a.jpg"):
+        cv2.imwrite(str(tmp_path / name), np.zeros((8, 8, 3), np.uint8))
+        with (
+            pytest.raises(SampleError, match=r"a\....: holds no sound\. Choose"),
+            made().open(record(tmp_path / name)),
+        ):
+            pass
 
 
 class TestAugmented:

@@ -85,6 +85,17 @@ def test_videos_in_no_split_or_no_class_are_left_out_with_notes(tmp_path: Path) 
     )
 
 
+@pytest.mark.parametrize("splits", [("",), ("train/", "test/")])
+def test_a_folder_that_lost_its_images_is_told_of(splits: tuple[str, ...], tmp_path: Path) -> None:
+    for split in splits:
+        make_files(tmp_path, *(f"{split}{label}/f{n}/1.png" for label in "ab" for n in range(2)))
+    make_files(tmp_path, f"{splits[-1]}a/f7/readme.txt", "papers/more/x.txt", "a/f1/1.png")
+    (tmp_path / splits[-1] / "b" / "f8").mkdir()
+    catalog = read_catalog(tmp_path, kind="frames")
+    lost = ", ".join(f"{splits[-1]}{name}" for name in ("a/f7", "b/f8"))
+    assert f"Without images, so left out: 2 folders ({lost})." in catalog.notes
+
+
 def test_a_class_that_one_split_lacks_is_noted_with_the_split(tmp_path: Path) -> None:
     make_split_folders(tmp_path, "train", "val", "test")
     catalog = read_catalog(make_files(tmp_path, "train/jump/1.mp4", "val/sit/1.mp4"))

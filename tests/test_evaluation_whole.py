@@ -262,7 +262,7 @@ def test_classes_under_other_names_are_mapped(run, renamed, cliptide, tmp_path):
 def test_missing_and_new_classes_are_both_named(run, renamed, cliptide):
     result = cliptide("evaluate", run.model, renamed, "--split", "all")
     assert result.code == 2
-    for part in ("'Fall down', nearest: fall", "rising", "Here is no video of: fall, rise"):
+    for part in ("'Fall down' (nearest: fall)", "rising", "Here is no video of: fall, rise"):
         assert part in result.err
     assert "--map 'Fall down=fall'" in result.err
 

@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 
 from cliptide.configs.errors import DataError, SampleError
+from cliptide.configs.streams import DataKind, StepsConfig
 from cliptide.datasets.catalog import read_catalog
+from cliptide.datasets.checking.samples import examine_sample
 from cliptide.datasets.records import SampleRecord
 from cliptide.datasets.streams.pictures import PatchStream
 from cliptide.datasets.synthetic_arrays import write_skeleton_dataset
@@ -240,7 +242,10 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
         # Before the training samples are read, none of which has sound.
         ("--data.streams rgb,audio --train.mixup 0.2", r"train\.mixup is 0\.2.*as rgb, audio"),
         ("--data.streams rgb,arrays", r"No array could be read.*has no array beside it\. Put v_"),
-        ("--data.kind audio", r"None of \d+ training samples has the stream audio.*no sound track"),
+        (
+            "--data.kind audio",
+            r"None of \d+ training samples has the stream audio.*no sound track.*pictures",
+        ),
         ("--data.streams rgb,rgb", r"'rgb,rgb'\. Use auto, or some of .* each once"),
         ("--data.streams rgb,text", r"'rgb,text'\. Use auto, or some of rgb, flow, audio, arrays"),
         ("--data.streams foo", r"'foo'\. Use auto"),
@@ -253,6 +258,27 @@ def test_streams_that_silent_videos_do_not_have_are_refused(
     result = cliptide("train", small_data, "--out", tmp_path / "run", *TINY.split(), *flags.split())
     assert (result.code, result.out) == (2, "")
     assert re.search(message, result.err), result.err
+
+
+def test_check_tells_videos_without_sound_apart_from_broken_files(
+    small_data: Path, cliptide: Any, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(small_data, data)
+    next(data.rglob("*.mp4")).write_bytes(b"no video")
+    words = ["--data.kind", "audio", "--csv", tmp_path / "c.csv", "--workers", "1"]
+    result = cliptide("check", data, *words)
+    assert result.code == 1
+    silent, broken = re.split("Unreadable: 1 sound", result.out)
+    assert re.search(r"Without sound: \d+ videos", silent)
+    assert "train on their pictures" in silent and "download" not in silent
+    assert "Copy or download" in broken
+
+
+def test_check_says_the_line_and_the_column_first(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("x,y\n1,oops\n")
+    found = examine_sample(tmp_path / "a.csv", kind="arrays", steps=StepsConfig())
+    assert found.problem == "line 2, column 'y': 'oops' is no number"
 
 
 @pytest.mark.parametrize(
@@ -291,7 +317,7 @@ def test_patches_are_cut_of_one_image_alone(small_data: Path) -> None:
 
 def test_texts_in_folders_are_told_of_and_same_ones_are_never_torn(tmp_path: Path) -> None:
     paths = write_text_files(tmp_path / "data")
-    with pytest.raises(DataError, match=r"holds no videos, but 24 text files\. Set data\.kind to"):
+    with pytest.raises(DataError, match=r"holds no videos, but 24 text files\. Give --data\.kind"):
         read_catalog(tmp_path / "data")
     for path in paths[2::2]:
         path.write_text("the  same\n" if path.name < "10" else "the same")
@@ -300,6 +326,14 @@ def test_texts_in_folders_are_told_of_and_same_ones_are_never_torn(tmp_path: Pat
     assert len({group for name, group in groups.items() if name.startswith("a/")}) == 2
     assert len(set(groups.values())) == 2 + 12
     assert "Grouped with the file that has the same text: 10 files." in catalog.notes
+
+
+@pytest.mark.parametrize("kind", ["audio", "arrays", "frames"])
+def test_a_table_of_texts_is_not_read_as_another_kind(kind: DataKind, tmp_path: Path) -> None:
+    (tmp_path / "reviews.csv").write_text("text,label\none,a\ntwo,b\n")
+    with pytest.raises(DataError, match=f"a table of texts, but data.kind is {kind}. Use --config"):
+        read_catalog(tmp_path / "reviews.csv", kind=kind)
+    assert read_catalog(tmp_path / "reviews.csv").samples == "text"
 
 
 def test_a_manifest_of_text_files_is_read_as_texts(tmp_path: Path) -> None:

@@ -101,3 +101,33 @@ def test_tables_of_other_things_cost_no_text(
     assert "text" in rows[2]["error"]
     assert all("label" in row for row in (*rows[:2], rows[3]))
     assert "1 of 4 texts could not be read" in named.err
+
+
+def test_a_model_of_other_samples_is_refused_in_words_of_both(
+    trained: Trained, cliptide: Any, tmp_path: Path
+) -> None:
+    model, images = trained.model("audio"), trained.data("rows")
+    words = ["--config", "image-rows", "--init", model, "--out", tmp_path / "run"]
+    refused = cliptide("train", images, *words, "--device", "cpu")
+    assert refused.code == 2
+    assert f"{model} reads audio of sounds, but {images} holds images, to be read as rows" in (
+        refused.err
+    )
+    assert "Start without --init, or give sounds." in refused.err
+    assert "data.streams" not in refused.err
+
+
+def test_classes_that_a_model_of_sounds_does_not_know_are_told_in_words_of_sounds(
+    trained: Trained, cliptide: Any, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    for label in ("aaa", "bbb", "ccc"):
+        (data / label).mkdir(parents=True)
+        for number in range(4):
+            (data / label / f"{number}.wav").touch()
+    words = ["--split", "all", "--out", tmp_path / "out", "--device", "cpu"]
+    refused = cliptide("evaluate", trained.model("audio"), data, *words)
+    assert refused.code == 2
+    assert "does not know: 'aaa', 'bbb', 'ccc'. It knows: " in refused.err
+    assert "Here is no sound of: " in refused.err
+    assert "list the other sounds in a CSV" in refused.err

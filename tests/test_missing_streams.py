@@ -291,3 +291,22 @@ def test_predict_names_and_counts_the_streams_it_masked(toned: Toned, cliptide) 
     whole, silent = json.loads(found.out)
     assert "missing" not in whole and silent["missing"] == ["audio"]
     assert "Note: 1 of 2 videos has no audio: it was masked there." in found.err
+
+
+def test_check_names_what_lacks_a_stream_and_does_not_fail(cliptide, tmp_path):
+    data = write_tones(tmp_path)
+    for number in range(SPLITS["train"]):
+        np.save(tmp_path / f"train{number:02d}.npy", np.ones((3, 2)))
+    words = ["check", data, "--csv", tmp_path / "c.csv", "--overwrite", "--workers", "1"]
+    found = cliptide(*words, "--config", "video-audio")
+    assert found.code == 0, found.err
+    assert "Without sound: 4 of 42 clips" in found.out
+    assert all(f"  {name}.mp4" in found.out for name in ("train00", "train05", "val01", "test02"))
+    assert "Training masks audio there, and lists them in missing_streams.csv." in found.out
+    both = cliptide(*words, "--data.streams", "rgb,arrays")
+    assert both.code == 0 and "Without an array beside it: 26 of 42 clips" in both.out
+    alone = cliptide(*words, "--data.streams", "audio")
+    assert "Training on audio alone leaves them out. --data.streams rgb,audio does" in alone.out
+    assert "Without" not in cliptide(*words).out
+    refused = cliptide(*words, "--data.streams", "rgb,rows")
+    assert (refused.code, refused.out) == (2, "") and "data.streams" in refused.err

@@ -123,7 +123,7 @@ def test_one_empty_text_costs_itself_alone_and_is_named(tmp_path: Path) -> None:
     catalog = read(write(tmp_path, "text,label", "a,x", ",y", "b,y", '" ",x'))
     assert [record.text for record in catalog.records] == ["a", "", "b", ""]
     assert len(set(groups_of(catalog).values())) == 4
-    assert catalog.notes == ("WITHOUT A TEXT, so not to be read: lines 3, 5 (2 in all).",)
+    assert catalog.notes == ("Without a text, so left out: 2 rows (lines 3, 5).",)
 
 
 def test_ten_million_characters_in_a_cell_are_read_at_once(tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ def test_ten_million_characters_in_a_cell_are_read_at_once(tmp_path: Path) -> No
         (
             ("text,label", "a,x", "b,y", "a ,y"),
             DataError,
-            "text 'a' is labelled 'x' and 'y', lines 2 and 4.*Keep one label",
+            "labels 1 text differently in .* first 'a' .lines 2 and 4 as 'x' and 'y'.. Keep one",
         ),
         (
             ("text,label,split", "a,x,train", "b,y,test", "a,x,test"),
@@ -166,6 +166,14 @@ def test_a_fault_is_named_with_its_mend(
 ) -> None:
     with pytest.raises(error, match=re.compile(said, re.DOTALL)):
         read(write(tmp_path, *lines))
+
+
+def test_all_texts_with_several_labels_are_counted_and_ten_pairs_named(tmp_path: Path) -> None:
+    rows = [f"text {number},{label}" for number in range(12) for label in "xy"]
+    with pytest.raises(DataError, match="labels 12 texts differently") as caught:
+        read(write(tmp_path, "text,label", *rows))
+    pairs = ", ".join(f"{line} and {line + 1} as 'x' and 'y'" for line in range(2, 22, 2))
+    assert f", first 'text 0' (lines {pairs}, ...). Keep one" in str(caught.value)
 
 
 def test_another_encoding_is_named_with_its_line(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ def _add_arguments(parser: Parser) -> None:
     data, run, steps = DataConfig(), RunConfig(), StepsConfig()
     for key, kind, default, about in (
         ("data.kind", str, data.kind, "Layout of DATA on disk, or what a sample is; see train."),
+        ("data.streams", str, data.streams, "Streams that each sample should have; see train."),
         (
             "data.folds",
             int,
@@ -83,6 +84,7 @@ def _run(parser: Parser, args: Namespace) -> int:
     config = RunConfig(
         data=DataConfig(
             kind=args.data.kind,
+            streams=args.data.streams,
             folds=args.data.folds,
             fold=args.data.fold,
             group_regex=args.data.group_regex,
@@ -112,6 +114,6 @@ COMMAND = Command(
     _prepare,
     "Exit code 1: a sample is unreadable (training would leave it out), the same content stands "
     "in two splits, or a group is torn between splits. Files cut short or damaged of which "
-    "every frame left can be read, copies within a split, and videos of two splits that look "
-    "alike are warnings.",
+    "every frame left can be read, copies within a split, videos of two splits that look "
+    "alike, and samples that lack a stream of data.streams are warnings.",
 )

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from cliptide.app.inference.nouns import Nouns
 from cliptide.app.inference.terminal import log
 from cliptide.configs.checks import nearest
 from cliptide.configs.errors import ConfigError, DataError, InputError, SplitError
@@ -227,11 +228,19 @@ def _refuse_unknown_classes(
             )
         return
     labels = {name for record in records for name in classes_of(record.label, info.task)}
-    check_labels_known(labels, class_names, data=data)
+    check_labels_known(labels, class_names, data=data, nouns=Nouns.of_streams(info.streams))
 
 
-def check_labels_known(labels: Set[str], class_names: Sequence[str], *, data: Path) -> None:
+def check_labels_known(
+    labels: Set[str], class_names: Sequence[str], *, data: Path, nouns: Nouns
+) -> None:
     """Refuse labels of a data set that a model does not know.
+
+    Args:
+        labels: Those of the data set.
+        class_names: Those of the model.
+        data: The data set.
+        nouns: What the model's samples are called.
 
     Raises:
         DataError: Names them, and what they may have meant.
@@ -242,16 +251,14 @@ def check_labels_known(labels: Set[str], class_names: Sequence[str], *, data: Pa
     unmet = [name for name in class_names if name not in labels]
     name = strangers[0]
     near = nearest(name, unmet) or nearest(name, class_names)
-    alike = f", nearest: {', '.join(near)}" if near else ""
-    others = (
-        f", and {_listed([repr(other) for other in strangers[1:]])}" if len(strangers) > 1 else ""
-    )
-    missing = f" Here is no video of: {_listed(unmet)}." if unmet else ""
+    alike = f" (nearest: {', '.join(near)})" if near else ""
+    unknown = [f"{name!r}{alike}", *map(repr, strangers[1:])]
+    missing = f" Here is no {nouns.sample} of: {_listed(unmet)}." if unmet else ""
     example = f"{name}={near[0] if near else (unmet or class_names)[0]}"
     raise DataError(
-        f"{data} has classes that the model does not know: {name!r}{alike}{others}. It knows: "
+        f"{data} has classes that the model does not know: {_listed(unknown)}. It knows: "
         f"{_listed(class_names)}.{missing} Say which class of the model is meant, such as "
-        f"--map {shlex.quote(example)}, list the other clips in a CSV, or fine-tune with "
+        f"--map {shlex.quote(example)}, list the other {nouns.records} in a CSV, or fine-tune with "
         "cliptide train --init."
     )
 

@@ -92,7 +92,7 @@ def evaluate_timelines(
     videos, notes = read_annotations(Path(data), split=split, samples=samples)
     renames = renames or {}
     labels = {renames.get(a.label, a.label) for video in videos for a in video.annotations}
-    check_labels_known(labels, recognizer.class_names, data=Path(data))
+    check_labels_known(labels, recognizer.class_names, data=Path(data), nouns=nouns)
     for note in notes:
         log(f"Note: {note}")
     out = claim_run_folder(

@@ -221,7 +221,7 @@ def _standardise(
         if stream.name not in STANDARDISED:
             continue
         looking = track(
-            statistics_of(stream, records, seed=seed),
+            statistics_of(stream, records, seed=seed, alone=len(network.streams.names) == 1),
             total=min(len(records), MOST_SAMPLES),
             what=f"Measuring {stream.name}",
             unit="samples",
@@ -264,9 +264,18 @@ def _streams_of_init(init: Path, config: RunConfig, catalog: Catalog) -> Streams
     found = read_info(init).streams
     asked = stream_names(config.data.stream_names(), catalog.samples, steps=config.steps)
     if asked != found.names:
+        read, held = ",".join(found.names), Nouns.of_samples(catalog.samples).samples
+        if config.data.stream_names():
+            raise ConfigError(
+                f"data.streams is {','.join(asked)}, but {init} reads {read}, and its weights fit "
+                "nothing else. Leave data.streams out, or start without --init."
+            )
+        wanted = Nouns.of_samples(found.samples).samples
+        other = f"give {wanted}" if wanted != held else "leave --config and steps.image out"
         raise ConfigError(
-            f"data.streams is {','.join(asked)}, but {init} reads {','.join(found.names)}, and its "
-            "weights fit nothing else. Leave data.streams out, or start without --init."
+            f"{init} reads {read} of {wanted}, but {catalog.root} holds {held}, to be read as "
+            f"{','.join(asked)}, and its weights fit nothing else. Start without --init, or "
+            f"{other}."
         )
     for field in fields(StepsConfig):
         matters = bool({*_LEARNT_BY[field.name]} & {*found.names})

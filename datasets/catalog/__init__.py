@@ -108,6 +108,11 @@ def read_catalog(
     if kind == "text" and (path.is_dir() or names_files(path)):
         samples = TEXT_FILES
     elif kind == "text" or layout == "texts":
+        if kind in SAMPLE_KINDS and kind != "text":
+            raise DataError(
+                f"{path} is a table of texts, but data.kind is {kind}. Use --config text-cnn-lstm, "
+                "or give data of that kind."
+            )
         texts = read_texts(path, fold=fold, group_regex=group_regex, task=task)
         return replace(texts, samples="text")
     if layout == "manifest":

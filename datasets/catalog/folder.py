@@ -8,7 +8,7 @@ DATA/x.mp4                      belongs to no class: left out, with a note
 Links are followed, so a class may lie on another disk.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from cliptide.configs.errors import DataError
@@ -16,7 +16,7 @@ from cliptide.datasets.catalog.catalog import Catalog, require_classes
 from cliptide.datasets.catalog.groups import find_groups
 from cliptide.datasets.catalog.samples import SAMPLES, TEXT_FILES, Samples
 from cliptide.datasets.catalog.split_words import SPLIT_WORDS
-from cliptide.datasets.catalog.videos import is_ignored
+from cliptide.datasets.catalog.videos import find_folders_without_images, is_ignored
 from cliptide.datasets.catalog.wording import counted, nfc, relative_name, some
 from cliptide.datasets.records import SampleRecord
 
@@ -72,6 +72,8 @@ def read_folder(
         notes.append(
             f"Without any {samples.noun}: {counted(len(empty), 'folder')} ({some(empty)})."
         )
+    if samples.are_folders:
+        notes += notes_of_no_images(data, lambda p: len(p) > depth + 1 and p[depth] in classes)
     return Catalog(
         root=data,
         kind="folder",
@@ -83,6 +85,20 @@ def read_folder(
         notes=(*notes, *groups.notes),
         samples=samples.kind,
     )
+
+
+def notes_of_no_images(data: Path, is_place: Callable[[tuple[str, ...]], bool]) -> tuple[str, ...]:
+    """Name the folders that stand where samples do but have no images.
+
+    Args:
+        data: The data set.
+        is_place: Tells by the folders in its relative path whether a sample may stand there.
+    """
+    names = [relative_name(path, data) for path in find_folders_without_images(data)]
+    names = [name for name in names if is_place(tuple(name.split("/")))]
+    if not names:
+        return ()
+    return (f"Without images, so left out: {counted(len(names), 'folder')} ({some(names)}).",)
 
 
 def class_depth(parts: Sequence[tuple[str, ...]]) -> int:
@@ -138,8 +154,8 @@ def _no_samples(data: Path, samples: Samples) -> str:
     texts = TEXT_FILES.find(data) if samples.kind == "video" else []
     if len({path.parent for path in texts} - {data}) > 1:  # one for each class
         return (
-            f"{data} holds no videos, but {counted(len(texts), 'text file')}. Set data.kind to "
-            "text if they are the samples."
+            f"{data} holds no videos, but {counted(len(texts), 'text file')}. Give "
+            "--data.kind text if they are the samples."
         )
     lists = sorted(path.name for path in data.glob("*.csv") if not is_ignored(path.name))
     if lists:

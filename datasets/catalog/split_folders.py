@@ -11,7 +11,7 @@ from pathlib import Path
 
 from cliptide.configs.errors import DataError
 from cliptide.datasets.catalog.catalog import Catalog, require_classes
-from cliptide.datasets.catalog.folder import class_depth
+from cliptide.datasets.catalog.folder import class_depth, notes_of_no_images
 from cliptide.datasets.catalog.groups import find_groups
 from cliptide.datasets.catalog.samples import SAMPLES, Samples
 from cliptide.datasets.catalog.split_words import SPLIT_WORDS
@@ -114,6 +114,10 @@ def read_split_folders(
         notes.append(
             f"Left out, because in no class folder: {counted(len(loose), samples.noun)} "
             f"({some(loose)})."
+        )
+    if samples.are_folders:
+        notes += notes_of_no_images(
+            data, lambda p: len(p) > depth + 2 and p[depth].casefold() in SPLIT_WORDS
         )
     records, moved = with_test(records)
     return Catalog(

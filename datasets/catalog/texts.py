@@ -17,10 +17,13 @@ from cliptide.datasets.catalog.catalog import Catalog
 from cliptide.datasets.catalog.groups import join_groups
 from cliptide.datasets.catalog.manifest_labels import read_labels, require_difference
 from cliptide.datasets.catalog.table import Row, header_names, lines_of, read_rows, splits_of
-from cliptide.datasets.catalog.wording import counted, nfc
+from cliptide.datasets.catalog.wording import counted, nfc, some
 from cliptide.datasets.records import SampleRecord, Split
 
 COLUMNS = ("text", "label", "group", "split")
+
+# More pairs of rows than these make a message that nobody reads.
+_MOST_PAIRS = 10
 
 
 def has_text_header(path: Path) -> bool:
@@ -79,7 +82,9 @@ def read_texts(
     if len(empty) == len(rows):
         raise DataError(f"{data} has no text in any row. Write texts into the column 'text'.")
     if empty:
-        notes.append(f"WITHOUT A TEXT, so not to be read: {lines_of(empty)} ({len(empty)} in all).")
+        notes.append(
+            f"Without a text, so left out: {counted(len(empty), 'row')} ({lines_of(empty)})."
+        )
     found = read_labels(data, rows, task=task)
     splits = splits_of(data, rows)
     names = [f"{data.name}:{row.line}" for row in rows]
@@ -147,23 +152,34 @@ def _repeats(
 ) -> list[str]:
     first: dict[str, int] = {}
     repeats = 0
+    conflicts: list[tuple[int, int]] = []
     for i, key in enumerate(keys):
         j = first.setdefault(key, i)
         if i == j:
             continue
         repeats += 1
-        shown = key if len(key) <= 60 else key[:57] + "..."
-        lines = f"lines {rows[j].line} and {rows[i].line} of {data}"
         if splits[i] != splits[j]:
             raise LeakError(
-                f"The text {shown!r} stands in {splits[j]} and in {splits[i]}, {lines}. Keep it in "
-                "one split."
+                f"The text {_short(key)!r} stands in {splits[j]} and in {splits[i]}, lines "
+                f"{rows[j].line} and {rows[i].line} of {data}. Keep it in one split."
             )
         if labels[i] != labels[j]:
-            raise DataError(
-                f"The text {shown!r} is labelled {labels[j]!r} and {labels[i]!r}, {lines}. Keep "
-                "one label for each text."
-            )
+            conflicts.append((j, i))
+    if conflicts:
+        pairs = [
+            f"{rows[j].line} and {rows[i].line} as {labels[j]!r} and {labels[i]!r}"
+            for j, i in conflicts
+        ]
+        texts = len({j for j, _ in conflicts})
+        raise DataError(
+            f"{data} labels {counted(texts, 'text')} differently in different rows, first "
+            f"{_short(keys[conflicts[0][0]])!r} (lines {some(pairs, limit=_MOST_PAIRS)}). Keep one "
+            "label for each text."
+        )
     if not repeats:
         return []
     return [f"Grouped with the row that has the same text: {counted(repeats, 'row')}."]
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -18,6 +18,7 @@ __all__ = [
     "IMAGE_SUFFIXES",
     "VIDEO_SUFFIXES",
     "find_files",
+    "find_folders_without_images",
     "find_image_folders",
     "find_videos",
     "is_ignored",
@@ -122,6 +123,18 @@ def find_image_folders(folder: str | PathLike[str]) -> list[Path]:
         if current != root and any(map(is_image_name, names)):
             found.append(current)
             folders.clear()
+    return _sorted(found, root)
+
+
+def find_folders_without_images(folder: str | PathLike[str]) -> list[Path]:
+    """Find every folder below this one that holds neither images nor folders; as `find_files`."""
+    root = Path(folder)
+    found = []
+    for current, folders, names in walk(root):
+        if any(map(is_image_name, names)):
+            folders.clear()
+        elif current != root and not folders:
+            found.append(current)
     return _sorted(found, root)
 
 

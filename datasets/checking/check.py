@@ -6,15 +6,16 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
+from cliptide.configs.errors import SampleError
 from cliptide.configs.streams import SampleKind, StepsConfig
 from cliptide.datasets.catalog.wording import some
 from cliptide.datasets.checking.comparing import near_pairs, same_content
 from cliptide.datasets.checking.samples import examine_sample, examine_texts
 from cliptide.datasets.checking.workers import Failure, Limits, in_workers
 from cliptide.datasets.records import SPLITS, SampleRecord
-from cliptide.datasets.streams.arrays import differing
+from cliptide.datasets.streams.arrays import array_path, differing
 from cliptide.datasets.video.examine import Examination, examine
 from cliptide.datasets.video.timeline import TOLERANCE_S
 
@@ -86,10 +87,25 @@ class CheckResult:
         """The clips of one status."""
         return tuple(clip for clip in self.clips if clip.status == status)
 
+    def lacking(self, stream: Literal["audio", "arrays"]) -> list[CheckedClip]:
+        """The clips with pictures and without `audio`, or without `arrays` beside them."""
+        seen = [clip for clip in self.clips if clip.status != "unreadable" and clip.file.width]
+        if stream == "audio":
+            return [clip for clip in seen if not clip.file.has_audio]
+        return [clip for clip in seen if not _has_array(clip)]
+
     @property
     def is_sound(self) -> bool:
         """Whether all can be read and nothing stands in two splits."""
         return not (self.with_status("unreadable") or self.leaks or self.torn)
+
+
+def _has_array(clip: CheckedClip) -> bool:
+    try:
+        array_path(clip.record.source)
+    except SampleError:
+        return False
+    return True
 
 
 def unique_files(records: Sequence[SampleRecord]) -> dict[Path, list[int]]:

@@ -53,7 +53,7 @@ def examine_texts(records: Iterable[SampleRecord]) -> list[Examination]:
 
 def in_short(error: SampleError, path: Path) -> str:
     """What a message says without the file's name and the mend."""
-    text = str(error).removeprefix(str(path)).lstrip(": /\\")
+    text = str(error).removeprefix(str(path)).lstrip(": /\\,")
     return text.partition(". ")[0].rstrip(".")
 
 

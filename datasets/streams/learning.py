@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from cliptide.configs.errors import ConfigError, DataError, SampleError
 from cliptide.configs.streams import SampleKind, StepsConfig, StreamName, Streams
 from cliptide.datasets.catalog.catalog import Catalog
+from cliptide.datasets.catalog.videos import VIDEO_SUFFIXES
 from cliptide.datasets.catalog.wording import counted
 from cliptide.datasets.records import SampleRecord
 from cliptide.datasets.streams.arrays import columns_of
@@ -126,7 +127,7 @@ class Statistics:
 
 
 def statistics_of(
-    stream: Stream, records: Sequence[SampleRecord], *, seed: int = 0
+    stream: Stream, records: Sequence[SampleRecord], *, seed: int = 0, alone: bool = False
 ) -> Iterator[Statistics | None]:
     """Go over training samples; a None for each one looked at, then the statistics.
 
@@ -134,6 +135,7 @@ def statistics_of(
         stream: One of `STANDARDISED`.
         records: The training samples; of many, some are drawn.
         seed: Of the draw.
+        alone: Whether nothing else is read.
 
     Raises:
         DataError: No sample has the stream.
@@ -157,9 +159,21 @@ def statistics_of(
     if num_missing == len(drawn):
         raise DataError(
             f"None of {counted(len(drawn), 'training sample')} has the stream {stream.name}. The "
-            f"first: {why} Leave it out of data.streams, or give other data."
+            f"first: {why} {_mend_of_none(stream, records, alone=alone)}"
         )
     mean = total / np.maximum(count, 1)
     spread = np.sqrt(np.maximum(squares / np.maximum(count, 1) - mean**2, 0.0))
     spread = np.where(spread > 0, spread, 1.0)
     yield Statistics(mean.astype(np.float32), spread.astype(np.float32))
+
+
+def _mend_of_none(stream: Stream, records: Sequence[SampleRecord], *, alone: bool) -> str:
+    if not alone:
+        return "Leave it out of data.streams, or give other data."
+    are_videos = all(record.source.suffix.lower() in VIDEO_SUFFIXES for record in records)
+    if stream.name == "audio" and are_videos:
+        return (
+            "If these videos have no sound, train on their pictures, without --config audio-gru, "
+            "data.kind audio or data.streams audio."
+        )
+    return "Give other data."

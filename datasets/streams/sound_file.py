@@ -10,6 +10,7 @@ from cliptide.configs.errors import SampleError
 from cliptide.datasets.video.opening import CONTAINERS, OPEN_OPTIONS, cause_of
 
 REENCODE = "Replace it, or save what is whole: ffmpeg -i IN -vn OUT.wav"
+NO_TRACK = "has no sound track"  # said of a video alone
 _MEND_CODEC = "ffmpeg -i IN -c:v copy -c:a aac OUT.mp4"
 
 # What tells its length. Of others (MP3, bare AAC) FFmpeg guesses it by the rate of bits, which was
@@ -54,10 +55,10 @@ def sound_of(path: Path, container: InputContainer) -> AudioStream:
     """
     if not container.streams.audio:
         kinds = sorted({stream.type for stream in container.streams})
-        raise SampleError(
-            f"{path}: has no sound track, only {' and '.join(kinds) or 'an empty shell'}. Choose "
-            "a file with sound."
-        )
+        # FFmpeg opens an image, too, as a video of one frame.
+        is_video = "video" in kinds and not _is_image(container.format.name)
+        found = f"{NO_TRACK}, only {' and '.join(kinds)}" if is_video else "holds no sound"
+        raise SampleError(f"{path}: {found}. Choose a file with sound.")
     stream = container.streams.audio[0]
     if stream.codec_context is None:
         raise SampleError(
@@ -66,6 +67,10 @@ def sound_of(path: Path, container: InputContainer) -> AudioStream:
     stream.codec_context.skip_frame = "DEFAULT"
     stream.codec_context.thread_count = 1  # threads in loader workers have deadlocked others
     return stream
+
+
+def _is_image(format_name: str) -> bool:
+    return format_name == "image2" or format_name.endswith("_pipe")
 
 
 def told_length_s(container: InputContainer, stream: AudioStream) -> float | None:
