@@ -12,7 +12,7 @@ from cliptide.app.check_tables import show_check
 from cliptide.app.inference.nouns import Nouns
 from cliptide.app.inference.terminal import log, track
 from cliptide.app.outputs import require_writable
-from cliptide.app.training.split_table import split_title
+from cliptide.app.training.split_table import group_notes, split_title
 from cliptide.configs.errors import DataError, InputError, LeakError, SplitError
 from cliptide.configs.schema import DataConfig, RunConfig
 from cliptide.configs.streams import SampleKind
@@ -202,12 +202,7 @@ def _read(data: Path, config: RunConfig) -> _Clips:
         if asked or not found:
             raise
         return _loose_samples(data, found, kind or "video", why=str(error))
-    notes = (*catalog.notes, *plan.notes)
-    if not plan.groups_known:
-        notes += (
-            f"No groups are known, so like {Nouns.of_samples(catalog.samples).records} may stand "
-            "in two splits. Give them with --data.group_regex or a manifest's group column.",
-        )
+    notes = (*catalog.notes, *plan.notes, *group_notes(catalog))
     title = split_title(catalog, plan)
     return _Clips(
         plan.records,

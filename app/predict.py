@@ -2,7 +2,6 @@
 
 import os
 import sys
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from cliptide.app.inference.loading import load
 from cliptide.app.inference.nouns import SECONDS, Nouns
 from cliptide.app.inference.prediction import FailedVideo, Prediction
 from cliptide.app.inference.terminal import log, result_console, track, warn
+from cliptide.app.inference.timeline import missing_notes
 from cliptide.app.outputs import STDOUT, require_different, require_writable, write_json
 from cliptide.app.results import percent
 from cliptide.app.sources import expand_sources, in_tables
@@ -66,7 +66,8 @@ def predict_sources(
         require_writable(path, overwrite=overwrite)
     recognizer = load(model, device=device)
     videos = expand_sources(sources, samples=recognizer.info.streams.samples)
-    what = Nouns.of_streams(recognizer.info.streams).samples
+    nouns = Nouns.of_streams(recognizer.info.streams)
+    what = nouns.samples
     given = in_tables(videos) if recognizer.info.streams.samples == "text" else videos
     whole = [one for one in given if not isinstance(one, FailedVideo)]
     predictions = recognizer.predict_many(whole, clips=clips, workers=thread_count(workers))
@@ -81,7 +82,9 @@ def predict_sources(
         _show(results)
     for path in files:
         log(f"Written: {path}")
-    _tell_missing([result for result in results if isinstance(result, Prediction)], what)
+    answered = [result for result in results if isinstance(result, Prediction)]
+    for note in missing_notes(answered, nouns):
+        log(note)
     failed = [result for result in results if isinstance(result, FailedVideo)]
     for failure in failed:
         warn(f"Not read: {failure.error}")
@@ -90,15 +93,6 @@ def predict_sources(
             f"cliptide: {len(failed)} of {len(results)} {what} could not be read.", file=sys.stderr
         )
     return 1 if failed else 0
-
-
-def _tell_missing(read: Sequence[Prediction], what: str) -> None:
-    """Say how many of those that could be read lack which stream."""
-    for name, count in sorted(Counter(name for one in read for name in one.missing).items()):
-        log(
-            f"Note: {count} of {len(read)} {what} {'has' if count == 1 else 'have'} no {name}: it "
-            "was masked there."
-        )
 
 
 def _row(result: Prediction | FailedVideo) -> VideoPrediction:

@@ -120,7 +120,7 @@ def predict_timelines(
         if path.exists():
             log(f"Written: {path}")
     timelines = [result for result in results if isinstance(result, Timeline)]
-    for note in missing_notes(timelines, samples.plural):
+    for note in missing_notes(timelines, Nouns.of_streams(streams)):
         log(note)
     for failure in failed:
         warn(f"Not read: {failure.error}")
@@ -268,6 +268,8 @@ def _show(results: Sequence[Result]) -> None:
         for timeline in timelines:
             for row in csv_rows(timeline):
                 print("\t".join(row))
+            if timeline.task != "regression" and not timeline.segments:
+                log(_heading(timeline).strip())
         return
     for timeline in timelines:
         console.print(_heading(timeline))

@@ -21,6 +21,7 @@ from rich.text import Text
 
 from cliptide.app.caption import colour_of
 from cliptide.app.inference.loading import load
+from cliptide.app.inference.nouns import Nouns
 from cliptide.app.inference.recognise import ActionRecognizer
 from cliptide.app.inference.stream import StreamScorer
 from cliptide.app.inference.terminal import format_seconds, log, result_console, warn
@@ -97,7 +98,7 @@ def watch_source(model: str, source: str, *, options: WatchOptions, device: str 
             "--json gives the numbers of each frame."
         )
     say_delay(recognizer)
-    tally = Tally(source)
+    tally = Tally(source, step=Nouns.of_streams(recognizer.info.streams).step)
     try:
         with _view(recognizer, options, tally) as view:
             for update in _updates(recognizer, source, options=options, say=view.say):
@@ -222,6 +223,7 @@ class Tally:
     """What a watch was like so far."""
 
     source: str
+    step: str = "frame"
     count: int = 0
     dropped: int = 0
     last_s: float = 0.0
@@ -252,7 +254,7 @@ class Tally:
         lost = f", {self.dropped} dropped, for the machine was too slow" if self.dropped else ""
         return (
             f"Watched {without_password(self.source)}: {format_seconds(self.last_s)}, "
-            f"{self.count} frames in {took}{lost}."
+            f"{self.count} {self.step}{'' if self.count == 1 else 's'} in {took}{lost}."
         )
 
 
@@ -317,7 +319,7 @@ class _Screen:
         tally = self._tally
         facts = [
             clock(update.time_s),
-            f"{tally.rate_fps:.1f} frames/s",
+            f"{tally.rate_fps:.1f} {tally.step}s/s",
             f"{1000 * tally.lag_s:.0f} ms behind" if update.lag_s else "",
             f"{tally.dropped} dropped" if tally.dropped else "none dropped",
         ]

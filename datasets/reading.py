@@ -1,7 +1,7 @@
 """From open videos to frames fitted for a network. No torch: exported models read so too."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -57,13 +57,13 @@ class Views:
             steps.
         frames_used: Different steps of the sample in them.
         duration_s: Length of the sample, or of its part, seconds.
-        missing: Streams that it lacks, of several; they are masked.
+        missing: Why, of each of several streams that it lacks; they are masked.
     """
 
     clips: tuple[NDArray[Any], ...]
     frames_used: int
     duration_s: float
-    missing: tuple[str, ...] = ()
+    missing: Mapping[str, str] = field(default_factory=dict)
 
 
 def different_views(

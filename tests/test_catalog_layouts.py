@@ -7,7 +7,7 @@ import pytest
 from test_catalog import groups, labels, make_files, make_link, splits, write
 
 from cliptide.app.evaluation.report.page import _ORIGINS
-from cliptide.app.training.split_table import ORIGINS
+from cliptide.app.training.split_table import ORIGINS, show_split, split_title
 from cliptide.configs.errors import DataError, SplitError
 from cliptide.datasets.catalog import Catalog, read_catalog
 from cliptide.datasets.catalog.catalog import SplitOrigin
@@ -132,6 +132,19 @@ def test_every_origin_of_a_split_has_its_words_in_the_report_and_on_screen() -> 
     origins = {*get_args(SplitOrigin), "made"}
     assert origins == ORIGINS.keys()
     assert origins <= _ORIGINS.keys()
+
+
+def test_groups_are_spoken_of_where_they_are_known(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_files(tmp_path, *(f"{name}/{n}.wav" for name in "ab" for n in range(9)))
+    for regex, title in ((None, "split made here, by sound,"), (r"\d", "split made by groups,")):
+        catalog = read_catalog(tmp_path, group_regex=regex)
+        plan = make_splits(catalog, seed=0)
+        assert title in split_title(catalog, plan)
+        show_split(catalog, plan)
+        noted = "Note: No groups are known, so like sounds may" in capsys.readouterr().err
+        assert noted == (regex is None)
 
 
 # --- HMDB51 ----------------------------------------------------------------------------------

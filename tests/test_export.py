@@ -12,7 +12,7 @@ import torch
 
 from cliptide.app.export import export as export_module
 from cliptide.app.export.cost import cost_on
-from cliptide.app.export.export import export
+from cliptide.app.export.export import _missing, export
 from cliptide.app.export.graphs import graphs_of
 from cliptide.app.export.onnx_files import onnx_runner, write_onnx
 from cliptide.app.export.parity import check
@@ -21,6 +21,7 @@ from cliptide.app.export.torch_files import torch_runner, write_torch
 from cliptide.app.export.tracing import trace
 from cliptide.configs.errors import CliptideError, InputError
 from cliptide.configs.schema import ModelConfig
+from cliptide.configs.streams import Streams
 from cliptide.models.build import build_recognizer
 from cliptide.models.info import METADATA_KEY, parse_info
 
@@ -127,6 +128,21 @@ def test_torch_export_holds_for_any_batch_and_length_too(tmp_path):
 )
 def test_models_that_look_ahead_have_no_step(options, names):
     assert [graph.name for graph in graphs_of(make_network(**options), size=SIZE)] == names
+
+
+@pytest.mark.parametrize(
+    ("streams", "told"),
+    [
+        (Streams(), "no graph step: the model looks at frames that"),
+        (Streams(("audio",), samples="audio"), "no graph step: the model looks at steps that"),
+        (Streams(("text",), samples="text"), ""),
+        (Streams(("rows",), samples="images"), ""),
+    ],
+)
+def test_why_there_is_no_step_is_told_of_what_is_a_stream(streams, told):
+    said = _missing(streams, can_step=False, encoder=True)
+    assert told in said and bool(told) == bool(said)
+    assert _missing(streams, can_step=True, encoder=True) == ""
 
 
 def test_a_difference_is_found_and_said_where(tmp_path):

@@ -162,12 +162,13 @@ def test_views_of_joined_samples_are_steps_of_all_streams() -> None:
     views = read_views(RECORD, streams, rule=SamplingRule("uniform", 4), num_views=2)
     assert [clip.shape for clip in views.clips] == [(4, 17)] * 2
     assert views.frames_used == 8
-    assert views.missing == ()
+    assert views.missing == {}
 
 
 def test_views_name_the_streams_that_are_masked() -> None:
     streams = [Frames([0.0, 0.1]), Ticks([0.0], fails="none: it has no sound.")]
-    assert read_views(RECORD, streams, rule=SamplingRule("uniform", 2)).missing == ("audio",)
+    missing = read_views(RECORD, streams, rule=SamplingRule("uniform", 2)).missing
+    assert missing == {"audio": "none: it has no sound."}
 
 
 def test_a_joined_sample_is_gone_through_at_the_models_rate() -> None:

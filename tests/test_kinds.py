@@ -17,6 +17,7 @@ from serving_process import serving
 from video_files import numbered_frames, write_video
 
 from cliptide.app.cli import main
+from cliptide.app.inference.loading import load
 from cliptide.app.training.start import config_from_model, new_network, read_split
 from cliptide.configs.errors import ConfigError, InputError
 from cliptide.datasets.streams.flow_cache import FlowRule, file_of, write_flow
@@ -197,6 +198,12 @@ def test_what_has_no_seconds_says_so(name: str, trained: Trained, cliptide: Any)
     watched = cliptide("watch", model, sample, "--device", "cpu")
     assert watched.code == 2
     assert "have no seconds to watch. Use cliptide predict." in watched.err
+    recognizer = load(model, device="cpu")
+    with pytest.raises(InputError, match=r"have no seconds, so there is no timeline\(\)"):
+        recognizer.timeline(sample)
+    found = recognizer.predict(sample).to_json()
+    assert "duration_s" not in found
+    assert [segment.keys() for segment in found["segments"]] == [{"label", "score"}]
 
 
 def test_folders_of_images_are_gone_through_at_their_own_rate(

@@ -206,7 +206,7 @@ def clip_of(recognizer: NetworkRecognizer, path: Path) -> tuple[torch.Tensor, tu
     record = SampleRecord(path, path.name, label="", group="")
     views = read_views(record, recognizer.streams, rule=sampling_rule(recognizer.info))
     (clip,) = views.clips
-    return torch.from_numpy(clip)[None], views.missing
+    return torch.from_numpy(clip)[None], tuple(views.missing)
 
 
 def test_the_weights_of_a_late_fusion_are_those_that_were_logged(toned: Toned) -> None:
@@ -290,7 +290,8 @@ def test_predict_names_and_counts_the_streams_it_masked(toned: Toned, cliptide) 
     assert found.code == 0, found.err
     whole, silent = json.loads(found.out)
     assert "missing" not in whole and silent["missing"] == ["audio"]
-    assert "Note: 1 of 2 videos has no audio: it was masked there." in found.err
+    assert "Note: 1 of 2 videos lacks audio, which was masked there; the first: " in found.err
+    assert "test02.mp4: has no sound track, only video. Choose a file with sound" in found.err
 
 
 def test_check_names_what_lacks_a_stream_and_does_not_fail(cliptide, tmp_path):

@@ -125,11 +125,14 @@ def test_a_video_is_never_written_over_itself(cliptide, small_model, long_video)
     assert result.code == 2 and "is a video that is to be read" in result.err.replace("\n", " ")
 
 
-def test_a_video_in_which_nothing_is_found_says_how_to_find_more(long_video):
-    from cliptide.app.timelines import _heading
+def test_a_video_in_which_nothing_is_found_says_how_to_find_more(long_video, capsys):
+    from cliptide.app.timelines import _heading, _show
 
     words = _heading(timeline_of(long_video, [], duration_s=6.0))
     assert "nothing of what the model knows" in words and "--nothing_below" in words
+    _show([timeline_of(long_video, [], duration_s=6.0)])  # into a pipe
+    piped = capsys.readouterr()
+    assert piped.out == "" and piped.err.strip() == words.strip()
 
 
 # --- Formats -------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -236,6 +237,17 @@ def test_leakage_is_proven_absent_or_said_to_be_unknown(tmp_path: Path) -> None:
     assert unknown.by_id["leakage"] == "Groups are not known, so leakage cannot be excluded."
     assert "leak" not in proven.by_id
     assert "leak" not in unknown.by_id
+
+
+def test_a_split_without_known_groups_is_not_said_to_keep_them(tmp_path: Path) -> None:
+    split = {"split_origin": "made", "split_sizes": (20, 10, 11)}
+    whole = rendered(tmp_path, **split)
+    assert "a split made by cliptide, groups kept whole" in whole.text
+    rows = [replace(row, group=row.video) for row in made_rows(NAMES, num_videos=60)]
+    alone = rendered(tmp_path, rows, groups_known=False, **split)
+    assert "a split made by cliptide, by clip" in alone.text
+    assert re.search(r"Groups among the scored videos\s*not known", alone.text)
+    assert "Over 60 groups" not in alone.text
 
 
 @pytest.mark.parametrize(

@@ -238,6 +238,7 @@ def test_the_spread_of_groups_names_both_ends() -> None:
     )
     alike = groups | {"min": ["g3", 0.75, 4], "max": ["g1", 0.75, 4], "sd": 0.0}
     assert plain(groups_words({"task": "single", "groups": alike})) == "All 4 groups score 75 %."
+    assert groups_words({"task": "single", "groups": groups, "num_scored": 4}) == ""
 
 
 def test_a_changed_file_is_told_before_and_after() -> None:

@@ -11,7 +11,7 @@ import pytest
 from cliptide.configs.errors import SampleError
 from cliptide.datasets.records import SampleRecord
 from cliptide.datasets.streams.text import TextStream
-from cliptide.datasets.streams.tokens import UNKNOWN, Tokenizer, train_tokenizer
+from cliptide.datasets.streams.tokens import UNKNOWN, train_tokenizer
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 DOCUMENT, COUNT = train_tokenizer([LETTERS + "ΩЖ你ش "], tokens="characters", vocabulary=99)
@@ -151,11 +151,34 @@ class TestDrawn:
         tiles = [self.draw(letter)[0, :, :48].tobytes() for letter in "aΩЖ你ش"]
         assert len(set(tiles)) == 5
 
-    def test_shows_the_middle_of_each_step(self) -> None:
+    @pytest.mark.parametrize(
+        ("text", "shown_steps", "parts"),
+        [
+            ("abcdefghijk", (0, 1, 2, 3, 4), ["abc", "de", "fg", "hi", "jk"]),
+            ("abcdefghijklmnop", (0, 3, 6), ["abc", "hi", "nop"]),
+            ("abcdef", (0,), ["abcd"]),
+            ("ab", (0,), ["ab"]),
+        ],
+    )
+    def test_each_token_is_shown_once_with_the_first_and_the_last(
+        self, text: str, shown_steps: tuple[int, ...], parts: list[str]
+    ) -> None:
         stream = stream_of(window=4, hop=2)
-        numbers = Tokenizer(DOCUMENT).encode("abcdxbcx", most=8).reshape(2, 4)
-        one, other = stream.drawn(numbers, height=32)
-        assert (one == other).all()
+        with stream.open(record_of(text)) as track:
+            tiles = stream.shown(track, track.pts_s[list(shown_steps)], height=32)
+        encoded = [stream.tokenizer.encode(part, most=4) for part in parts]
+        padded = np.stack([np.pad(tokens, (0, 4 - len(tokens))) for tokens in encoded])
+        assert (tiles == stream.drawn(padded, height=32)).all()
+
+    def test_letters_shrink_until_all_lines_fit(self) -> None:
+        document, _ = train_tokenizer(["eine Zeitverschwendung"], tokens="words", vocabulary=9)
+        stream = TextStream(window=9, hop=9, tokenizer=document, most=99)
+        text = " ".join(["Zeitverschwendung"] * 9)
+        with stream.open(record_of(text)) as track:
+            tile = stream.shown(track, track.pts_s, height=120)[0]
+        ink = (tile != tile[0, 0]).any(axis=2)
+        edges = (ink[:2], ink[-2:], ink[:, :2], ink[:, -2:])
+        assert ink.any() and not any(edge.any() for edge in edges)
 
     def test_a_step_of_nothing_is_empty(self) -> None:
         tile = stream_of().drawn(np.zeros((1, 4), np.int64), height=16)

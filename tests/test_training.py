@@ -20,6 +20,7 @@ from cliptide.app.training.callbacks import EpochKeeper
 from cliptide.app.training.config_file import read_config_file
 from cliptide.app.training.start import config_from_model
 from cliptide.app.training.train import train
+from cliptide.app.training.words import workers_words
 from cliptide.configs.errors import ConfigError, DataError, InputError, ModelFileError
 from cliptide.configs.schema import DataConfig, EvalConfig, ModelConfig, RunConfig
 from cliptide.configs.training import TrainConfig
@@ -73,6 +74,15 @@ def assert_same_weights(one, other):
 @pytest.fixture(scope="module")
 def finished(data, tmp_path_factory):
     return train(data, config=TINY, out=tmp_path_factory.mktemp("run") / "one")
+
+
+def test_no_advice_is_given_on_the_speed_of_a_short_run(finished):
+    assert " of " in finished.slowest and ":" not in finished.slowest
+    assert [workers_words(count) for count in (0, 1, 2)] == [
+        "no loader processes",
+        "1 loader process",
+        "2 loader processes",
+    ]
 
 
 def test_a_run_leaves_everything_in_its_folder(finished):

@@ -142,6 +142,13 @@ def test_the_screen_shows_label_bars_speed_and_what_was_dropped():
     assert "7 dropped" in text and "40 ms behind" in text and "Ctrl-C" in text
 
 
+def test_what_was_watched_is_counted_in_the_models_steps():
+    for step, told in (("frame", ", 1 frame in "), ("step", ", 1 step in ")):
+        tally = Tally("a.wav", step=step)
+        tally.add(update_of())
+        assert told in tally.summary()
+
+
 def test_what_it_costs_to_look_ahead_is_said(capsys):
     engine = BrightnessEngine(info={"context_s": 1.6})
     engine.can_step = False

@@ -132,7 +132,7 @@ def evaluate_timelines(
             "and cannot be found: left out. Are the times seconds from its beginning?"
         )
     along = [timeline for _, timeline in timelines]
-    for note in missing_notes(along, samples.plural):
+    for note in missing_notes(along, nouns):
         log(note)
     missing = Counter(name for timeline in along for name in timeline.missing)
     metrics = {

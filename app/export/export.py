@@ -17,9 +17,11 @@ from cliptide.app.export.parity import TOLERANCE, Parity, Runner, check
 from cliptide.app.export.quantise import quantize_file
 from cliptide.app.export.torch_files import torch_runner, write_torch
 from cliptide.app.export.tracing import Traced, describe, trace
+from cliptide.app.inference.nouns import Nouns
 from cliptide.app.inference.onnx_engine import GRAPH_KEY, GRAPHS, is_onnx
 from cliptide.app.inference.terminal import log
 from cliptide.configs.errors import CliptideError, InputError
+from cliptide.configs.streams import Streams
 from cliptide.models.bundle import load_model
 from cliptide.models.info import METADATA_KEY
 
@@ -148,7 +150,7 @@ def export(
     except BaseException:
         shutil.rmtree(scratch, ignore_errors=True)
         raise
-    missing = _missing(can_step=network.can_step, encoder=network.encoder.can_step)
+    missing = _missing(info.streams, can_step=network.can_step, encoder=network.encoder.can_step)
     return Exported(folder, tuple(described), tuple(parities), sizes, missing, quantized)
 
 
@@ -227,15 +229,15 @@ def _require_parity(parity: Parity) -> None:
     )
 
 
-def _missing(*, can_step: bool, encoder: bool) -> str:
-    """Why there are fewer graphs than four."""
-    if can_step:
+def _missing(streams: Streams, *, can_step: bool, encoder: bool) -> str:
+    """Why there are fewer graphs than four; empty where there is no stream to step through."""
+    if can_step or not streams.has_seconds:
         return ""
     what = "no graph step" if encoder else "only the graph clip"
     cause = "model.bidirectional true" if encoder else "model.shift both"
     return (
-        f"There is {what}: the model looks at frames that are still to come ({cause}), so it "
-        "scores whole clips. Train without that to step through a stream."
+        f"There is {what}: the model looks at {Nouns.of_streams(streams).steps} that are still to "
+        f"come ({cause}), so it scores whole clips. Train without that to step through a stream."
     )
 
 

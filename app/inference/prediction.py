@@ -35,7 +35,7 @@ class Prediction:
         duration_s: Length of the video, seconds.
         frames_used: Different frames that were looked at.
         segments: Stretches of the video and their labels.
-        missing: Streams that the video lacks, of several; they were masked.
+        missing: Why, of each of several streams that the video lacks; they were masked.
         sample: What was read, so that a notebook shows it; None where that is not known.
         info: The model, likewise.
     """
@@ -48,7 +48,7 @@ class Prediction:
     duration_s: float
     frames_used: int
     segments: tuple[Segment, ...]
-    missing: tuple[str, ...] = ()
+    missing: Mapping[str, str] = field(default_factory=dict)
     sample: "SampleRecord | None" = field(default=None, repr=False, compare=False)
     info: "ModelInfo | None" = field(default=None, repr=False, compare=False)
 
@@ -92,7 +92,10 @@ class Prediction:
 
     def to_json(self) -> dict[str, Any]:
         """The prediction as the command line writes it."""
-        seen: dict[str, Any] = {"duration_s": self.duration_s, "frames_used": self.frames_used}
+        # Times of texts and images are no seconds.
+        has_seconds = self.info is None or self.info.streams.has_seconds
+        seen: dict[str, Any] = {"duration_s": self.duration_s} if has_seconds else {}
+        seen["frames_used"] = self.frames_used
         if self.missing:
             seen["missing"] = list(self.missing)
         if self.task == "regression":
@@ -107,7 +110,10 @@ class Prediction:
             "scores": dict(self.scores),
             "top": [{"label": label, "score": score} for label, score in self.top()],
             **seen,
-            "segments": [vars(segment) for segment in self.segments],
+            "segments": [
+                vars(one) if has_seconds else {"label": one.label, "score": one.score}
+                for one in self.segments
+            ],
         }
 
     def _repr_html_(self) -> str:

@@ -12,13 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cliptide.app.inference.engine import DIVERGED, Engine, Floats, scores_of
+from cliptide.app.inference.nouns import Nouns
 from cliptide.app.inference.prediction import FailedVideo, Prediction, Segment
 from cliptide.app.inference.rules import sampling_rule, streams_of
 from cliptide.app.inference.segments import segment_rule
 from cliptide.app.inference.temperature import scaled
 from cliptide.app.inference.timeline import Timeline, make_timeline
 from cliptide.app.inference.watching import Update, Watcher, arrivals_of
-from cliptide.configs.errors import CliptideError, SampleError, VideoError
+from cliptide.configs.errors import CliptideError, InputError, SampleError, VideoError
 from cliptide.configs.schema import DataConfig, EvalConfig
 from cliptide.configs.tasks import DEFAULT_THRESHOLD, Task
 from cliptide.datasets.in_order import in_order
@@ -184,9 +185,11 @@ class ActionRecognizer:
             on_progress: Told the time of each step that was looked at, seconds.
 
         Raises:
+            InputError: The model's samples have no seconds.
             SampleError: The file cannot be read.
             ConfigError: A value is out of range.
         """
+        self._require_seconds("timeline")
         if not isinstance(source, Playing):
             with self.play(source) as opened:
                 return self.timeline(
@@ -234,9 +237,10 @@ class ActionRecognizer:
             An update for each frame taken. Of a live source the newest frame always wins.
 
         Raises:
-            InputError: There is no such camera.
+            InputError: There is no such camera, or the model's samples have no seconds.
             VideoError: The source cannot be read, or was lost.
         """
+        self._require_seconds("watch")
         watcher = Watcher(self.engine, nothing_below=nothing_below)
         arrivals = arrivals_of(
             os.fspath(source) if not isinstance(source, int) else str(source),
@@ -247,6 +251,14 @@ class ActionRecognizer:
             on_status=on_status,
         )
         yield from map(watcher.push, arrivals)
+
+    def _require_seconds(self, method: str) -> None:
+        if not self.info.streams.has_seconds:
+            what = Nouns.of_streams(self.info.streams).samples
+            raise InputError(
+                f"The model reads {what}, which have no seconds, so there is no {method}(). Use "
+                "predict()."
+            )
 
     def answer(
         self, name: str, scores: NDArray[np.float64], *, duration_s: float, frames_used: int

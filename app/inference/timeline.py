@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cliptide.app.inference.engine import Engine
-from cliptide.app.inference.prediction import Segment
+from cliptide.app.inference.nouns import Nouns
+from cliptide.app.inference.prediction import Prediction, Segment
 from cliptide.app.inference.segments import SegmentMaker, SegmentRule, smoothed
 from cliptide.app.inference.temperature import scaled
 from cliptide.app.inference.windows import Point, scored_windows
@@ -131,15 +132,15 @@ def make_timeline(
     )
 
 
-def missing_notes(timelines: Sequence[Timeline], what: str) -> list[str]:
-    """Sentences on how many samples lack which stream; `what` calls several of them."""
+def missing_notes(read: Sequence[Prediction] | Sequence[Timeline], nouns: Nouns) -> list[str]:
+    """Sentences on how many samples lack which stream, and why the first one does."""
     notes = []
-    for name in sorted({name for timeline in timelines for name in timeline.missing}):
-        reasons = [one.missing[name] for one in timelines if name in one.missing]
+    for name in sorted({name for one in read for name in one.missing}):
+        reasons = [one.missing[name] for one in read if name in one.missing]
+        lacking = f"{len(reasons)} of {nouns.counted(len(read))}"
         notes.append(
-            f"Note: {len(reasons)} of {len(timelines)} {what} "
-            f"{'lacks' if len(reasons) == 1 else 'lack'} {name}, which was masked there; the "
-            f"first: {reasons[0]}"
+            f"Note: {lacking} {'lacks' if len(reasons) == 1 else 'lack'} {name}, which was "
+            f"masked there; the first: {reasons[0]}"
         )
     return notes
 

@@ -31,13 +31,16 @@ from cliptide.app.training.module import ClassifierModule
 from cliptide.app.training.progress import TrainingProgress
 from cliptide.app.training.quiet import quiet_lightning
 from cliptide.app.training.run_data import RunData
-from cliptide.app.training.words import encoder_words, idle_keys
+from cliptide.app.training.words import encoder_words, idle_keys, workers_words
 from cliptide.configs.schema import RunConfig
 from cliptide.datasets.catalog import Catalog
 from cliptide.datasets.splits import SplitPlan
 from cliptide.models.bundle import save_model
 from cliptide.models.info import FORMAT_VERSION, PLAIN_VERSION, ModelInfo
 from cliptide.models.recognizer import Recognizer
+
+# Of a shorter run there is nothing worth making faster, and its start is what takes the time.
+SHORT_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -150,7 +153,7 @@ class Run:
         total = sum(p.numel() for p in self.network.parameters())
         log(
             f"Training on {describe_device(self.device)}, {self.precision}, "
-            f"{learning:,} of {total:,} parameters learn, {self.data.workers} loader processes, "
+            f"{learning:,} of {total:,} parameters learn, {workers_words(self.data.workers)}, "
             f"into {self.out}"
         )
         for note in idle_keys(self.config, self.network.streams.names):
@@ -370,4 +373,6 @@ class Run:
         name = max(parts, key=parts.__getitem__)
         share = parts[name] / total if total else 0.0
         what, colon, mend = name.partition(":")
+        if total < SHORT_S:
+            colon = mend = ""
         return f"{what}, {percent(share)} of {format_seconds(total)}{colon}{mend}"

@@ -23,7 +23,21 @@ ORIGINS = {
 def split_title(catalog: Catalog, plan: SplitPlan) -> str:
     """What was split, by whom, and the fingerprint."""
     fold = f", fold {catalog.fold}" if catalog.fold else ""
-    return f"{catalog.root}: split {ORIGINS[plan.origin]}{fold}, fingerprint {plan.fingerprint}"
+    origin = ORIGINS[plan.origin]
+    alone = len({record.group for record in plan.records}) == len(plan.records)
+    if plan.origin == "made" and alone and not catalog.groups_known:
+        origin = f"made here, by {Nouns.of_samples(catalog.samples).record}"
+    return f"{catalog.root}: split {origin}{fold}, fingerprint {plan.fingerprint}"
+
+
+def group_notes(catalog: Catalog) -> tuple[str, ...]:
+    """One sentence where no groups are known, else none."""
+    if catalog.groups_known:
+        return ()
+    return (
+        f"No groups are known, so like {Nouns.of_samples(catalog.samples).records} may stand in "
+        "two splits. Give them with --data.group_regex or a manifest's group column.",
+    )
 
 
 def show_split(catalog: Catalog, plan: SplitPlan) -> None:
@@ -50,7 +64,7 @@ def show_split(catalog: Catalog, plan: SplitPlan) -> None:
     if plan.groups_known:
         table.add_row("groups", *map(str, groups))
     log_console().print(table)
-    for note in (*catalog.notes, *plan.notes):
+    for note in (*catalog.notes, *plan.notes, *group_notes(catalog)):
         log(f"Note: {note}")
     if num := len(plan.torn_groups):
         some = ", ".join(plan.torn_groups[:5])

@@ -31,3 +31,8 @@ def idle_keys(config: RunConfig, names: Sequence[str]) -> list[str]:
     idle = [f"train.modality_dropout {dropout}"] if dropout else []
     idle += [f"model.fusion {fusion}"] if fusion != "early" else []
     return [f"Note: {key} does nothing, as {names[0]} is the only stream." for key in idle]
+
+
+def workers_words(count: int) -> str:
+    """How many processes load data."""
+    return f"{count or 'no'} loader {'process' if count == 1 else 'processes'}"

@@ -197,5 +197,5 @@ def read_views(
         tuple(joined(view, streams) for view in read.views),
         len({number for numbers in read.chosen for number in numbers}),
         read.duration_s,
-        tuple(read.missing),
+        dict(read.missing),
     )

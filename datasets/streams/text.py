@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from cliptide.configs.errors import SampleError
 from cliptide.datasets.records import SampleRecord
-from cliptide.datasets.streams.stream import Steps
+from cliptide.datasets.streams.stream import Steps, Track
 from cliptide.datasets.streams.tokens import CHARACTERS_PER_TOKEN, NOTHING, UNKNOWN, Tokenizer
-from cliptide.datasets.streams.windows import Rows, WindowedStream
+from cliptide.datasets.streams.windows import Rows, WindowedStream, WindowedTrack
 from cliptide.datasets.suffixes import TEXT_SUFFIXES
 from cliptide.datasets.video.timeline import TOLERANCE_S
 
@@ -23,8 +23,9 @@ HIDDEN_SHARES = {"light": 0.05, "strong": 0.4}
 
 _GROUND = (16, 18, 22)
 _INK = (245, 245, 245)
-# Of a drawn step: how wide it is, how high its letters are and its lines, in heights.
-_WIDTH, _LETTERS, _LINE = 2, 0.26, 0.32
+# Of a drawn step: how wide it is and how high its letters are, in heights; in letters, its lines.
+_WIDTH, _LETTERS, _LINE = 2, 0.26, 1.23
+_SMALLEST = 6  # letters, pixels
 
 
 class TextStream(WindowedStream):
@@ -83,26 +84,53 @@ class TextStream(WindowedStream):
         return np.where(hidden & (steps != NOTHING), UNKNOWN, steps)
 
     def drawn(self, steps: Steps, *, height: int) -> NDArray[np.uint8]:
-        """Write the middle of each step, so that one behind the other they read as the text.
+        """Write each step's tokens, in letters so small that all of them fit.
 
         OpenCV's own letters are the same on every system: Latin, Greek, Cyrillic, Chinese and
         Japanese; Arabic letters stand unjoined, and what is missing is a question mark.
         """
-        begin = max(0, (self.window - self.hop) // 2)
-        words = [self.tokenizer.decode(step[begin : begin + self.hop].tolist()) for step in steps]
+        words = [self.tokenizer.decode(step.tolist()) for step in steps]
         # Control characters and line ends have no letters.
         words = ["".join(c if c.isprintable() else " " for c in text) for text in words]
-        font, size, margin = cv2.FontFace("uni"), max(6, round(height * _LETTERS)), height // 16
+        font, margin = cv2.FontFace("uni"), height // 16
         tiles = np.empty((len(words), height, max(1, round(height * _WIDTH)), 3), np.uint8)
         tiles[:] = _GROUND
         # Words longer than a line go on in the next.
         across = (margin, max(margin + 1, tiles.shape[2] - margin))
         for tile, text in zip(tiles, words, strict=True):
-            lines = _wrapped(text, font, size, width=across[1] - across[0])
-            above = max(0, height - (lines.count("\n") + 1) * _LINE * height) / 2
+            size = max(_SMALLEST, round(height * _LETTERS))
+            while size > _SMALLEST and not _fits(text, font, size, tile, width=across[1] - margin):
+                size -= 1
+            lines = _wrapped(text, font, size, width=across[1] - margin)
+            above = max(0, height - (lines.count("\n") + 1) * _LINE * size) / 2
             base = (margin, round(above + 0.8 * size))
             cv2.putText(tile, lines, base, _INK, font, size, 0, cv2.PUT_TEXT_WRAP, across)
         return tiles
+
+    def shown(
+        self, track: Track, times_s: NDArray[np.float64], *, height: int
+    ) -> NDArray[np.uint8]:
+        """Write the middle of each window, and nothing twice; see `Stream.shown`.
+
+        The first is written from its beginning and the last to its end, so that windows one hop
+        apart read as the whole text.
+        """
+        assert isinstance(track, WindowedTrack)
+        steps = track.around(times_s)
+        starts = np.searchsorted(track.rows.times_s, times_s) - (self.window - 1) // 2
+        begins = starts + max(0, (self.window - self.hop) // 2)
+        ends = begins + self.hop
+        begins[0], ends[-1] = starts[0], starts[-1] + self.window
+        begins[1:] = np.maximum(begins[1:], ends[:-1])
+        places = starts[:, None] + np.arange(self.window)
+        written = (begins[:, None] <= places) & (places < ends[:, None])
+        return self.drawn(np.where(written, steps, NOTHING), height=height)
+
+
+def _fits(text: str, font: cv2.FontFace, size: int, tile: NDArray[np.uint8], *, width: int) -> bool:
+    lines = _wrapped(text, font, size, width=width).split("\n")
+    sizes = [cv2.getTextSize((0, 0), line, (0, 0), font, size) for line in lines]
+    return len(lines) * _LINE * size <= len(tile) and all(one[2] <= width for one in sizes)
 
 
 def _wrapped(text: str, font: cv2.FontFace, size: int, *, width: int) -> str:

@@ -118,6 +118,13 @@ def page_environment(*folders: Path) -> jinja2.Environment:
     return environment
 
 
+def _origin(stored: StoredReport, nouns: Nouns) -> str:
+    alone = not stored.groups_known and stored.num_groups == sum(stored.split_sizes)
+    if stored.split_origin == "made" and alone:
+        return f"a split made by cliptide, by {nouns.record}"
+    return _ORIGINS.get(stored.split_origin, stored.split_origin)
+
+
 def _context(report: Report) -> dict[str, Any]:
     stored, metrics = report.stored, report.metrics
     task: Task = metrics["task"]
@@ -160,7 +167,7 @@ def _context(report: Report) -> dict[str, Any]:
         "history_columns": list(dict.fromkeys(key for row in report.history for key in row)),
         "facts": shown_facts(stored.facts, pages=report.pages),
         "repeatable": bool(stored.command or report.config_yaml or stored.environment),
-        "origin": _ORIGINS.get(stored.split_origin, stored.split_origin),
+        "origin": _origin(stored, nouns),
         "output_words": OUTPUT_WORDS[task],
         "num_outputs": "1 target"
         if task == "regression" and len(names) == 1

@@ -342,9 +342,9 @@ def quality(value: float | None, task: Task) -> str:
 
 
 def groups_words(metrics: Mapping[str, Any]) -> str:
-    """How far groups differ from each other; empty where none is known."""
+    """How far groups differ from each other; empty where each is of one sample, as if unknown."""
     groups = metrics.get("groups")
-    if not groups:
+    if not groups or groups["count"] == metrics.get("num_scored"):
         return ""
     task, nouns = metrics["task"], Nouns.of_metrics(metrics)
     (low, lowest, few), (high, highest, many) = groups["min"], groups["max"]
