@@ -163,7 +163,7 @@ def test_a_class_that_the_model_does_not_know_is_named_with_the_nearest(small_mo
     shutil.rmtree(data / "ucfTrainTestlist")
     with pytest.raises(DataError) as refusal:
         evaluate(small_model, data, split="all", device="cpu")
-    assert "'rising', nearest: rise" in str(refusal.value)
+    assert "'rising' (nearest: rise)" in str(refusal.value)
     assert "It knows: anticlockwise, clockwise" in str(refusal.value)
     assert "cliptide train --init" in str(refusal.value)
 

@@ -288,7 +288,7 @@ def test_evaluate_refuses_labels_and_targets_that_the_model_does_not_know(
 
     strange = events.parent / "strange.csv"
     strange.write_text(events.read_text().replace("flash", "flush"))
-    with pytest.raises(DataError, match=r"'flush', nearest: flash.*--map flush=flash"):
+    with pytest.raises(DataError, match=r"'flush' \(nearest: flash\).*--map flush=flash"):
         evaluate(events_run.model, strange, split="all", out=tmp_path / "a", device="cpu")
     with pytest.raises(DataError, match=r"2 targets in each row, but the model predicts 1\. Give"):
         evaluate(speed_run.model, two_targets, split="all", out=tmp_path / "b", device="cpu")
