@@ -68,7 +68,7 @@ TASKS: dict[str, Task] = {
         "--model.hidden 64 --train.epochs 16 --train.lr 0.002",
     ),
     "image rows": Task(
-        "generated", "images", "--config image-rows --data.size 48 --train.epochs 12"
+        "generated", "images", "--config image-rows --data.size 48 --train.epochs 10"
     ),
     "image patches": Task(
         "generated",
@@ -79,7 +79,7 @@ TASKS: dict[str, Task] = {
         # Its sounds are pure tones, which masked bands would hide whole.
         "generated",
         "sound",
-        "--config audio-gru --data.augment none --train.epochs 20",
+        "--config audio-gru --data.augment none --train.epochs 17",
     ),
     "skeletons": Task(
         "generated",
